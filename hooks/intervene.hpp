@@ -1,0 +1,47 @@
+// An intervening hook: a list of edits, applied in order wherever their point, layer and positions pass.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "hooks/hook.hpp"
+
+namespace ffmem {
+
+struct Edit {
+  enum class Kind {
+    set,    // x[unit] = amount
+    scale,  // x[unit] *= amount
+    zero,   // x[unit] = 0
+    patch,  // the row (or x[unit]) becomes that of `vectors` at the row's position: activations of another run
+    add,    // row += amount * vectors[0]
+  };
+  Kind kind = Kind::zero;
+  Point point = Point::coefficients;
+  std::size_t layer = 0;
+  std::optional<std::size_t> unit;        // none: the whole row
+  std::optional<std::uint32_t> position;  // none: every position
+  std::optional<std::uint32_t> sequence;  // none: every sequence of the batch
+  float amount = 0.0F;
+  std::vector<float> vectors;  // patch: [n_positions, width], row p for position p; add: [width]
+};
+
+class Intervene : public Hook {
+ public:
+  explicit Intervene(std::vector<Edit> edits);
+
+  Access access(Point point, std::size_t layer) const override;
+
+  /// Throws unit_out_of_range if an edit's unit does not exist at its point, argument_invalid if its vectors do not fit the
+  /// width, position_out_of_range if a patch has no row for a position.
+  void write(const MutablePointView& view) override;
+
+  const std::vector<Edit>& edits() const noexcept { return edits_; }
+
+ private:
+  std::vector<Edit> edits_;
+};
+
+}  // namespace ffmem

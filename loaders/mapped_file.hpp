@@ -1,0 +1,34 @@
+// A whole file mapped read-only into memory.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+
+namespace ffmem {
+
+class MappedFile {
+ public:
+  MappedFile() = default;
+
+  /// Throws file_not_found, or file_unreadable (a directory, no permission, not mappable), naming the path.
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  /// Valid as long as this object lives (moving it keeps the bytes where they are).
+  std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// The whole of a (small) text file, as bytes. Throws as MappedFile does.
+std::string read_text_file(const std::filesystem::path& path);
+
+}  // namespace ffmem

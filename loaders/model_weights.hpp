@@ -1,0 +1,92 @@
+// The canonical weights of every family, as views of the checkpoint's mapping (matrices) and float32 copies (vectors).
+//
+// Optional things are empty where a family does not have them; the forward pass asks for their presence, never for the family.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "loaders/model_config.hpp"
+#include "loaders/safetensors.hpp"
+#include "ops/weight_matrix.hpp"
+
+namespace ffmem {
+
+/// y = x Wᵀ + b. matrix [out, in]; bias [out] or empty.
+struct LinearWeights {
+  WeightMatrix matrix;
+  std::vector<float> bias;
+  bool empty() const noexcept { return matrix.empty(); }
+};
+
+/// weight [d] or empty (all 1: a norm without parameters has present == true), bias [d] or empty.
+struct NormWeights {
+  bool present = false;
+  std::vector<float> weight;
+  std::vector<float> bias;
+};
+
+struct LayerWeights {
+  // Norms, by what they read. A pre-norm block has the *_in norms, a post-norm block (OPT-350m) the *_residual ones, which
+  // normalise the stream after an addition; Gemma-2 and OLMo-2 normalise a sublayer's output before it is added.
+  NormWeights attention_in;
+  NormWeights attention_out;       // of the attention output, before the addition
+  NormWeights attention_residual;  // of the stream, after the addition
+  NormWeights ffn_in;
+  NormWeights ffn_out;
+  NormWeights ffn_residual;
+
+  LinearWeights query;     // [n_heads * head_dim, d]
+  LinearWeights key;       // [n_kv_heads * head_dim, d]
+  LinearWeights value;     // [n_kv_heads * head_dim, d]
+  LinearWeights output;    // [d, n_heads * head_dim]
+  NormWeights query_norm;  // [head_dim], or [n_heads * head_dim] over all heads together
+  NormWeights key_norm;
+
+  // The memories: memory i is row i of each.
+  LinearWeights keys;              // [d_m, d]; the gate's rows in a gated layer
+  LinearWeights ups;               // [d_m, d]; gated layers only
+  WeightMatrix values;             // [d_m, d]
+  std::vector<float> values_bias;  // [d] or empty: belongs to no memory
+};
+
+/// One band of an adaptive embedding/softmax: words [first, first + table.rows).
+struct AdaptiveBand {
+  WeightMatrix table;           // [words, d_band]
+  WeightMatrix in_projection;   // [d, d_band]: embedding = table row through this; empty: used as it is
+  WeightMatrix out_projection;  // [d_band, d]: hidden -> band; empty: hidden as it is
+};
+
+struct ModelWeights {
+  WeightMatrix token_embedding;        // [V, d_embedding]; empty where bands are used
+  WeightMatrix position_embedding;     // [positions, d] or empty
+  LinearWeights embedding_projection;  // [d, d_embedding] or empty (OPT project_in)
+  NormWeights embedding_norm;          // BLOOM
+  std::vector<LayerWeights> layers;
+  NormWeights final_norm;
+  LinearWeights head_projection;    // [d_embedding, d] or empty (OPT project_out)
+  LinearWeights head;               // [V, d_embedding]; a tied head is the embedding's own view
+  std::vector<AdaptiveBand> bands;  // adaptive input and softmax
+  WeightMatrix band_head;           // [n_bands - 1, d]: the cluster rows of an adaptive softmax
+
+  std::shared_ptr<const Checkpoint> checkpoint;    // owns what the views see
+  std::vector<std::shared_ptr<const void>> owned;  // copies that no view of the file could express (re-ordered rows)
+  std::size_t n_parameters = 0;                    // tied tensors once
+  std::string stored_dtypes;                       // "BF16", "F32 + F16"
+};
+
+/// A folder's configuration and weights.
+struct LoadedCheckpoint {
+  ModelConfig config;
+  ModelWeights weights;
+};
+
+/// Reads `folder`/config.json, finds the family by its `model_type`, and maps the tensors.
+/// Throws file_not_found, json_invalid, config_*, family_unknown (listing those supported), activation_unknown, tensor_missing,
+/// tensor_shape, tensor_dtype, and what Checkpoint throws; every message names the file and the field or tensor.
+LoadedCheckpoint load_checkpoint(const std::filesystem::path& folder);
+
+/// The `model_type` names that load_checkpoint knows.
+std::vector<std::string> supported_families();
+
+}  // namespace ffmem

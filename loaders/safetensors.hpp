@@ -1,0 +1,126 @@
+// The safetensors format: reading (mapped, zero copy) and writing.
+//
+// Layout: u64 little-endian header length, JSON header {name: {dtype, shape, data_offsets: [begin, end]}, "__metadata__":
+// {string: string}}, then the data. The validation rules are those of the reference reader (huggingface/safetensors,
+// tensor.rs, `read_metadata` and `validate`), one ErrorCode each; leading and trailing JSON white space is accepted as there.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "loaders/mapped_file.hpp"
+#include "ops/dtype.hpp"
+
+namespace ffmem {
+
+/// "[768, 3072]"; "[]" for a scalar.
+std::string shape_text(const std::vector<std::size_t>& shape);
+
+/// One stored tensor. Views the mapping of its SafetensorsFile (or Checkpoint), which must outlive it.
+struct StoredTensor {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<std::size_t> shape;  // row-major, the last dimension contiguous
+  const std::byte* data = nullptr;
+  std::size_t n_elements = 0;
+  std::size_t n_bytes = 0;
+  const std::filesystem::path* file = nullptr;  // for error messages
+
+  /// The elements as T (float, std::int64_t, std::int32_t, std::uint8_t). Throws tensor_dtype if T is not the stored type or
+  /// the data is not aligned for it; convert_to_f32 on `data` takes floating types at any alignment.
+  template <class T>
+  std::span<const T> values() const;
+};
+
+class SafetensorsFile {
+ public:
+  /// Maps and validates. Memory beyond the mapping is bounded by a small multiple of the header's own size.
+  /// Throws the header_*, tensor_* and data_* codes, naming file and tensor.
+  explicit SafetensorsFile(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const noexcept { return file_.path(); }
+  const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
+
+  /// In order of name.
+  const std::map<std::string, StoredTensor, std::less<>>& tensors() const noexcept { return tensors_; }
+
+  /// nullptr if there is none of that name.
+  const StoredTensor* find(std::string_view name) const noexcept;
+
+  /// Throws tensor_missing, naming file and tensor.
+  const StoredTensor& at(std::string_view name) const;
+
+ private:
+  MappedFile file_;
+  std::map<std::string, std::string> metadata_;
+  std::map<std::string, StoredTensor, std::less<>> tensors_;
+};
+
+/// The tensors of a model folder: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+class Checkpoint {
+ public:
+  /// Throws file_not_found if the folder has neither, shard_index_invalid where index and shards disagree (a shard that is
+  /// missing, a name in another shard than stated, a file name that leaves the folder), and what SafetensorsFile throws.
+  explicit Checkpoint(const std::filesystem::path& folder);
+
+  const StoredTensor* find(std::string_view name) const noexcept;
+  const StoredTensor& at(std::string_view name) const;  // throws tensor_missing, naming the folder's file
+
+  /// All tensors, in order of name.
+  const std::map<std::string, const StoredTensor*, std::less<>>& tensors() const noexcept { return tensors_; }
+  std::size_t file_bytes() const noexcept;  // of all weight files together
+  const std::vector<SafetensorsFile>& files() const noexcept { return files_; }
+
+ private:
+  std::filesystem::path description_;
+  std::vector<SafetensorsFile> files_;
+  std::map<std::string, const StoredTensor*, std::less<>> tensors_;
+};
+
+/// Writes a safetensors file piece by piece: declare all tensors, then append their bytes in the order declared.
+class SafetensorsWriter {
+ public:
+  struct Declaration {
+    std::string name;
+    DType dtype = DType::f32;
+    std::vector<std::size_t> shape;
+  };
+
+  /// Opens a temporary file beside `path` and writes the header (padded with spaces to a multiple of 8 bytes). The same
+  /// declarations and metadata give the same bytes. To keep every tensor aligned for its type, declare wider types first.
+  /// Throws file_unwritable; argument_invalid for a duplicate name.
+  SafetensorsWriter(const std::filesystem::path& path, std::vector<Declaration> tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+  ~SafetensorsWriter();
+
+  /// The next bytes of the data section; a tensor may come in several pieces. Throws file_unwritable.
+  void append(const void* data, std::size_t n_bytes);
+
+  /// Syncs and renames. Throws file_unwritable, argument_invalid if fewer or more bytes came than were declared.
+  void commit();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// A tensor in memory to be written. Views memory that must outlive the call.
+struct TensorToWrite {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<std::size_t> shape;
+  const void* data = nullptr;
+};
+
+/// Writes all tensors at once, whole or not at all. Order in the file: by element size, wider first, then as given.
+void write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace ffmem

@@ -1,0 +1,145 @@
+// The operators a forward pass is made of, as one interface. CpuBackend (ops/cpu) is the fast one; ScalarBackend
+// (ops/scalar) is the plain loop that defines each operator and tests the others. A GPU would be a third.
+//
+// Rules for every operator
+// * Activations are float32 rows, [tokens, width]. Row t of the output depends on row t of the input alone (attention: on
+//   the same sequence's earlier rows too), with the same bits for any number of rows, threads, or neighbours.
+// * Shapes are checked by the caller; a violated precondition is a bug (assert), not an Error.
+// * Operators may use several OpenMP threads (see ops/threads.hpp) and are safe to call from several host threads at once.
+// * In-place is allowed exactly where an operator takes a single MatrixView.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "ops/activation.hpp"
+#include "ops/dtype.hpp"
+#include "ops/matrix_view.hpp"
+#include "ops/weight_matrix.hpp"
+
+namespace ffmem {
+
+/// A weight matrix made ready for a backend's matmul: the checkpoint's bytes in place, or a converted copy.
+class PreparedMatrix {
+ public:
+  virtual ~PreparedMatrix() = default;
+  virtual std::size_t rows() const noexcept = 0;         // outputs
+  virtual std::size_t cols() const noexcept = 0;         // inputs
+  virtual std::size_t owned_bytes() const noexcept = 0;  // 0 where the checkpoint's mapping is used in place
+};
+
+enum class RotaryLayout {
+  halves,  // x[k] turns with x[k + r/2] (GPT-NeoX, Llama, ...)
+  pairs,   // x[2k] turns with x[2k+1] (GPT-J)
+};
+
+/// cos and sin of position * inv_freq[k]: two tables [n_positions, r/2].
+struct RotaryTable {
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+  std::size_t n_positions = 0;
+  std::size_t rotary_dim = 0;  // r: dimensions of each head that turn; the rest stay
+  RotaryLayout layout = RotaryLayout::halves;
+};
+
+/// Keys of a cache lie in blocks of this many positions so that one vector holds one component of several keys.
+inline constexpr std::size_t kKeyBlock = 16;
+
+/// Where one layer's keys and values of one sequence are cached. Views memory of the Session.
+/// keys:   [n_kv_heads][capacity / kKeyBlock][head_dim][kKeyBlock]
+/// values: [n_kv_heads][capacity][head_dim]
+struct KvCacheView {
+  float* keys = nullptr;
+  float* values = nullptr;
+  std::size_t capacity = 0;  // positions, a multiple of kKeyBlock
+};
+
+/// One sequence's share of a ragged batch: rows [first_row, first_row + n_rows) are its positions past .. past + n_rows - 1.
+struct SequenceRows {
+  std::size_t first_row = 0;
+  std::size_t n_rows = 0;
+  std::size_t past = 0;  // positions already in the cache
+  KvCacheView cache;
+};
+
+struct AttentionShape {
+  std::size_t n_heads = 0;
+  std::size_t n_kv_heads = 0;  // query head h reads key/value head h / (n_heads / n_kv_heads)
+  std::size_t head_dim = 0;
+  float scale = 1.0F;                   // multiplies q.k
+  float softcap = 0.0F;                 // c > 0: score = c tanh(score / c), after the scale
+  std::size_t window = 0;               // w > 0: position i sees j with i - w < j <= i; 0: all j <= i
+  const float* alibi_slopes = nullptr;  // [n_heads] or null: adds slope_h * (j - i) to the scaled score
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// "cpu (avx512bw, oneDNN 2.6.3)": for people.
+  virtual std::string description() const = 0;
+
+  /// Makes `w` ready for matmul. Float32 matrices with one stride equal to 1 are used in place, so their mapping must
+  /// outlive the result; others are converted to float32 copies.
+  virtual std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w) const = 0;
+
+  /// y[t, o] = sum_i x[t, i] w[o, i] + bias[o]. x [T, in], w [out, in], bias [out] or null, y [T, out]; y overlaps nothing.
+  virtual void matmul(ConstMatrixView x, const PreparedMatrix& w, const float* bias, MatrixView y) const = 0;
+
+  /// out[t] = table[ids[t]] as float32. table [V, d], ids [T] in range, out [T, d].
+  virtual void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const = 0;
+
+  /// y = (x - mean) / sqrt(var + epsilon) * weight + bias, var the biased variance of the row. weight, bias [d]; either may
+  /// be null (1 and 0). x, y [T, d].
+  virtual void layer_norm(ConstMatrixView x, const float* weight, const float* bias, float epsilon, MatrixView y) const = 0;
+
+  /// y = x / sqrt(mean(x²) + epsilon) * weight, over each run of `group` columns (group divides d; group == d: the whole
+  /// row; head_dim: each head, as Qwen3's query/key norm). weight [group]. x, y [T, d]; y may be x.
+  virtual void rms_norm(ConstMatrixView x, const float* weight, float epsilon, std::size_t group, MatrixView y) const = 0;
+
+  /// x = f(x), elementwise.
+  virtual void activate(Activation activation, MatrixView x) const = 0;
+
+  /// x += y, elementwise, same shape.
+  virtual void add(MatrixView x, ConstMatrixView y) const = 0;
+
+  /// x *= y, elementwise, same shape.
+  virtual void multiply(MatrixView x, ConstMatrixView y) const = 0;
+
+  /// x *= factor.
+  virtual void scale(MatrixView x, float factor) const = 0;
+
+  /// x = cap * tanh(x / cap) (Gemma-2).
+  virtual void softcap(MatrixView x, float cap) const = 0;
+
+  /// Turns each head's first rotary_dim dimensions by its position: (a, b) -> (a cos - b sin, b cos + a sin).
+  /// x [T, n_heads * head_dim], positions [T] < table.n_positions.
+  virtual void rotary(MatrixView x, std::size_t head_dim, std::span<const std::uint32_t> positions,
+                      const RotaryTable& table) const = 0;
+
+  /// Writes each sequence's rows of k and v ([T, n_kv_heads * head_dim]) to its cache at positions past .. past + n_rows - 1.
+  virtual void append_kv(const AttentionShape& shape, ConstMatrixView k, ConstMatrixView v,
+                         std::span<const SequenceRows> sequences) const = 0;
+
+  /// Causal attention of every row over its own sequence's cache, which must hold the row's own key and value already.
+  /// q, out [T, n_heads * head_dim]. Each query walks its keys in blocks of fixed size counted from position 0, with a
+  /// running maximum and sum, so the result has the same bits for prefill and step-by-step decoding.
+  virtual void attention(const AttentionShape& shape, ConstMatrixView q, std::span<const SequenceRows> sequences,
+                         MatrixView out) const = 0;
+
+  /// out[t] = log(sum_j exp(x[t, j])). x [T, n], n >= 1, out [T].
+  virtual void log_sum_exp(ConstMatrixView x, float* out) const = 0;
+
+  /// The k largest of each row, largest first, equal values by smaller index; NaN counts as smallest. k <= x.cols.
+  /// indices, values [T, k].
+  virtual void top_k(ConstMatrixView x, std::size_t k, std::uint32_t* indices, float* values) const = 0;
+
+  /// Writes the indices i, ascending, with x[i] > threshold[i], for i < n, and returns how many. indices has room for n.
+  /// One thread: hooks call it inside their own parallel loops.
+  virtual std::size_t find_above(const float* x, const float* threshold, std::size_t n, std::uint32_t* indices) const = 0;
+};
+
+}  // namespace ffmem

@@ -1,0 +1,22 @@
+// The CPU backend: matrix products by oneDNN, everything else by xsimd kernels compiled per instruction set and chosen at
+// run time.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ops/backend.hpp"
+
+namespace ffmem {
+
+/// Instruction sets compiled into this library that the machine has, best first ("avx512bw", "avx2", "sse4_2", "sse2";
+/// "neon64" on aarch64).
+std::vector<std::string> available_isas();
+
+/// A backend for `isa`, or for the best available one where it is empty. The environment variable FFMEM_ISA stands in for
+/// an empty `isa`. The first call in a process also limits oneDNN to the same set. Thread-safe; the result is immutable.
+/// Throws argument_invalid for a set that is unknown or not available here, listing those that are.
+std::shared_ptr<const Backend> make_cpu_backend(const std::string& isa = "");
+
+}  // namespace ffmem

@@ -1,0 +1,21 @@
+// How many OpenMP threads the operators called from this host thread use.
+#pragma once
+
+namespace ffmem {
+
+/// What the machine and OMP_NUM_THREADS offer to this host thread now.
+int available_threads() noexcept;
+
+/// Sets the number for this host thread and restores the earlier one when it ends. n_threads <= 0 leaves it as it is.
+class ThreadScope {
+ public:
+  explicit ThreadScope(int n_threads) noexcept;
+  ~ThreadScope();
+  ThreadScope(const ThreadScope&) = delete;
+  ThreadScope& operator=(const ThreadScope&) = delete;
+
+ private:
+  int previous_;
+};
+
+}  // namespace ffmem

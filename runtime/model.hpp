@@ -1,0 +1,62 @@
+// A loaded model: configuration, weights made ready for a backend, output head. Immutable; any number of sessions in any
+// number of threads share one.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "loaders/model_config.hpp"
+#include "loaders/model_weights.hpp"
+#include "ops/backend.hpp"
+
+namespace ffmem {
+
+struct ModelOptions {
+  std::shared_ptr<const Backend> backend;  // null: make_cpu_backend()
+};
+
+/// A linear map ready to run: y = x Wᵀ + bias. Views the Model's weights.
+struct PreparedLinear {
+  std::shared_ptr<const PreparedMatrix> matrix;  // null where the family has none
+  const float* bias = nullptr;                   // [out] or null
+  explicit operator bool() const noexcept { return matrix != nullptr; }
+};
+
+/// One layer's matrices, prepared; its norms and biases are in ModelWeights.
+struct PreparedLayer {
+  PreparedLinear query, key, value, output;
+  PreparedLinear keys, ups, values;  // values: coefficients [.., d_m] -> y [.., d]
+};
+
+class OutputHead;
+
+class Model {
+ public:
+  /// Loads `folder` (config.json + safetensors). Throws what load_checkpoint throws.
+  static std::shared_ptr<const Model> load(const std::filesystem::path& folder, const ModelOptions& options = {});
+  ~Model();
+
+  const ModelConfig& config() const noexcept { return checkpoint_.config; }
+  const ModelWeights& weights() const noexcept { return checkpoint_.weights; }
+  const Backend& backend() const noexcept { return *backend_; }
+  const PreparedLayer& layer(std::size_t l) const { return layers_[l]; }
+  const PreparedLinear& embedding_projection() const noexcept { return embedding_projection_; }
+  const OutputHead& head() const noexcept { return *head_; }
+
+  /// Copies value `unit` of `layer` (row i of the canonical values) to out[0 .. d). Throws layer_/unit_out_of_range.
+  void value_row(std::size_t layer, std::size_t unit, float* out) const;
+
+  /// Bytes of converted weights held beyond the mapped files.
+  std::size_t owned_bytes() const noexcept;
+
+ private:
+  Model() = default;
+  LoadedCheckpoint checkpoint_;
+  std::shared_ptr<const Backend> backend_;
+  std::vector<PreparedLayer> layers_;
+  PreparedLinear embedding_projection_;
+  std::unique_ptr<const OutputHead> head_;
+};
+
+}  // namespace ffmem

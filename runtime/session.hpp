@@ -1,0 +1,71 @@
+// Running a model: a Session owns the KV cache and the workspace of one thread's forward passes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "hooks/hook.hpp"
+#include "runtime/model.hpp"
+
+namespace ffmem {
+
+struct SessionOptions {
+  std::size_t max_sequences = 1;     // slots, each with a cache of `context` positions
+  std::size_t context = 0;           // positions a sequence may reach; 0: the model's own limit
+  std::size_t max_batch_tokens = 0;  // rows of one run; 0: context
+  bool keep_cache = true;  // false: every run starts its sequences anew and one layer's cache serves all layers (corpus passes)
+  int n_threads = 0;       // OpenMP threads of a run; 0: as available
+};
+
+/// Which rows' logits a run returns. A hook at `logits` sees those same rows; with `none` and such a hook, all rows.
+enum class LogitsRows { none, last, all };  // last: each sequence's last row
+
+/// Token ids laid end to end plus offsets: sequence s is tokens [offsets[s], offsets[s + 1]). No padding.
+struct RaggedBatch {
+  std::span<const TokenId> tokens;
+  std::span<const std::size_t> offsets;  // [n_sequences + 1], from 0, each sequence has at least one token
+};
+
+class Session {
+ public:
+  /// Throws argument_invalid (context beyond the model's limit).
+  explicit Session(std::shared_ptr<const Model> model, const SessionOptions& options = {});
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  /// One forward pass: sequence s of the batch goes on where slot s stands. Returns logits [rows, V] (log-probabilities for
+  /// models with an adaptive softmax), valid until the next run. `hooks` are called in order and forgotten afterwards.
+  /// Work that nothing reads is not done: without a cache to keep, a run ends behind the last point a hook asked for.
+  /// Throws token_out_of_range, context_exceeded, argument_invalid (offsets that do not fit, too many sequences or tokens),
+  /// and whatever a hook throws; the slots then stand where they stood before the run.
+  ConstMatrixView run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks = {});
+
+  /// The same for a single sequence in slot 0.
+  ConstMatrixView run(std::span<const TokenId> tokens, LogitsRows logits, std::span<Hook* const> hooks = {});
+
+  /// Forgets slot s beyond `length` positions.
+  void truncate(std::size_t slot, std::size_t length);
+
+  /// Positions slot s holds.
+  std::size_t length(std::size_t slot) const;
+
+  std::size_t context() const noexcept;
+  const Model& model() const noexcept;
+
+  /// Bytes of cache and workspace that a session with these options holds, and the same split for people.
+  struct Memory {
+    std::size_t kv_cache_bytes = 0;
+    std::size_t workspace_bytes = 0;
+  };
+  static Memory memory(const ModelConfig& config, const SessionOptions& options);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ffmem
