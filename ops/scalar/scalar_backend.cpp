@@ -1,0 +1,185 @@
+#include "ops/scalar/scalar_backend.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
+#include <vector>
+
+#include "ops/f32_matrix.hpp"
+#include "ops/scalar/scalar_activation.hpp"
+#include "ops/scalar/scalar_attention.hpp"
+
+namespace ffmem {
+namespace {
+
+// Replaces every element by f of it.
+template <class F>
+void transform(MatrixView x, F f) {
+  for (std::size_t t = 0; t < x.rows; ++t) {
+    for (float& value : x.row(t)) value = f(value);
+  }
+}
+
+// x = f(x, y) elementwise.
+template <class F>
+void combine(MatrixView x, ConstMatrixView y, F f) {
+  assert(x.rows == y.rows && x.cols == y.cols);
+  for (std::size_t t = 0; t < x.rows; ++t) {
+    for (std::size_t i = 0; i < x.cols; ++i) x.row(t)[i] = f(x.row(t)[i], y.row(t)[i]);
+  }
+}
+
+// Whether element a comes before element b: larger first, then by index; NaN last.
+bool ranks_before(std::span<const float> row, std::uint32_t a, std::uint32_t b) {
+  const bool a_is_nan = std::isnan(row[a]);
+  const bool b_is_nan = std::isnan(row[b]);
+  if (a_is_nan != b_is_nan) return b_is_nan;
+  if (!a_is_nan && row[a] != row[b]) return row[a] > row[b];
+  return a < b;
+}
+
+class ScalarBackend final : public Backend {
+ public:
+  std::string description() const override { return "scalar"; }
+
+  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w) const override { return std::make_unique<F32Matrix>(w); }
+
+  void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y) const override {
+    const auto& w = dynamic_cast<const F32Matrix&>(prepared);
+    assert(x.cols == w.cols() && y.cols == w.rows() && x.rows == y.rows);
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      for (std::size_t o = 0; o < w.rows(); ++o) {
+        double sum = bias != nullptr ? bias[o] : 0;
+        const float* weights = w.data() + o * w.row_stride();
+        for (std::size_t i = 0; i < w.cols(); ++i) sum += static_cast<double>(x.row(t)[i]) * weights[i * w.col_stride()];
+        y.row(t)[o] = static_cast<float>(sum);
+      }
+    }
+  }
+
+  void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const override {
+    assert(ids.size() == out.rows && table.cols == out.cols);
+    for (std::size_t t = 0; t < ids.size(); ++t) read_row(table, static_cast<std::size_t>(ids[t]), out.row_data(t));
+  }
+
+  void layer_norm(ConstMatrixView x, const float* weight, const float* bias, float epsilon, MatrixView y) const override {
+    const auto n = static_cast<double>(x.cols);
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      const std::span<const float> in = x.row(t);
+      const double mean = std::accumulate(in.begin(), in.end(), 0.0) / n;
+      double variance = 0;
+      for (const float value : in) variance += (value - mean) * (value - mean) / n;
+      const double factor = 1 / std::sqrt(variance + epsilon);
+      for (std::size_t i = 0; i < x.cols; ++i) {
+        const double w = weight != nullptr ? weight[i] : 1;
+        const double b = bias != nullptr ? bias[i] : 0;
+        y.row(t)[i] = static_cast<float>((in[i] - mean) * factor * w + b);
+      }
+    }
+  }
+
+  void rms_norm(ConstMatrixView x, const float* weight, float epsilon, std::size_t group, MatrixView y) const override {
+    assert(group != 0 && x.cols % group == 0);
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      for (std::size_t begin = 0; begin < x.cols; begin += group) {
+        const std::span<const float> in = x.row(t).subspan(begin, group);
+        const double squares =
+            std::inner_product(in.begin(), in.end(), in.begin(), 0.0, std::plus<>(), [](double a, double b) { return a * b; });
+        const double factor = 1 / std::sqrt(squares / static_cast<double>(group) + epsilon);
+        for (std::size_t i = 0; i < group; ++i) y.row(t)[begin + i] = static_cast<float>(in[i] * factor * weight[i]);
+      }
+    }
+  }
+
+  void activate(Activation activation, MatrixView x) const override {
+    transform(x, [activation](float value) { return static_cast<float>(activation_value(activation, value)); });
+  }
+
+  void add(MatrixView x, ConstMatrixView y) const override { combine(x, y, std::plus<>()); }
+
+  void multiply(MatrixView x, ConstMatrixView y) const override { combine(x, y, std::multiplies<>()); }
+
+  void scale(MatrixView x, float factor) const override {
+    transform(x, [factor](float value) { return value * factor; });
+  }
+
+  void softcap(MatrixView x, float cap) const override {
+    const double c = cap;
+    transform(x, [c](float value) { return static_cast<float>(c * std::tanh(value / c)); });
+  }
+
+  void rotary(MatrixView x, std::size_t head_dim, std::span<const std::uint32_t> positions,
+              const RotaryTable& table) const override {
+    assert(positions.size() == x.rows && table.rotary_dim <= head_dim && x.cols % head_dim == 0);
+    const std::size_t half = table.rotary_dim / 2;
+    const bool pairs = table.layout == RotaryLayout::pairs;
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      for (std::size_t begin = 0; begin < x.cols; begin += head_dim) {
+        float* head = x.row_data(t) + begin;
+        for (std::size_t k = 0; k < half; ++k) {
+          float& a = head[pairs ? 2 * k : k];
+          float& b = head[pairs ? 2 * k + 1 : k + half];
+          const double c = table.cos[positions[t] * half + k];
+          const double s = table.sin[positions[t] * half + k];
+          const double turned = a * c - b * s;
+          b = static_cast<float>(b * c + a * s);
+          a = static_cast<float>(turned);
+        }
+      }
+    }
+  }
+
+  void append_kv(const AttentionShape& shape, ConstMatrixView k, ConstMatrixView v,
+                 std::span<const SequenceRows> sequences) const override {
+    scalar_append_kv(shape, k, v, sequences);
+  }
+
+  void attention(const AttentionShape& shape, ConstMatrixView q, std::span<const SequenceRows> sequences,
+                 MatrixView out) const override {
+    scalar_attention(shape, q, sequences, out);
+  }
+
+  void log_sum_exp(ConstMatrixView x, float* out) const override {
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      const std::span<const float> row = x.row(t);
+      const double largest = *std::max_element(row.begin(), row.end());
+      if (std::isinf(largest)) {  // inf - inf below would be NaN
+        out[t] = static_cast<float>(largest);
+        continue;
+      }
+      double sum = 0;
+      for (const float value : row) sum += std::exp(value - largest);
+      out[t] = static_cast<float>(largest + std::log(sum));
+    }
+  }
+
+  void top_k(ConstMatrixView x, std::size_t k, std::uint32_t* indices, float* values) const override {
+    assert(k <= x.cols);
+    std::vector<std::uint32_t> order(x.cols);
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      const std::span<const float> row = x.row(t);
+      std::iota(order.begin(), order.end(), 0U);
+      std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(),
+                        [row](std::uint32_t a, std::uint32_t b) { return ranks_before(row, a, b); });
+      for (std::size_t i = 0; i < k; ++i) {
+        indices[t * k + i] = order[i];
+        values[t * k + i] = row[order[i]];
+      }
+    }
+  }
+
+  std::size_t find_above(const float* x, const float* threshold, std::size_t n, std::uint32_t* indices) const override {
+    std::size_t found = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (x[i] > threshold[i]) indices[found++] = static_cast<std::uint32_t>(i);
+    }
+    return found;
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const Backend> make_scalar_backend() { return std::make_shared<ScalarBackend>(); }
+
+}  // namespace ffmem
