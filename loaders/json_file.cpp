@@ -1,0 +1,210 @@
+#include "loaders/json_file.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include "loaders/mapped_file.hpp"
+#include "ops/error.hpp"
+
+namespace ffmem {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMaxDepth = 64;
+constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 32;
+
+constexpr std::string_view kSizeWords = "a whole number from 0 to 4294967296";
+constexpr std::string_view kNumberWords = "a number in the range of float32";
+constexpr std::string_view kFlagWords = "true or false";
+constexpr std::string_view kTextWords = "a string";
+
+/// The offset of the first bracket that opens a value nested deeper than kMaxDepth; npos if there is none. Found before
+/// parsing because code that walks a document (its destructor, a dump for a message) may recurse.
+std::size_t find_too_deep(std::string_view text) {
+  std::size_t depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxDepth) return i;
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return std::string_view::npos;
+}
+
+std::string line_and_column(std::string_view text, std::size_t offset) {
+  std::size_t line = 1;
+  std::size_t line_begin = 0;
+  for (std::size_t i = 0; i < std::min(offset, text.size()); ++i) {
+    if (text[i] != '\n') continue;
+    ++line;
+    line_begin = i + 1;
+  }
+  return concat("line ", line, ", column ", offset - line_begin + 1);
+}
+
+/// "syntax error ..." out of "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error ...".
+std::string_view behind(std::string_view mark, std::string_view message) {
+  const std::size_t found = message.find(mark);
+  return found == std::string_view::npos ? message : message.substr(found + mark.size());
+}
+
+/// The value as JSON, cut where it gets long.
+std::string short_text(const json& value) {
+  constexpr std::size_t kLimit = 60;
+  if (value.is_array() && value.size() > kLimit) return concat("an array of ", value.size(), " values");
+  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+  if (text.size() > kLimit) text = text.substr(0, kLimit) + "...";
+  return text;
+}
+
+}  // namespace
+
+json read_json_file(const std::filesystem::path& path) {
+  const std::string text = read_text_file(path);
+  if (const std::size_t deep = find_too_deep(text); deep != std::string_view::npos) {
+    fail(ErrorCode::json_invalid, path.string(), ": ", line_and_column(text, deep), ": expected at most ", kMaxDepth,
+         " arrays and objects inside each other, found more");
+  }
+  // The parser would take a zero byte for the end of the text.
+  if (const std::size_t zero = text.find('\0'); zero != std::string::npos) {
+    fail(ErrorCode::json_invalid, path.string(), ": ", line_and_column(text, zero), ": expected JSON, found a zero byte");
+  }
+  try {
+    return json::parse(text);
+  } catch (const json::parse_error& e) {
+    // The library counts a line break that ends a bad word as the next line; its byte is the place.
+    fail(ErrorCode::json_invalid, path.string(), ": ", line_and_column(text, e.byte > 0 ? e.byte - 1 : 0),
+         ": expected JSON: ", behind(": ", e.what()));
+  } catch (const json::exception& e) {  // a number beyond double
+    fail(ErrorCode::json_invalid, path.string(), ": expected JSON: ", behind("] ", e.what()));
+  }
+}
+
+JsonFields::JsonFields(const json& object, const std::filesystem::path& file, std::string where)
+    : object_(&object), file_(file.string()), where_(std::move(where)) {
+  if (object.is_object()) return;
+  fail(ErrorCode::config_invalid, file_, where_.empty() ? "" : ": ", where_, ": expected an object, found ",
+       short_text(object));
+}
+
+std::size_t JsonFields::size(std::string_view key) const { return as_size(key, find_needed(key, kSizeWords)); }
+
+std::size_t JsonFields::size(std::string_view key, std::size_t fallback) const { return optional_size(key).value_or(fallback); }
+
+std::optional<std::size_t> JsonFields::optional_size(std::string_view key) const {
+  const json* value = find_set(key);
+  return value == nullptr ? std::nullopt : std::optional(as_size(key, *value));
+}
+
+float JsonFields::number(std::string_view key) const { return as_number(key, find_needed(key, kNumberWords)); }
+
+float JsonFields::number(std::string_view key, float fallback) const { return optional_number(key).value_or(fallback); }
+
+std::optional<float> JsonFields::optional_number(std::string_view key) const {
+  const json* value = find_set(key);
+  return value == nullptr ? std::nullopt : std::optional(as_number(key, *value));
+}
+
+bool JsonFields::flag(std::string_view key) const { return as_flag(key, find_needed(key, kFlagWords)); }
+
+bool JsonFields::flag(std::string_view key, bool fallback) const { return optional_flag(key).value_or(fallback); }
+
+std::optional<bool> JsonFields::optional_flag(std::string_view key) const {
+  const json* value = find_set(key);
+  return value == nullptr ? std::nullopt : std::optional(as_flag(key, *value));
+}
+
+std::string JsonFields::text(std::string_view key) const { return as_text(key, find_needed(key, kTextWords)); }
+
+std::string JsonFields::text(std::string_view key, std::string_view fallback) const {
+  return optional_text(key).value_or(std::string(fallback));
+}
+
+std::optional<std::string> JsonFields::optional_text(std::string_view key) const {
+  const json* value = find_set(key);
+  return value == nullptr ? std::nullopt : std::optional(as_text(key, *value));
+}
+
+std::optional<JsonFields> JsonFields::optional_object(std::string_view key) const {
+  const json* value = find_set(key);
+  return value == nullptr ? std::nullopt : std::optional(JsonFields(*value, file_, place(key)));
+}
+
+bool JsonFields::has(std::string_view key) const {
+  const auto found = object_->find(key);
+  return found != object_->end() && !found->is_null();
+}
+
+const json& JsonFields::at(std::string_view key) const { return find_needed(key, "a value"); }
+
+void JsonFields::refuse(std::string_view key, std::string_view expected) const {
+  const json* value = find(key);
+  fail(ErrorCode::config_invalid, file_, ": ", place(key), ": expected ", expected, ", found ",
+       value == nullptr ? "no such field" : short_text(*value));
+}
+
+void JsonFields::ignore(std::initializer_list<std::string_view> keys) const { read_.insert(keys.begin(), keys.end()); }
+
+std::vector<std::string> JsonFields::unread() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object_->items()) {
+    if (!read_.contains(key)) keys.push_back(key);
+  }
+  return keys;
+}
+
+const json* JsonFields::find(std::string_view key) const {
+  read_.emplace(key);
+  const auto found = object_->find(key);
+  return found == object_->end() ? nullptr : &*found;
+}
+
+const json* JsonFields::find_set(std::string_view key) const {
+  const json* value = find(key);
+  return value == nullptr || value->is_null() ? nullptr : value;
+}
+
+const json& JsonFields::find_needed(std::string_view key, std::string_view expected) const {
+  const json* value = find(key);
+  if (value == nullptr) refuse(key, expected);
+  return *value;
+}
+
+std::size_t JsonFields::as_size(std::string_view key, const json& value) const {
+  // The parser makes every whole number >= 0 that fits 64 bits unsigned, and a larger one a float.
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > kMaxSize) refuse(key, kSizeWords);
+  return value.get<std::size_t>();
+}
+
+float JsonFields::as_number(std::string_view key, const json& value) const {
+  if (!value.is_number() || std::fabs(value.get<double>()) > std::numeric_limits<float>::max()) refuse(key, kNumberWords);
+  return value.get<float>();
+}
+
+bool JsonFields::as_flag(std::string_view key, const json& value) const {
+  if (!value.is_boolean()) refuse(key, kFlagWords);
+  return value.get<bool>();
+}
+
+std::string JsonFields::as_text(std::string_view key, const json& value) const {
+  if (!value.is_string()) refuse(key, kTextWords);
+  return value.get<std::string>();
+}
+
+std::string JsonFields::place(std::string_view key) const {
+  return where_.empty() ? std::string(key) : concat(where_, ".", key);
+}
+
+}  // namespace ffmem
