@@ -55,6 +55,9 @@ class JsonFields {
   /// The value itself, null included. Throws config_invalid if it is absent.
   const nlohmann::json& at(std::string_view key) const;
 
+  /// "FILE: KEY", for error messages.
+  std::string location(std::string_view key) const { return file_ + ": " + place(key); }
+
   /// Throws config_invalid: "FILE: KEY: expected EXPECTED, found ...", with the value shortened.
   [[noreturn]] void refuse(std::string_view key, std::string_view expected) const;
 
@@ -73,7 +76,6 @@ class JsonFields {
   bool as_flag(std::string_view key, const nlohmann::json& value) const;
   std::string as_text(std::string_view key, const nlohmann::json& value) const;
   std::string place(std::string_view key) const;
-
   const nlohmann::json* object_;
   std::string file_;
   std::string where_;

@@ -3,7 +3,10 @@
 // Optional things are empty where a family does not have them; the forward pass asks for their presence, never for the family.
 #pragma once
 
+#include <filesystem>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "loaders/model_config.hpp"
@@ -48,6 +51,12 @@ struct LayerWeights {
   LinearWeights ups;               // [d_m, d]; gated layers only
   WeightMatrix values;             // [d_m, d]
   std::vector<float> values_bias;  // [d] or empty: belongs to no memory
+
+  /// From the second matrix of the feed-forward layer, y = W m + b: memory i's value is column i of W [d, d_m].
+  void set_values(LinearWeights second) {
+    values = second.matrix.transposed();
+    values_bias = std::move(second.bias);
+  }
 };
 
 /// One band of an adaptive embedding/softmax: words [first, first + table.rows).

@@ -1,11 +1,13 @@
-// An owned, move-only array of float32 that begins at a 64-byte border; its contents start as zeros.
+// An owned, move-only array of float32 that begins at a 64-byte border and starts as zeros. Large ones come as untouched
+// pages of the operating system: memory is used when it is first written, so room for a long context costs nothing until then.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
-#include <cstring>
+#include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <new>
-#include <utility>
 
 #include "ops/matrix_view.hpp"
 
@@ -14,27 +16,32 @@ namespace ffmem {
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
+
+  /// Throws std::bad_alloc.
   explicit AlignedBuffer(std::size_t n_elements)
-      : data_(static_cast<float*>(::operator new(n_elements * sizeof(float), kAlignment))), size_(n_elements) {
-    std::memset(data_.get(), 0, n_elements * sizeof(float));
+      : block_(std::calloc(n_elements * sizeof(float) + kAlignment, 1)), size_(n_elements) {
+    if (!block_) throw std::bad_alloc();
+    const auto address = reinterpret_cast<std::uintptr_t>(block_.get());
+    data_ = reinterpret_cast<float*>((address + kAlignment - 1) / kAlignment * kAlignment);
   }
 
-  float* data() const noexcept { return data_.get(); }
+  float* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
   std::size_t bytes() const noexcept { return size_ * sizeof(float); }
 
   /// The first rows * cols elements as a matrix. The buffer must outlive the view.
   MatrixView matrix(std::size_t rows, std::size_t cols) const {
     assert(rows * cols <= size_);
-    return {data_.get(), rows, cols};
+    return {data_, rows, cols};
   }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
+  static constexpr std::size_t kAlignment = 64;
   struct Free {
-    void operator()(float* p) const noexcept { ::operator delete(p, kAlignment); }
+    void operator()(void* p) const noexcept { std::free(p); }
   };
-  std::unique_ptr<float, Free> data_;
+  std::unique_ptr<void, Free> block_;
+  float* data_ = nullptr;
   std::size_t size_ = 0;
 };
 

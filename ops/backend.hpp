@@ -93,7 +93,7 @@ class Backend {
   virtual void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const = 0;
 
   /// y = (x - mean) / sqrt(var + epsilon) * weight + bias, var the biased variance of the row. weight, bias [d]; either may
-  /// be null (1 and 0). x, y [T, d].
+  /// be null (1 and 0). x, y [T, d]; y may be x.
   virtual void layer_norm(ConstMatrixView x, const float* weight, const float* bias, float epsilon, MatrixView y) const = 0;
 
   /// y = x / sqrt(mean(x²) + epsilon) * weight, over each run of `group` columns (group divides d; group == d: the whole

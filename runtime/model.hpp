@@ -29,6 +29,7 @@ struct PreparedLayer {
   PreparedLinear keys, ups, values;  // values: coefficients [.., d_m] -> y [.., d]
 };
 
+class Embedding;
 class OutputHead;
 
 class Model {
@@ -41,7 +42,7 @@ class Model {
   const ModelWeights& weights() const noexcept { return checkpoint_.weights; }
   const Backend& backend() const noexcept { return *backend_; }
   const PreparedLayer& layer(std::size_t l) const { return layers_[l]; }
-  const PreparedLinear& embedding_projection() const noexcept { return embedding_projection_; }
+  const Embedding& embedding() const noexcept { return *embedding_; }
   const OutputHead& head() const noexcept { return *head_; }
 
   /// Copies value `unit` of `layer` (row i of the canonical values) to out[0 .. d). Throws layer_/unit_out_of_range.
@@ -55,7 +56,7 @@ class Model {
   LoadedCheckpoint checkpoint_;
   std::shared_ptr<const Backend> backend_;
   std::vector<PreparedLayer> layers_;
-  PreparedLinear embedding_projection_;
+  std::unique_ptr<const Embedding> embedding_;
   std::unique_ptr<const OutputHead> head_;
 };
 

@@ -1,16 +1,21 @@
 // From a hidden vector to the vocabulary: plain logits (with bias, soft cap, projection) or an adaptive softmax.
 //
 // `hidden` below is what the output matrix reads (point final_hidden). A vector of the residual stream becomes one through
-// `to_hidden` with the lens of choice.
+// to_hidden with the lens of choice. The vocabulary is always walked in blocks of kVocabularyBlock words, whose matrices are
+// prepared one by one: what does not need [rows, V] never holds it.
+//
+// Adaptive softmax (Grave et al. 2017; fairseq `AdaptiveSoftmax`): band 0 holds the most frequent words and one entry for each
+// further band; a word of band b has log p = log p(band b's entry) + log softmax over band b.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "loaders/model_config.hpp"
 #include "loaders/model_weights.hpp"
-#include "ops/aligned_buffer.hpp"
 #include "ops/backend.hpp"
 
 namespace ffmem {
@@ -28,37 +33,71 @@ struct TopTokens {
   std::vector<float> log_probabilities;  // [rows, k]
 };
 
+/// Immutable; safe to use from several threads.
 class OutputHead {
  public:
-  /// Views `weights`, which must outlive this.
+  /// Views `config`, `weights` and `backend`, which must outlive this.
   OutputHead(const ModelConfig& config, const ModelWeights& weights, const Backend& backend);
-  ~OutputHead();
 
-  std::size_t vocab_size() const noexcept;
-  std::size_t hidden_width() const noexcept;  // d, or d_embedding behind a head projection
+  std::size_t vocab_size() const noexcept { return config_.vocab_size; }
+  std::size_t hidden_width() const noexcept { return hidden_width_; }  // d, or d_embedding behind a head projection
 
   /// True where one softmax over logits gives the probabilities; false for an adaptive softmax, which has none.
-  bool has_logits() const noexcept;
+  bool has_logits() const noexcept { return bands_.size() == 1; }
 
   /// Final norm (lens final_norm) and head projection. residual [rows, d] -> hidden [rows, hidden_width()].
   void to_hidden(ConstMatrixView residual, Lens lens, MatrixView hidden) const;
 
-  /// out [rows, V]. Only where has_logits(); assert otherwise.
+  /// out [rows, V]. Only where has_logits().
   void logits(ConstMatrixView hidden, MatrixView out) const;
 
   /// out [rows, V]: natural logarithms of the model's own probabilities.
   void log_probabilities(ConstMatrixView hidden, MatrixView out) const;
 
-  /// The k best tokens (k <= V) of every row, streamed over blocks of the vocabulary: [rows, V] never exists.
-  /// Working memory: about rows_per_block * block of the vocabulary * 4 bytes.
+  /// The k best tokens of every row, k cut to V. Working memory: about kRowBlock * (kVocabularyBlock + 3 k) * 4 bytes.
   TopTokens top_tokens(ConstMatrixView hidden, std::size_t k) const;
 
-  /// out[t] = log p(targets[t] | hidden[t]), streamed likewise.
+  /// out[t] = log p(targets[t] | hidden[t]). Targets in [0, V). Working memory as above.
   void log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const;
 
+  /// Bytes of converted weights held beyond the mapped files.
+  std::size_t owned_bytes() const noexcept;
+
+  static constexpr std::size_t kVocabularyBlock = 4096;
+  static constexpr std::size_t kRowBlock = 256;
+
  private:
-  struct State;
-  std::unique_ptr<const State> state_;
+  /// Words [first, first + n) and their matrix.
+  struct Block {
+    std::size_t first = 0;
+    std::size_t n = 0;
+    std::unique_ptr<const PreparedMatrix> matrix;  // [n, width]
+    const float* bias = nullptr;                   // [n] or null
+  };
+  struct Band {
+    std::unique_ptr<const PreparedMatrix> projection;  // hidden -> band, or null: hidden as it is
+    std::vector<Block> blocks;
+  };
+
+  /// What a walk over the vocabulary reports, for rows [first_row, first_row + logits.rows) of its input.
+  struct Visitor {
+    /// Logits of one block of words: [rows, words of the block].
+    std::function<void(std::size_t first_row, std::size_t first_word, ConstMatrixView logits)> block;
+    /// Behind a band's last block: what turns its logits into log-probabilities when added. offsets [rows].
+    std::function<void(std::size_t first_row, const Band& band, std::span<const float> offsets)> band_end;
+  };
+  void walk(ConstMatrixView hidden, const Visitor& visitor) const;
+
+  Band make_band(const WeightMatrix& table, std::size_t first_word, const std::vector<float>& bias) const;
+  void block_logits(const Block& block, ConstMatrixView band_input, MatrixView out) const;
+
+  const ModelConfig& config_;
+  const ModelWeights& weights_;
+  const Backend& backend_;
+  std::size_t hidden_width_ = 0;
+  std::unique_ptr<const PreparedMatrix> projection_;  // OPT's project_out
+  std::vector<Band> bands_;
+  std::unique_ptr<const PreparedMatrix> clusters_;  // [n_bands - 1, d]: band 0's entries for the others
 };
 
 }  // namespace ffmem

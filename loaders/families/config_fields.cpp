@@ -1,0 +1,74 @@
+#include "loaders/families/config_fields.hpp"
+
+#include <cmath>
+
+#include "ops/error.hpp"
+
+namespace ffmem {
+namespace {
+
+TokenId as_token(const JsonFields& fields, std::string_view key, const nlohmann::json& value) {
+  if (!value.is_number_integer() || value < 0 || value > 0x7FFFFFFF) fields.refuse(key, "a token id, a list of them, or null");
+  return value.get<TokenId>();
+}
+
+}  // namespace
+
+Activation read_activation(const JsonFields& fields, std::string_view key, std::string_view fallback) {
+  const std::string text = fields.text(key, fallback);
+  if (const auto activation = activation_from_name(text)) return *activation;
+  fail(ErrorCode::activation_unknown, fields.location(key), ": unknown activation \"", text, "\"; known are ",
+       known_activation_names());
+}
+
+void check_sizes(const JsonFields& fields, const ModelConfig& config) {
+  struct Limit {
+    const char* what;
+    std::size_t value;
+    std::size_t largest;
+  };
+  for (const Limit& limit :
+       {Limit{"layers", config.n_layers, 10'000}, Limit{"model width", config.d_model, 1 << 20},
+        Limit{"embedding width", config.d_embedding, 1 << 20}, Limit{"memories a layer", config.d_memory, 1 << 24},
+        Limit{"attention heads", config.n_heads, 1 << 16}, Limit{"vocabulary size", config.vocab_size, 1 << 24},
+        Limit{"context length", config.max_positions, 1 << 26}}) {
+    if (limit.value == 0 || limit.value > limit.largest) {
+      fail(ErrorCode::config_invalid, fields.location("sizes"), ": ", limit.what, ": expected 1 to ", limit.largest, ", found ",
+           limit.value);
+    }
+  }
+}
+
+void refuse_unless(const JsonFields& fields, std::string_view key, bool expected) {
+  if (fields.flag(key, expected) == expected) return;
+  fail(ErrorCode::config_unsupported, fields.location(key), ": only ", expected ? "true" : "false", " is supported");
+}
+
+void read_special_tokens(const JsonFields& fields, ModelConfig& config) {
+  if (fields.has("bos_token_id")) config.bos = as_token(fields, "bos_token_id", fields.at("bos_token_id"));
+  if (!fields.has("eos_token_id")) return;
+  const nlohmann::json& eos = fields.at("eos_token_id");
+  if (eos.is_array()) {
+    for (const nlohmann::json& id : eos) config.all_eos.push_back(as_token(fields, "eos_token_id", id));
+  } else {
+    config.all_eos.push_back(as_token(fields, "eos_token_id", eos));
+  }
+  if (!config.all_eos.empty()) config.eos = config.all_eos.front();
+}
+
+void split_heads_evenly(const JsonFields& fields, std::string_view key, ModelConfig& config) {
+  if (config.n_heads == 0 || config.d_model % config.n_heads != 0) {
+    fields.refuse(key, concat("a divisor of the model width ", config.d_model));
+  }
+  config.n_kv_heads = config.n_heads;
+  config.head_dim = config.d_model / config.n_heads;
+}
+
+void set_attention_everywhere(ModelConfig& config, float scale, std::size_t window) {
+  config.attention_scale.assign(config.n_layers, scale);
+  config.attention_window.assign(config.n_layers, window);
+}
+
+float standard_attention_scale(const ModelConfig& config) { return 1.0F / std::sqrt(static_cast<float>(config.head_dim)); }
+
+}  // namespace ffmem

@@ -1,0 +1,33 @@
+// What several families' config.json files have in common.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "loaders/json_file.hpp"
+#include "loaders/model_config.hpp"
+
+namespace ffmem {
+
+/// The activation that field `key` names, or `fallback` (a config name) where it is absent. Throws activation_unknown.
+Activation read_activation(const JsonFields& fields, std::string_view key, std::string_view fallback);
+
+/// Refuses sizes that are 0 or beyond anything real, before anything is allocated by them. Call it once they are read.
+void check_sizes(const JsonFields& fields, const ModelConfig& config);
+
+/// Throws config_unsupported unless field `key` is `expected` (absent or null: it is).
+void refuse_unless(const JsonFields& fields, std::string_view key, bool expected);
+
+/// bos_token_id and eos_token_id (a number, a list of numbers, or null).
+void read_special_tokens(const JsonFields& fields, ModelConfig& config);
+
+/// n_kv_heads = n_heads, head_dim = d / n_heads; throws config_invalid, naming `key`, where the heads do not divide the width.
+void split_heads_evenly(const JsonFields& fields, std::string_view key, ModelConfig& config);
+
+/// The same scale and window (0: none) in every layer.
+void set_attention_everywhere(ModelConfig& config, float scale, std::size_t window = 0);
+
+/// 1 / sqrt(head_dim).
+float standard_attention_scale(const ModelConfig& config);
+
+}  // namespace ffmem

@@ -1,0 +1,73 @@
+// Takes tensors out of a checkpoint by name, checked: shape, type, presence. Matrices stay in the mapping, vectors are copied.
+#pragma once
+
+#include <cstddef>
+#include <initializer_list>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "loaders/model_weights.hpp"
+#include "loaders/safetensors.hpp"
+
+namespace ffmem {
+
+enum class Bias { none, required, if_stored };
+
+/// Rows [begin, begin + n) of `all`, in place.
+LinearWeights slice_rows(const LinearWeights& all, std::size_t begin, std::size_t n);
+
+class WeightSource {
+ public:
+  /// Views `checkpoint`. Names given below are looked up with the first of `prefixes` (alternatives, "" among them where
+  /// published files leave it out) under which `probe` exists; if it exists under none, the first is used for error messages.
+  WeightSource(const Checkpoint& checkpoint, std::initializer_list<std::string_view> prefixes, std::string_view probe);
+
+  bool has(std::string_view name) const;
+
+  /// Stored [rows, cols], as nn.Linear and embeddings are. Throws tensor_missing, tensor_shape, tensor_dtype.
+  WeightMatrix matrix(std::string_view name, std::size_t rows, std::size_t cols);
+
+  /// Stored [cols, rows] (GPT-2's Conv1D): the result is [rows, cols] all the same.
+  WeightMatrix matrix_transposed(std::string_view name, std::size_t rows, std::size_t cols);
+
+  std::vector<float> vector(std::string_view name, std::size_t size);
+
+  /// `name`.weight [out, in] and `name`.bias [out].
+  LinearWeights linear(const std::string& name, std::size_t out, std::size_t in, Bias bias);
+
+  /// The same with the weight stored [in, out].
+  LinearWeights conv1d(const std::string& name, std::size_t out, std::size_t in);
+
+  /// `name`.weight [size] and `name`.bias [size].
+  NormWeights norm(const std::string& name, std::size_t size, Bias bias);
+
+  /// Rows of `all` in the given order as a matrix and bias of their own: a copy kept alive by the weights.
+  LinearWeights pick_rows(const LinearWeights& all, std::span<const std::size_t> rows);
+
+  /// The output matrix: the file's own `name` where it has one (also if the config says tied, as Transformers does), else the
+  /// embedding if `tied`. Throws tensor_missing otherwise. The name is looked up without a prefix.
+  LinearWeights head(const std::string& name, bool tied, const WeightMatrix& embedding, std::size_t rows, std::size_t cols,
+                     Bias bias = Bias::none);
+
+  /// Hands over what was learnt on the way: copies to keep alive, the number of parameters, the stored types.
+  void finish(ModelWeights& weights);
+
+ private:
+  const StoredTensor& take(const std::string& full_name, const std::vector<std::size_t>& shape);
+  std::string full(std::string_view name) const { return prefix_ + std::string(name); }
+  std::vector<float> vector_at(const std::string& full_name, std::size_t size);
+  LinearWeights linear_at(const std::string& full_name, std::size_t out, std::size_t in, Bias bias, bool conv1d);
+
+  const Checkpoint& checkpoint_;
+  std::string prefix_;
+  std::set<std::string, std::less<>> taken_;
+  std::vector<std::size_t> bytes_by_dtype_;
+  std::size_t n_parameters_ = 0;
+  std::vector<std::shared_ptr<const void>> copies_;
+};
+
+}  // namespace ffmem

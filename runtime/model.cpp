@@ -1,0 +1,72 @@
+#include "runtime/model.hpp"
+
+#include <string>
+#include <utility>
+
+#include "ops/cpu/cpu_backend.hpp"
+#include "ops/error.hpp"
+#include "runtime/embedding.hpp"
+#include "runtime/output_head.hpp"
+
+namespace ffmem {
+namespace {
+
+PreparedLinear prepare(const Backend& backend, const WeightMatrix& matrix, const std::vector<float>& bias) {
+  if (matrix.empty()) return {};
+  return {backend.prepare(matrix), bias.empty() ? nullptr : bias.data()};
+}
+
+PreparedLinear prepare(const Backend& backend, const LinearWeights& linear) {
+  return prepare(backend, linear.matrix, linear.bias);
+}
+
+PreparedLayer prepare(const Backend& backend, const LayerWeights& layer) {
+  return {.query = prepare(backend, layer.query),
+          .key = prepare(backend, layer.key),
+          .value = prepare(backend, layer.value),
+          .output = prepare(backend, layer.output),
+          .keys = prepare(backend, layer.keys),
+          .ups = prepare(backend, layer.ups),
+          .values = prepare(backend, layer.values.transposed(), layer.values_bias)};
+}
+
+std::size_t owned(const PreparedLinear& linear) { return linear ? linear.matrix->owned_bytes() : 0; }
+
+}  // namespace
+
+std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, const ModelOptions& options) {
+  std::shared_ptr<Model> model(new Model);
+  model->checkpoint_ = load_checkpoint(folder);
+  model->backend_ = options.backend ? options.backend : make_cpu_backend();
+  const Backend& backend = *model->backend_;
+  const ModelWeights& weights = model->checkpoint_.weights;
+  for (const LayerWeights& layer : weights.layers) model->layers_.push_back(prepare(backend, layer));
+  model->embedding_ = std::make_unique<Embedding>(model->checkpoint_.config, weights, backend);
+  model->head_ = std::make_unique<OutputHead>(model->checkpoint_.config, weights, backend);
+  return model;
+}
+
+Model::~Model() = default;
+
+void Model::value_row(std::size_t layer, std::size_t unit, float* out) const {
+  if (layer >= config().n_layers) {
+    fail(ErrorCode::layer_out_of_range, "layer ", layer, ": the model has layers 0 to ", config().n_layers - 1);
+  }
+  if (unit >= config().d_memory) {
+    fail(ErrorCode::unit_out_of_range, "unit ", unit, ": a layer has memories 0 to ", config().d_memory - 1);
+  }
+  read_row(weights().layers[layer].values, unit, out);
+}
+
+std::size_t Model::owned_bytes() const noexcept {
+  std::size_t bytes = embedding_->owned_bytes() + head_->owned_bytes();
+  for (const PreparedLayer& layer : layers_) {
+    for (const PreparedLinear* linear :
+         {&layer.query, &layer.key, &layer.value, &layer.output, &layer.keys, &layer.ups, &layer.values}) {
+      bytes += owned(*linear);
+    }
+  }
+  return bytes;
+}
+
+}  // namespace ffmem

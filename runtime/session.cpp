@@ -1,0 +1,243 @@
+#include "runtime/session.hpp"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <utility>
+
+#include "ops/error.hpp"
+#include "ops/threads.hpp"
+#include "runtime/forward.hpp"
+#include "runtime/hook_plan.hpp"
+#include "runtime/kv_cache.hpp"
+#include "runtime/output_head.hpp"
+#include "runtime/positions.hpp"
+#include "runtime/workspace.hpp"
+
+namespace ffmem {
+namespace {
+
+/// Rows of logits that exist at once when only a hook reads them.
+constexpr std::size_t kLogitsRows = 64;
+
+/// The options with every default filled in.
+SessionOptions resolve(const ModelConfig& config, SessionOptions options) {
+  if (options.context > config.max_positions) {
+    fail(ErrorCode::context_exceeded, "a context of ", options.context, " positions: the model has ", config.max_positions);
+  }
+  if (options.max_sequences == 0) fail(ErrorCode::argument_invalid, "a session needs room for at least one sequence");
+  if (options.context == 0) options.context = config.max_positions;
+  if (options.max_batch_tokens == 0) options.max_batch_tokens = options.context;
+  return options;
+}
+
+}  // namespace
+
+struct Session::State {
+  State(std::shared_ptr<const Model> model_, const SessionOptions& options_)
+      : model(std::move(model_)),
+        options(resolve(model->config(), options_)),
+        tables(model->config(), options.context),
+        cache(model->config(), options.keep_cache, options.max_sequences, options.context, options.max_batch_tokens),
+        workspace(model->config(), options.max_batch_tokens),
+        lengths(options.max_sequences, 0),
+        by_layer(model->config().n_layers) {}
+
+  void check(const RaggedBatch& batch) const;
+  void describe_rows(const RaggedBatch& batch);
+  ConstMatrixView output(MatrixView residual, LogitsRows rows, const HookPlan& plan, std::size_t n_sequences);
+  ConstMatrixView logits_of(ConstMatrixView hidden, std::span<const RowOrigin> row_origins, const HookPlan& plan);
+  void show_logits(ConstMatrixView hidden, const HookPlan& plan);
+  MatrixView hidden_rows(ConstMatrixView residual, bool every_row, std::size_t n_sequences);
+  void score(ConstMatrixView hidden_rows, MatrixView out) const;
+
+  std::shared_ptr<const Model> model;
+  SessionOptions options;
+  PositionTables tables;
+  KvCache cache;
+  Workspace workspace;
+  std::vector<std::size_t> lengths;  // [max_sequences]
+
+  // Of the current run.
+  std::vector<std::uint32_t> positions;             // [T]
+  std::vector<TokenId> position_rows;               // [T]
+  std::vector<RowOrigin> origins;                   // [T]
+  std::vector<RowOrigin> last_origins;              // [n_sequences]
+  std::vector<SequenceRows> sequences;              // [n_sequences]
+  std::vector<std::vector<SequenceRows>> by_layer;  // [L][n_sequences]
+  AlignedBuffer last_residual;                      // [n_sequences, d]
+  AlignedBuffer hidden;                             // [rows, hidden width]
+  AlignedBuffer logits;                             // [rows, V]
+};
+
+Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options)
+    : state_(std::make_unique<State>(std::move(model), options)) {}
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+ConstMatrixView Session::run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks) {
+  State& s = *state_;
+  const ThreadScope threads(s.options.n_threads);
+  s.check(batch);
+  s.describe_rows(batch);
+  const HookPlan plan(hooks, s.model->config().n_layers);
+  const bool wants_output = logits != LogitsRows::none || plan.wants(Point::final_hidden) || plan.wants(Point::logits);
+  const BatchRows rows{.tokens = batch.tokens,
+                       .positions = s.positions,
+                       .position_rows = s.position_rows,
+                       .origins = s.origins,
+                       .sequences = s.by_layer};
+  const bool stop_early = !wants_output && !s.options.keep_cache;
+  const MatrixView residual = forward(*s.model, s.tables, rows, plan, stop_early, s.workspace);
+  const ConstMatrixView result = wants_output ? s.output(residual, logits, plan, s.sequences.size()) : ConstMatrixView{};
+  if (s.options.keep_cache) {
+    for (std::size_t i = 0; i < s.sequences.size(); ++i) s.lengths[i] += s.sequences[i].n_rows;
+  }
+  return result;
+}
+
+ConstMatrixView Session::run(std::span<const TokenId> tokens, LogitsRows logits, std::span<Hook* const> hooks) {
+  const std::array<std::size_t, 2> offsets{0, tokens.size()};
+  return run(RaggedBatch{.tokens = tokens, .offsets = offsets}, logits, hooks);
+}
+
+void Session::State::check(const RaggedBatch& batch) const {
+  const std::span<const std::size_t> offsets = batch.offsets;
+  if (offsets.size() < 2 || offsets.front() != 0 || offsets.back() != batch.tokens.size()) {
+    fail(ErrorCode::argument_invalid, "a batch needs offsets from 0 to its ", batch.tokens.size(), " tokens, and a sequence");
+  }
+  if (offsets.size() - 1 > options.max_sequences) {
+    fail(ErrorCode::argument_invalid, "a batch of ", offsets.size() - 1, " sequences: the session has room for ",
+         options.max_sequences);
+  }
+  if (batch.tokens.size() > options.max_batch_tokens) {
+    fail(ErrorCode::context_exceeded, "a batch of ", batch.tokens.size(), " tokens: the session has room for ",
+         options.max_batch_tokens);
+  }
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
+    if (offsets[i] >= offsets[i + 1]) fail(ErrorCode::argument_invalid, "sequence ", i, " of the batch has no tokens");
+    const std::size_t past = options.keep_cache ? lengths[i] : 0;
+    const std::size_t end = past + (offsets[i + 1] - offsets[i]);
+    if (end > options.context) {
+      fail(ErrorCode::context_exceeded, "sequence ", i, " would reach ", end, " tokens: the context is ", options.context);
+    }
+  }
+  const std::size_t vocab_size = model->config().vocab_size;
+  for (std::size_t t = 0; t < batch.tokens.size(); ++t) {
+    if (batch.tokens[t] < 0 || static_cast<std::size_t>(batch.tokens[t]) >= vocab_size) {
+      fail(ErrorCode::token_out_of_range, "token id ", batch.tokens[t], " (number ", t,
+           " of the batch): the vocabulary has ids 0 to ", vocab_size - 1);
+    }
+  }
+}
+
+void Session::State::describe_rows(const RaggedBatch& batch) {
+  positions.clear();
+  position_rows.clear();
+  origins.clear();
+  last_origins.clear();
+  sequences.clear();
+  for (std::size_t i = 0; i + 1 < batch.offsets.size(); ++i) {
+    const std::size_t begin = batch.offsets[i];
+    const std::size_t n_rows = batch.offsets[i + 1] - begin;
+    const std::size_t past = options.keep_cache ? lengths[i] : 0;
+    sequences.push_back({.first_row = begin, .n_rows = n_rows, .past = past, .cache = {}});
+    for (std::size_t p = past; p < past + n_rows; ++p) {
+      positions.push_back(static_cast<std::uint32_t>(p));
+      position_rows.push_back(static_cast<TokenId>(p + model->config().position_offset));
+      origins.push_back({.sequence = static_cast<std::uint32_t>(i), .position = static_cast<std::uint32_t>(p)});
+    }
+    last_origins.push_back(origins.back());
+  }
+  cache.place(sequences, by_layer);
+}
+
+/// Final norm, hooks at final_hidden, and the logits that the caller or a hook reads.
+ConstMatrixView Session::State::output(MatrixView residual, LogitsRows rows, const HookPlan& plan, std::size_t n_sequences) {
+  const bool every_row = rows != LogitsRows::last || plan.wants(Point::final_hidden);
+  const MatrixView all_or_last = hidden_rows(residual, every_row, n_sequences);
+  MatrixView result_rows = all_or_last;
+  if (plan.wants(Point::final_hidden)) {
+    plan.visit({Point::final_hidden, 0, 0, all_or_last, origins, &model->backend()});
+    if (rows == LogitsRows::last) {
+      // The last rows move to the front; each moves forward only, so none is overwritten before it is read.
+      for (std::size_t i = 0; i < n_sequences; ++i) {
+        const std::size_t last = sequences[i].first_row + sequences[i].n_rows - 1;
+        std::ranges::copy(all_or_last.row(last), all_or_last.row_data(i));
+      }
+      result_rows = all_or_last.rows_between(0, n_sequences);
+    }
+  }
+  if (rows == LogitsRows::none) {
+    if (plan.wants(Point::logits)) show_logits(result_rows, plan);
+    return {};
+  }
+  return logits_of(result_rows, rows == LogitsRows::last ? last_origins : origins, plan);
+}
+
+MatrixView Session::State::hidden_rows(ConstMatrixView residual, bool every_row, std::size_t n_sequences) {
+  const OutputHead& head = model->head();
+  ConstMatrixView source = residual;
+  if (!every_row) {
+    if (last_residual.size() == 0) last_residual = AlignedBuffer(options.max_sequences * residual.cols);
+    const MatrixView last = last_residual.matrix(n_sequences, residual.cols);
+    for (std::size_t i = 0; i < n_sequences; ++i) {
+      std::ranges::copy(residual.row(sequences[i].first_row + sequences[i].n_rows - 1), last.row_data(i));
+    }
+    source = last;
+  }
+  if (hidden.size() < source.rows * head.hidden_width()) {
+    hidden = AlignedBuffer((every_row ? options.max_batch_tokens : options.max_sequences) * head.hidden_width());
+  }
+  const MatrixView result = hidden.matrix(source.rows, head.hidden_width());
+  head.to_hidden(source, Lens::final_norm, result);
+  return result;
+}
+
+void Session::State::score(ConstMatrixView hidden_rows, MatrixView out) const {
+  if (model->head().has_logits()) {
+    model->head().logits(hidden_rows, out);
+  } else {
+    model->head().log_probabilities(hidden_rows, out);
+  }
+}
+
+ConstMatrixView Session::State::logits_of(ConstMatrixView rows, std::span<const RowOrigin> row_origins, const HookPlan& plan) {
+  const std::size_t vocab_size = model->config().vocab_size;
+  if (logits.size() < rows.rows * vocab_size) logits = AlignedBuffer(rows.rows * vocab_size);
+  const MatrixView result = logits.matrix(rows.rows, vocab_size);
+  score(rows, result);
+  if (plan.wants(Point::logits)) plan.visit({Point::logits, 0, 0, result, row_origins, &model->backend()});
+  return result;
+}
+
+void Session::State::show_logits(ConstMatrixView rows, const HookPlan& plan) {
+  const std::size_t vocab_size = model->config().vocab_size;
+  if (logits.size() < kLogitsRows * vocab_size) logits = AlignedBuffer(kLogitsRows * vocab_size);
+  for (std::size_t begin = 0; begin < rows.rows; begin += kLogitsRows) {
+    const std::size_t end = std::min(begin + kLogitsRows, rows.rows);
+    const MatrixView block = logits.matrix(end - begin, vocab_size);
+    score(rows.rows_between(begin, end), block);
+    plan.visit({Point::logits, 0, begin, block, std::span(origins).subspan(begin, end - begin), &model->backend()});
+  }
+}
+
+void Session::truncate(std::size_t slot, std::size_t length) {
+  std::size_t& current = state_->lengths.at(slot);
+  current = std::min(current, length);
+}
+
+std::size_t Session::length(std::size_t slot) const { return state_->lengths.at(slot); }
+
+std::size_t Session::context() const noexcept { return state_->options.context; }
+
+const Model& Session::model() const noexcept { return *state_->model; }
+
+Session::Memory Session::memory(const ModelConfig& config, const SessionOptions& options) {
+  const SessionOptions o = resolve(config, options);
+  return {.kv_cache_bytes = KvCache::bytes(config, o.keep_cache, o.max_sequences, o.context, o.max_batch_tokens),
+          .workspace_bytes = Workspace(config, o.max_batch_tokens).bytes() + PositionTables::bytes(config, o.context)};
+}
+
+}  // namespace ffmem

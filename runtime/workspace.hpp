@@ -1,0 +1,51 @@
+// Every activation buffer of a forward pass, sized once.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "loaders/model_config.hpp"
+#include "ops/aligned_buffer.hpp"
+
+namespace ffmem {
+
+/// The feed-forward layer runs over this many rows at a time, so that their coefficients are in cache when a hook or the value
+/// product reads them.
+inline constexpr std::size_t kFeedForwardRows = 128;
+
+/// T: tokens of the largest run; R = min(T, kFeedForwardRows).
+struct Workspace {
+  Workspace(const ModelConfig& c, std::size_t max_tokens)
+      : residual(max_tokens * c.d_model),
+        ffn_in(max_tokens * c.d_model),
+        embedding(needs_embedding(c) ? max_tokens * c.d_embedding : 0),
+        query(max_tokens * c.n_heads * c.head_dim),
+        key(max_tokens * c.n_kv_heads * c.head_dim),
+        value(max_tokens * c.n_kv_heads * c.head_dim),
+        heads(max_tokens * c.n_heads * c.head_dim),
+        attention_out(max_tokens * c.d_model),
+        coefficients(std::min(max_tokens, kFeedForwardRows) * c.d_memory),
+        ups(c.gated ? std::min(max_tokens, kFeedForwardRows) * c.d_memory : 0),
+        ffn_out(std::min(max_tokens, kFeedForwardRows) * c.d_model) {}
+
+  AlignedBuffer residual;       // [T, d]
+  AlignedBuffer ffn_in;         // [T, d], the attention's normed input before it is the feed-forward layer's
+  AlignedBuffer embedding;      // [T, d_embedding], only where projections follow the embedding tables
+  AlignedBuffer query;          // [T, n_heads * head_dim]
+  AlignedBuffer key;            // [T, n_kv_heads * head_dim]
+  AlignedBuffer value;          // [T, n_kv_heads * head_dim]
+  AlignedBuffer heads;          // [T, n_heads * head_dim], attention before its output projection
+  AlignedBuffer attention_out;  // [T, d]
+  AlignedBuffer coefficients;   // [R, d_m], key scores until the activation
+  AlignedBuffer ups;            // [R, d_m], gated layers
+  AlignedBuffer ffn_out;        // [R, d]
+
+  static bool needs_embedding(const ModelConfig& c) { return c.d_embedding != c.d_model || !c.adaptive_cutoffs.empty(); }
+
+  std::size_t bytes() const noexcept {
+    return residual.bytes() + ffn_in.bytes() + embedding.bytes() + query.bytes() + key.bytes() + value.bytes() + heads.bytes() +
+           attention_out.bytes() + coefficients.bytes() + ups.bytes() + ffn_out.bytes();
+  }
+};
+
+}  // namespace ffmem
