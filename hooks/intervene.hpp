@@ -16,16 +16,16 @@ struct Edit {
     scale,  // x[unit] *= amount
     zero,   // x[unit] = 0
     patch,  // the row (or x[unit]) becomes that of `vectors` at the row's position: activations of another run
-    add,    // row += amount * vectors[0]
+    add,    // row (or x[unit]) += amount * vectors (or its component)
   };
   Kind kind = Kind::zero;
   Point point = Point::coefficients;
   std::size_t layer = 0;
-  std::optional<std::size_t> unit;        // none: the whole row
-  std::optional<std::uint32_t> position;  // none: every position
-  std::optional<std::uint32_t> sequence;  // none: every sequence of the batch
+  std::optional<std::size_t> unit{};        // none: the whole row
+  std::optional<std::uint32_t> position{};  // none: every position
+  std::optional<std::uint32_t> sequence{};  // none: every sequence of the batch
   float amount = 0.0F;
-  std::vector<float> vectors;  // patch: [n_positions, width], row p for position p; add: [width]
+  std::vector<float> vectors{};  // patch: [n_positions, width], row p for position p; add: [width]
 };
 
 class Intervene : public Hook {

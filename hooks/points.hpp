@@ -1,16 +1,19 @@
 // The inspection points, in the order in which one layer reaches them. d: model width, d_m: memories, V: vocabulary.
 //
-// | point         | shape         | TransformerLens name                                     | what | | residual_pre  |
-// [tokens, d]   | blocks.L.hook_resid_pre                                  | the stream entering the layer        | |
-// attention_out | [tokens, d]   | blocks.L.hook_attn_out                                   | output projection, before any norm
-// | | residual_mid  | [tokens, d]   | blocks.L.hook_resid_mid                                  | r: the stream y is added to |
-// | ffn_in        | [tokens, d]   | blocks.L.ln2.hook_normalized (after scale and bias)      | x: what the keys see | |
-// key_scores    | [tokens, d_m] | blocks.L.mlp.hook_pre                                    | x.k + b before f (gated: the
-// gate's) | | coefficients  | [tokens, d_m] | blocks.L.mlp.hook_post                                   | m | | ffn_out       |
-// [tokens, d]   | blocks.L.hook_mlp_out                                    | y = sum m_i v_i + bias               | |
-// residual_post | [tokens, d]   | blocks.L.hook_resid_post                                 | o: the layer's output | |
-// final_hidden  | [tokens, d']  | ln_final.hook_normalized                                 | what the output matrix reads | |
-// logits        | [tokens, V]   | (the unembedding's output)                               | before any softmax |
+// | point         | shape         | TransformerLens name              | what                                  |
+// |---------------|---------------|-----------------------------------|---------------------------------------|
+// | residual_pre  | [tokens, d]   | blocks.L.hook_resid_pre           | the stream entering the layer         |
+// | attention_out | [tokens, d]   | blocks.L.hook_attn_out            | output projection, before any norm    |
+// | residual_mid  | [tokens, d]   | blocks.L.hook_resid_mid           | r: the stream y is added to           |
+// | ffn_in        | [tokens, d]   | blocks.L.ln2.hook_normalized (*)  | x: what the keys see                  |
+// | key_scores    | [tokens, d_m] | blocks.L.mlp.hook_pre             | x.k + b before f (gated: the gate's)  |
+// | coefficients  | [tokens, d_m] | blocks.L.mlp.hook_post            | m                                     |
+// | ffn_out       | [tokens, d]   | blocks.L.hook_mlp_out             | y = sum m_i v_i + bias                |
+// | residual_post | [tokens, d]   | blocks.L.hook_resid_post          | o: the layer's output                 |
+// | final_hidden  | [tokens, d']  | ln_final.hook_normalized (*)      | what the output matrix reads          |
+// | logits        | [tokens, V]   | (the unembedding's output)        | before any softmax                    |
+//
+// (*) here after the norm's scale and bias.
 #pragma once
 
 #include <array>
@@ -39,7 +42,8 @@ inline constexpr std::array<Point, kNumPoints> kAllPoints{
 
 std::string_view name(Point point) noexcept;
 
-/// By the name in the table's first column. Throws point_unknown, listing the near names (or all).
+/// By the name in the table's first column. Throws point_unknown, listing the near names (also where a TransformerLens name
+/// was given), or all of them.
 Point point_from_name(std::string_view name);
 
 /// False for final_hidden and logits, which come once per run, behind the last layer.

@@ -2,7 +2,7 @@
 // section 3.1), over any number of runs.
 //
 // Order: higher coefficient, then earlier sentence, then earlier position; it is total, so what is kept does not depend on the
-// order in which sentences are seen, and merging parts is exact and associative. Only coefficients > 0 enter.
+// order in which sentences are seen, and merging parts is exact and associative. Only coefficients > 0 enter; NaN never does.
 #pragma once
 
 #include <cstddef>
@@ -25,20 +25,24 @@ struct TriggerTable {
   std::vector<std::int64_t> sentence;  // index in corpus order
   std::vector<std::int32_t> position;  // of the last token read, within the sentence's own tokens
 
-  /// An empty table.
+  /// An empty table. Throws argument_invalid if t is 0.
   TriggerTable(std::size_t n_layers, std::size_t d_memory, std::size_t t);
+
+  /// Bytes of the three arrays of a table of that size.
+  static std::size_t bytes(std::size_t n_layers, std::size_t d_memory, std::size_t t) noexcept;
 };
 
-/// The table of both corpora's examples together. Same L, d_m, t (else argument_invalid).
+/// The table of both corpora's examples together; the largest in magnitude come first, so that tables of the smallest
+/// (negative) coefficients merge as well. An example that is in both counts once. Same L, d_m, t (else argument_invalid).
 TriggerTable merge(const TriggerTable& a, const TriggerTable& b, bool every_prefix);
 
 class TopTriggers : public Hook {
  public:
   struct Options {
     bool every_prefix = false;  // false: of one sentence only the best position counts for a key
-    bool smallest = false;      // keep the most negative coefficients instead (gated layers); stored with their sign
+    bool smallest = false;      // keep the most negative coefficients (< 0) instead (gated layers); stored with their sign
   };
-  /// Goes on from `table` (an empty one, or a checkpoint's).
+  /// Goes on from `table` (an empty one, or a checkpoint's). Throws argument_invalid if its arrays have not their sizes.
   TopTriggers(TriggerTable table, Options options);
 
   /// Says what the next run's sequences are: sentence s of the batch is corpus sentence ids[s], and its rows start with
@@ -46,16 +50,27 @@ class TopTriggers : public Hook {
   void next_batch(std::span<const std::int64_t> sentence_ids, std::size_t n_prefix);
 
   Access access(Point point, std::size_t layer) const override;  // reads coefficients of every layer
+
+  /// Throws argument_invalid where layer, width or sequence are not those of the table and next_batch(). Works in parallel,
+  /// each OpenMP thread on its own keys.
   void read(const PointView& view) override;
 
   const TriggerTable& table() const noexcept { return table_; }
 
+  /// Bytes this hook needs beside its table.
+  static std::size_t scratch_bytes(std::size_t n_layers, std::size_t d_memory) noexcept;
+
  private:
+  void check(const PointView& view) const;
+  void read_units(const PointView& view, std::size_t begin, std::size_t end);
+
   TriggerTable table_;
   Options options_;
-  std::vector<float> threshold_;  // [L, d_m]: the t-th best so far
+  std::vector<float> threshold_;  // [L, d_m]: a coefficient above it may enter
   std::vector<std::int64_t> sentence_ids_;
   std::size_t n_prefix_ = 0;
+  std::vector<std::uint32_t> hits_;  // [d_m], each thread its own units' part
+  std::vector<float> negated_;       // [d_m], likewise; for `smallest`
 };
 
 }  // namespace ffmem

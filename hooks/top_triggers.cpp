@@ -1,0 +1,187 @@
+#include "hooks/top_triggers.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <utility>
+
+#include "ops/error.hpp"
+
+namespace ffmem {
+namespace {
+
+// A thread's units begin at a cache line of the thresholds.
+constexpr std::size_t kUnitsPerLine = 16;
+
+struct Example {
+  float coefficient;
+  std::int64_t sentence;
+  std::int32_t position;
+};
+
+/// The total order: true if a stands before b. Magnitudes, since all coefficients of one table have the same sign.
+bool precedes(const Example& a, const Example& b) {
+  const float x = std::fabs(a.coefficient);
+  const float y = std::fabs(b.coefficient);
+  if (x != y) return x > y;
+  return a.sentence != b.sentence ? a.sentence < b.sentence : a.position < b.position;
+}
+
+/// One key's examples, best first.
+class KeyList {
+ public:
+  KeyList(TriggerTable& table, std::size_t key)
+      : t_(table.t),
+        coefficient_(table.coefficient.data() + key * t_),
+        sentence_(table.sentence.data() + key * t_),
+        position_(table.position.data() + key * t_) {}
+
+  /// Puts `example` in its place if it is among the t best, where a sentence (every_prefix: a position) counts once.
+  void offer(const Example& example, bool every_prefix) {
+    if (sentence_[t_ - 1] != -1 && !precedes(example, (*this)[t_ - 1])) return;
+    std::size_t hole = same_as(example, every_prefix);
+    if (hole < t_ && sentence_[hole] != -1 && !precedes(example, (*this)[hole])) return;
+    hole = std::min(hole, t_ - 1);
+    for (; hole > 0 && precedes(example, (*this)[hole - 1]); --hole) put(hole, (*this)[hole - 1]);
+    put(hole, example);
+  }
+
+  /// The largest float such that every coefficient that may still enter is above it. An equal coefficient of an earlier
+  /// sentence enters too, hence the float below the last one's; one of a later sentence is turned away by offer().
+  float threshold() const {
+    if (sentence_[t_ - 1] == -1) return 0.0F;
+    return std::nextafter(std::fabs(coefficient_[t_ - 1]), 0.0F);
+  }
+
+ private:
+  Example operator[](std::size_t i) const { return {coefficient_[i], sentence_[i], position_[i]}; }
+
+  /// The entry that counts for the same thing as `example`, else the first empty one, else t.
+  std::size_t same_as(const Example& example, bool every_prefix) const {
+    std::size_t i = 0;
+    for (; i < t_ && sentence_[i] != -1; ++i) {
+      if (sentence_[i] == example.sentence && (!every_prefix || position_[i] == example.position)) break;
+    }
+    return i;
+  }
+
+  void put(std::size_t i, const Example& example) {
+    coefficient_[i] = example.coefficient;
+    sentence_[i] = example.sentence;
+    position_[i] = example.position;
+  }
+
+  std::size_t t_;
+  float* coefficient_;
+  std::int64_t* sentence_;
+  std::int32_t* position_;
+};
+
+}  // namespace
+
+TriggerTable::TriggerTable(std::size_t n_layers_, std::size_t d_memory_, std::size_t t_)
+    : n_layers(n_layers_), d_memory(d_memory_), t(t_) {
+  if (t == 0) fail(ErrorCode::argument_invalid, "TriggerTable: expected room for at least 1 example a key, found 0");
+  const std::size_t n = n_layers * d_memory * t;
+  coefficient.assign(n, 0.0F);
+  sentence.assign(n, -1);
+  position.assign(n, -1);
+}
+
+std::size_t TriggerTable::bytes(std::size_t n_layers, std::size_t d_memory, std::size_t t) noexcept {
+  return n_layers * d_memory * t * (sizeof(float) + sizeof(std::int64_t) + sizeof(std::int32_t));
+}
+
+TriggerTable merge(const TriggerTable& a, const TriggerTable& b, bool every_prefix) {
+  if (a.n_layers != b.n_layers || a.d_memory != b.d_memory || a.t != b.t) {
+    fail(ErrorCode::argument_invalid, "merge: trigger tables of [", a.n_layers, ", ", a.d_memory, ", ", a.t, "] and [",
+         b.n_layers, ", ", b.d_memory, ", ", b.t, "] do not fit");
+  }
+  TriggerTable merged = a;
+  for (std::size_t key = 0; key < a.n_layers * a.d_memory; ++key) {
+    KeyList list(merged, key);
+    for (std::size_t i = key * b.t; i < (key + 1) * b.t && b.sentence[i] != -1; ++i) {
+      list.offer({b.coefficient[i], b.sentence[i], b.position[i]}, every_prefix);
+    }
+  }
+  return merged;
+}
+
+TopTriggers::TopTriggers(TriggerTable table, Options options)
+    : table_(std::move(table)), options_(options), hits_(table_.d_memory), negated_(options.smallest ? table_.d_memory : 0) {
+  const std::size_t n_keys = table_.n_layers * table_.d_memory;
+  const std::size_t n = n_keys * table_.t;
+  if (table_.coefficient.size() != n || table_.sentence.size() != n || table_.position.size() != n) {
+    fail(ErrorCode::argument_invalid, "TopTriggers: expected arrays of ", n, " examples, found ", table_.coefficient.size(),
+         ", ", table_.sentence.size(), " and ", table_.position.size());
+  }
+  threshold_.resize(n_keys);
+  for (std::size_t key = 0; key < n_keys; ++key) threshold_[key] = KeyList(table_, key).threshold();
+}
+
+void TopTriggers::next_batch(std::span<const std::int64_t> sentence_ids, std::size_t n_prefix) {
+  sentence_ids_.assign(sentence_ids.begin(), sentence_ids.end());
+  n_prefix_ = n_prefix;
+}
+
+Hook::Access TopTriggers::access(Point point, std::size_t /*layer*/) const {
+  return point == Point::coefficients ? Access::read : Access::none;
+}
+
+std::size_t TopTriggers::scratch_bytes(std::size_t n_layers, std::size_t d_memory) noexcept {
+  return n_layers * d_memory * sizeof(float) + d_memory * (sizeof(std::uint32_t) + sizeof(float));
+}
+
+void TopTriggers::check(const PointView& view) const {
+  if (view.layer >= table_.n_layers || view.values.cols != table_.d_memory) {
+    fail(ErrorCode::argument_invalid, "TopTriggers: expected ", table_.d_memory, " coefficients of a layer below ",
+         table_.n_layers, ", found ", view.values.cols, " of layer ", view.layer);
+  }
+  for (const RowOrigin& origin : view.origins) {
+    if (origin.sequence >= sentence_ids_.size()) {
+      fail(ErrorCode::argument_invalid, "TopTriggers: sequence ", origin.sequence, " of the batch is none of the ",
+           sentence_ids_.size(), " that next_batch() was told of");
+    }
+  }
+}
+
+void TopTriggers::read(const PointView& view) {
+  check(view);
+  const std::size_t n_lines = (table_.d_memory + kUnitsPerLine - 1) / kUnitsPerLine;
+#pragma omp parallel
+  {
+    const auto n_threads = static_cast<std::size_t>(omp_get_num_threads());
+    const auto thread = static_cast<std::size_t>(omp_get_thread_num());
+    const std::size_t begin = n_lines * thread / n_threads * kUnitsPerLine;
+    const std::size_t end = n_lines * (thread + 1) / n_threads * kUnitsPerLine;
+    read_units(view, std::min(begin, table_.d_memory), std::min(end, table_.d_memory));
+  }
+}
+
+void TopTriggers::read_units(const PointView& view, std::size_t begin, std::size_t end) {
+  float* threshold = threshold_.data() + view.layer * table_.d_memory;
+  std::uint32_t* hits = hits_.data() + begin;
+  for (std::size_t r = 0; r < view.values.rows; ++r) {
+    const RowOrigin& origin = view.origins[r];
+    if (origin.position < n_prefix_) continue;
+    const std::int64_t sentence = sentence_ids_[origin.sequence];
+    const auto position = static_cast<std::int32_t>(origin.position - n_prefix_);
+    const float* row = view.values.row_data(r);
+    const float* compared = row + begin;
+    if (options_.smallest) {
+      std::transform(row + begin, row + end, negated_.begin() + static_cast<std::ptrdiff_t>(begin), std::negate<>());
+      compared = negated_.data() + begin;
+    }
+    const std::size_t n_hits = view.backend->find_above(compared, threshold + begin, end - begin, hits);
+    for (std::size_t h = 0; h < n_hits; ++h) {
+      const std::size_t unit = begin + hits[h];
+      KeyList list(table_, view.layer * table_.d_memory + unit);
+      list.offer({row[unit], sentence, position}, options_.every_prefix);
+      threshold[unit] = list.threshold();
+    }
+  }
+}
+
+}  // namespace ffmem
