@@ -5,13 +5,15 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ffmem {
 
 class AtomicFile {
  public:
-  /// Creates `PATH.tmp.PID` in the target's folder. Throws file_unwritable (no such folder, no permission, the target is a
-  /// directory), naming the target.
+  /// Creates `PATH.tmp.PID` in the target's folder (with a further number where that name is taken). A target that is a
+  /// symbolic link stands for the file it leads to. Throws file_unwritable, naming the target: no such folder, no permission,
+  /// a target that exists and is not a regular file (a directory, /dev/stdout: there is nothing to rename over).
   explicit AtomicFile(std::filesystem::path target);
 
   /// Removes the temporary file unless commit() was reached.
@@ -19,7 +21,7 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// Appends. Throws file_unwritable (disk full, ...).
+  /// Appends, through a buffer. Throws file_unwritable (disk full, ...).
   void write(const void* data, std::size_t n_bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
 
@@ -30,6 +32,7 @@ class AtomicFile {
   std::filesystem::path target_;
   std::filesystem::path temporary_;
   int descriptor_ = -1;
+  std::vector<char> buffer_;
 };
 
 }  // namespace ffmem

@@ -54,12 +54,6 @@ std::string line_and_column(std::string_view text, std::size_t offset) {
   return concat("line ", line, ", column ", offset - line_begin + 1);
 }
 
-/// "syntax error ..." out of "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error ...".
-std::string_view behind(std::string_view mark, std::string_view message) {
-  const std::size_t found = message.find(mark);
-  return found == std::string_view::npos ? message : message.substr(found + mark.size());
-}
-
 /// The value as JSON, cut where it gets long.
 std::string short_text(const json& value) {
   constexpr std::size_t kLimit = 60;
@@ -86,10 +80,20 @@ json read_json_file(const std::filesystem::path& path) {
   } catch (const json::parse_error& e) {
     // The library counts a line break that ends a bad word as the next line; its byte is the place.
     fail(ErrorCode::json_invalid, path.string(), ": ", line_and_column(text, e.byte > 0 ? e.byte - 1 : 0),
-         ": expected JSON: ", behind(": ", e.what()));
+         ": expected JSON: ", json_error_text(e));
   } catch (const json::exception& e) {  // a number beyond double
-    fail(ErrorCode::json_invalid, path.string(), ": expected JSON: ", behind("] ", e.what()));
+    fail(ErrorCode::json_invalid, path.string(), ": expected JSON: ", json_error_text(e));
   }
+}
+
+std::string json_error_text(const json::exception& error) {
+  // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error ...": places have no colon before them.
+  constexpr std::size_t kLimit = 200;
+  const std::string_view message = error.what();
+  const std::string_view mark = message.find("] parse error") != std::string_view::npos ? ": " : "] ";
+  const std::size_t found = message.find(mark);
+  const std::string_view text = found == std::string_view::npos ? message : message.substr(found + mark.size());
+  return text.size() > kLimit ? concat(text.substr(0, kLimit), "...") : std::string(text);
 }
 
 JsonFields::JsonFields(const json& object, const std::filesystem::path& file, std::string where)

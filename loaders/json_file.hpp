@@ -17,6 +17,9 @@ namespace ffmem {
 /// more than 64 deep. Of keys that occur twice in an object the last counts, as in Python.
 nlohmann::json read_json_file(const std::filesystem::path& path);
 
+/// What the JSON library says of a text, without its exception id and place, cut where it quotes too much.
+std::string json_error_text(const nlohmann::json::exception& error);
+
 /// The fields of one JSON object. Views the object, which must outlive it. Not for use from several threads at once.
 ///
 /// Reading throws config_invalid: "config.json: n_layer: expected a whole number from 0 to 4294967296, found -1".

@@ -2,7 +2,10 @@
 //
 // Layout: u64 little-endian header length, JSON header {name: {dtype, shape, data_offsets: [begin, end]}, "__metadata__":
 // {string: string}}, then the data. The validation rules are those of the reference reader (huggingface/safetensors,
-// tensor.rs, `read_metadata` and `validate`), one ErrorCode each; leading and trailing JSON white space is accepted as there.
+// tensor.rs, `read_metadata` and `validate`), one ErrorCode each; leading and trailing JSON white space, unknown fields of a
+// tensor and "__metadata__": null are accepted as there. Refused although the reference takes them: a tensor name that occurs
+// twice (there the last counts), types that this program does not know (F8_E4M3, C64, ...), and a tensor or its dtype in
+// serde's other spellings (["F32", [2], [0, 8]], {"F32": null}), which no writer uses.
 #pragma once
 
 #include <cstddef>
@@ -45,7 +48,8 @@ class SafetensorsFile {
   /// Throws the header_*, tensor_* and data_* codes, naming file and tensor.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
-  const std::filesystem::path& path() const noexcept { return file_.path(); }
+  const std::filesystem::path& path() const noexcept { return *path_; }
+  std::size_t file_bytes() const noexcept { return file_.bytes().size(); }
   const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
 
   /// In order of name.
@@ -59,15 +63,19 @@ class SafetensorsFile {
 
  private:
   MappedFile file_;
+  std::unique_ptr<const std::filesystem::path> path_;  // the tensors point to it: a fixed address, also after a move
   std::map<std::string, std::string> metadata_;
   std::map<std::string, StoredTensor, std::less<>> tensors_;
 };
 
-/// The tensors of a model folder: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+/// The tensors of a model folder: `model.safetensors`, or else the shards that `model.safetensors.index.json` lists.
+///
+/// Every tensor of a listed shard counts, also one that the index does not list (as in Transformers).
 class Checkpoint {
  public:
   /// Throws file_not_found if the folder has neither, shard_index_invalid where index and shards disagree (a shard that is
-  /// missing, a name in another shard than stated, a file name that leaves the folder), and what SafetensorsFile throws.
+  /// missing, a name in another shard than stated or in two, a file name that leaves the folder), json_invalid, and what
+  /// SafetensorsFile throws.
   explicit Checkpoint(const std::filesystem::path& folder);
 
   const StoredTensor* find(std::string_view name) const noexcept;
@@ -95,15 +103,17 @@ class SafetensorsWriter {
 
   /// Opens a temporary file beside `path` and writes the header (padded with spaces to a multiple of 8 bytes). The same
   /// declarations and metadata give the same bytes. To keep every tensor aligned for its type, declare wider types first.
-  /// Throws file_unwritable; argument_invalid for a duplicate name.
+  /// Throws file_unwritable; argument_invalid for what a reader would refuse (a name that occurs twice, is `__metadata__` or
+  /// not UTF-8; a shape whose size overflows).
   SafetensorsWriter(const std::filesystem::path& path, std::vector<Declaration> tensors,
                     const std::map<std::string, std::string>& metadata = {});
   ~SafetensorsWriter();
 
-  /// The next bytes of the data section; a tensor may come in several pieces. Throws file_unwritable.
+  /// The next bytes of the data section; a tensor may come in several pieces. Throws file_unwritable, argument_invalid if
+  /// more bytes come than were declared.
   void append(const void* data, std::size_t n_bytes);
 
-  /// Syncs and renames. Throws file_unwritable, argument_invalid if fewer or more bytes came than were declared.
+  /// Syncs and renames. Throws file_unwritable, argument_invalid if fewer bytes came than were declared.
   void commit();
 
  private:

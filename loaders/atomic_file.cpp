@@ -1,0 +1,106 @@
+#include "loaders/atomic_file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "loaders/file_errors.hpp"
+#include "ops/error.hpp"
+
+namespace ffmem {
+namespace {
+
+constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
+constexpr int kMaxNames = 100;
+
+[[noreturn]] void fail_unwritable(const std::filesystem::path& target, const std::string& reason) {
+  fail(ErrorCode::file_unwritable, target.string(), ": cannot write: ", reason);
+}
+
+/// Where the file will stand: `target`, or what a symbolic link there leads to (renaming over the link would cut it off).
+std::filesystem::path resolve_target(const std::filesystem::path& target) {
+  if (target.filename().empty()) fail_unwritable(target, "the path names no file");
+  std::error_code error;
+  const auto link = std::filesystem::symlink_status(target, error);
+  std::filesystem::path resolved = target;
+  if (std::filesystem::is_symlink(link)) {
+    resolved = std::filesystem::canonical(target, error);
+    if (error) fail_unwritable(target, "it is a link to nothing that can be reached");
+  }
+  const auto status = std::filesystem::status(resolved, error);
+  if (std::filesystem::is_directory(status)) fail_unwritable(target, "it is a directory");
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    fail_unwritable(target, "it is not a regular file");
+  }
+  return resolved;
+}
+
+void sync_folder(const std::filesystem::path& target) {
+  const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : ".";
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) {
+    if (errno == EACCES) return;  // a folder one may write but not read can't be synced; the file itself is
+    fail_unwritable(target, system_text(errno));
+  }
+  const int error = ::fsync(descriptor) == 0 ? 0 : errno;
+  ::close(descriptor);
+  if (error != 0 && error != EINVAL) fail_unwritable(target, system_text(error));  // EINVAL: the file system has no such sync
+}
+
+void write_all(int descriptor, const char* data, std::size_t n_bytes, const std::filesystem::path& target) {
+  while (n_bytes > 0) {
+    const ssize_t n = ::write(descriptor, data, n_bytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_unwritable(target, system_text(errno));
+    data += n;
+    n_bytes -= static_cast<std::size_t>(n);
+  }
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::filesystem::path target) : target_(resolve_target(target)) {
+  buffer_.reserve(kBufferBytes);
+  const std::string base = target_.string() + ".tmp." + std::to_string(::getpid());
+  for (int i = 0; i < kMaxNames; ++i) {
+    temporary_ = i == 0 ? base : base + "." + std::to_string(i);
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor_ >= 0) return;
+    if (errno != EEXIST) fail_unwritable(target, system_text(errno));
+  }
+  fail_unwritable(target, concat("expected a free temporary name, found ", base, " and ", kMaxNames - 1, " more"));
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(const void* data, std::size_t n_bytes) {
+  if (descriptor_ < 0) fail(ErrorCode::argument_invalid, target_.string(), ": expected no write behind commit(), found one");
+  const auto* bytes = static_cast<const char*>(data);
+  if (buffer_.size() + n_bytes > kBufferBytes) {
+    write_all(descriptor_, buffer_.data(), buffer_.size(), target_);
+    buffer_.clear();
+  }
+  if (n_bytes < kBufferBytes) {
+    buffer_.insert(buffer_.end(), bytes, bytes + n_bytes);
+  } else {
+    write_all(descriptor_, bytes, n_bytes, target_);
+  }
+}
+
+void AtomicFile::commit() {
+  if (descriptor_ < 0) fail(ErrorCode::argument_invalid, target_.string(), ": expected one commit(), found another");
+  write_all(descriptor_, buffer_.data(), buffer_.size(), target_);
+  if (::fsync(descriptor_) != 0) fail_unwritable(target_, system_text(errno));
+  if (::close(std::exchange(descriptor_, -1)) != 0) fail_unwritable(target_, system_text(errno));
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_unwritable(target_, system_text(errno));
+  temporary_.clear();
+  sync_folder(target_);
+}
+
+}  // namespace ffmem
