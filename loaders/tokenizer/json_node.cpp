@@ -1,0 +1,86 @@
+#include "loaders/tokenizer/json_node.hpp"
+
+#include "loaders/tokenizer/utf8.hpp"
+#include "ops/error.hpp"
+
+namespace ffmem::tokenization {
+namespace {
+
+std::string shortened(const nlohmann::json& value) {
+  constexpr std::size_t longest = 60;
+  if (value.is_structured()) return concat(value.is_array() ? "an array of " : "an object of ", value.size());
+  std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  if (text.size() > longest) text.replace(longest, std::string::npos, "...");
+  return text;
+}
+
+}  // namespace
+
+std::string JsonNode::origin() const { return place_.empty() ? *file_ : *file_ + ": " + place_; }
+
+void JsonNode::invalid(std::string_view expected) const {
+  fail(ErrorCode::tokenizer_invalid, origin(), ": expected ", expected, ", found ", shortened(*value_));
+}
+
+void JsonNode::unsupported(std::string_view what) const {
+  fail(ErrorCode::tokenizer_unsupported, origin(), ": this program does not implement ", what);
+}
+
+const nlohmann::json& JsonNode::object() const {
+  if (!value_->is_object()) invalid("an object");
+  return *value_;
+}
+
+JsonNode JsonNode::at(std::string_view key) const {
+  const auto field = object().find(key);
+  if (field == value_->end()) invalid(concat("a field '", key, "'"));
+  return {*field, *file_, place_.empty() ? std::string(key) : concat(place_, ".", key)};
+}
+
+std::optional<JsonNode> JsonNode::find(std::string_view key) const {
+  const auto field = object().find(key);
+  if (field == value_->end() || field->is_null()) return std::nullopt;
+  return at(key);
+}
+
+std::vector<JsonNode> JsonNode::elements() const {
+  if (!value_->is_array()) invalid("an array");
+  std::vector<JsonNode> nodes;
+  nodes.reserve(value_->size());
+  for (std::size_t i = 0; i < value_->size(); ++i) nodes.push_back({(*value_)[i], *file_, concat(place_, "[", i, "]")});
+  return nodes;
+}
+
+std::string JsonNode::text() const {
+  if (!value_->is_string()) invalid("a text");
+  return value_->get<std::string>();
+}
+
+bool JsonNode::flag() const {
+  if (!value_->is_boolean()) invalid("true or false");
+  return value_->get<bool>();
+}
+
+std::size_t JsonNode::size() const {
+  if (!value_->is_number_unsigned()) invalid("a whole number from 0");
+  return value_->get<std::size_t>();
+}
+
+char32_t JsonNode::character() const {
+  const std::string characters = text();
+  if (characters.empty() || utf8_at(characters, 0).length != characters.size()) invalid("a text of one character");
+  return utf8_at(characters, 0).code;
+}
+
+bool JsonNode::flag(std::string_view key, bool fallback) const {
+  const auto field = find(key);
+  return field ? field->flag() : fallback;
+}
+
+std::optional<std::string> JsonNode::text(std::string_view key) const {
+  const auto field = find(key);
+  if (!field) return std::nullopt;
+  return field->text();
+}
+
+}  // namespace ffmem::tokenization

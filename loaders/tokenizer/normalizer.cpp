@@ -1,0 +1,162 @@
+#include "loaders/tokenizer/normalizer.hpp"
+
+#include <unicode/bytestream.h>
+#include <unicode/normalizer2.h>
+#include <unicode/uchar.h>
+
+#include "loaders/tokenizer/characters.hpp"
+#include "loaders/tokenizer/utf8.hpp"
+#include "ops/error.hpp"
+
+namespace ffmem::tokenization {
+namespace {
+
+class UnicodeNormalizer final : public Normalizer {
+ public:
+  explicit UnicodeNormalizer(UnicodeForm form) : normalizer_(instance(form)) {}
+
+  void apply(NormalizedText& text) const override {
+    UErrorCode status = U_ZERO_ERROR;
+    const icu::StringPiece source(text.text.data(), static_cast<std::int32_t>(text.text.size()));
+    if (normalizer_.isNormalizedUTF8(source, status)) return;
+    std::string normalized;
+    icu::StringByteSink<std::string> sink(&normalized, source.length());
+    normalizer_.normalizeUTF8(0, source, sink, nullptr, status);
+    if (U_FAILURE(status)) fail(ErrorCode::argument_invalid, "text: Unicode normalisation: ", u_errorName(status));
+    text.text = std::move(normalized);
+  }
+
+ private:
+  static const icu::Normalizer2& instance(UnicodeForm form) {
+    UErrorCode status = U_ZERO_ERROR;
+    const icu::Normalizer2* normalizer = nullptr;
+    switch (form) {
+      case UnicodeForm::nfc:
+        normalizer = icu::Normalizer2::getNFCInstance(status);
+        break;
+      case UnicodeForm::nfd:
+        normalizer = icu::Normalizer2::getNFDInstance(status);
+        break;
+      case UnicodeForm::nfkc:
+        normalizer = icu::Normalizer2::getNFKCInstance(status);
+        break;
+      case UnicodeForm::nfkd:
+        normalizer = icu::Normalizer2::getNFKDInstance(status);
+        break;
+    }
+    if (U_FAILURE(status)) fail(ErrorCode::tokenizer_unsupported, "ICU: Unicode normalisation: ", u_errorName(status));
+    return *normalizer;
+  }
+
+  const icu::Normalizer2& normalizer_;
+};
+
+class Lowercase final : public Normalizer {
+ public:
+  void apply(NormalizedText& text) const override {
+    constexpr char32_t capital_i_with_dot = 0x130;  // the only one whose small form is two characters
+    std::string lower;
+    lower.reserve(text.text.size());
+    for (std::size_t at = 0; at < text.text.size();) {
+      const Utf8Char c = utf8_at(text.text, at);
+      at += c.length;
+      if (c.code == capital_i_with_dot) {
+        lower += "i\xCC\x87";
+      } else {
+        append_utf8(lower, static_cast<char32_t>(u_tolower(static_cast<UChar32>(c.code))));
+      }
+    }
+    text.text = std::move(lower);
+  }
+};
+
+class Prepend final : public Normalizer {
+ public:
+  explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
+  void apply(NormalizedText& text) const override {
+    if (!text.text.empty()) text.text.insert(0, prefix_);
+  }
+
+ private:
+  std::string prefix_;
+};
+
+class Replace final : public Normalizer {
+ public:
+  Replace(std::unique_ptr<const Pattern> pattern, std::string content)
+      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+
+  void apply(NormalizedText& text) const override {
+    if (text.text.empty()) return;
+    std::string replaced;
+    replaced.reserve(text.text.size());
+    pattern_->for_each_part(text.text, [&](Pattern::Part part) {
+      if (!part.is_match) {
+        replaced += std::string_view(text.text).substr(part.begin, part.end - part.begin);
+        return;
+      }
+      // What replaces several characters counts as coming from the last of them.
+      if (part.begin == 0 && part.end > 0 && (content_.empty() || utf8_at(text.text, 0).length < part.end))
+        text.at_start = false;
+      replaced += content_;
+    });
+    text.text = std::move(replaced);
+  }
+
+ private:
+  std::unique_ptr<const Pattern> pattern_;
+  std::string content_;
+};
+
+class Strip final : public Normalizer {
+ public:
+  Strip(bool left, bool right) : left_(left), right_(right) {}
+
+  void apply(NormalizedText& text) const override {
+    const std::string_view all = text.text;
+    std::size_t begin = 0;
+    std::size_t end = all.size();
+    while (left_ && begin < end && is_space(all, begin)) begin += utf8_at(all, begin).length;
+    while (right_ && begin < end && is_space(all, utf8_before(all, end))) end = utf8_before(all, end);
+    if (begin > 0) text.at_start = false;
+    text.text = std::string(all.substr(begin, end - begin));
+  }
+
+ private:
+  static bool is_space(std::string_view text, std::size_t at) {
+    return CharTable::get().is(utf8_at(text, at).code, CharKind::space);
+  }
+
+  bool left_, right_;
+};
+
+class StripAccents final : public Normalizer {
+ public:
+  void apply(NormalizedText& text) const override {
+    std::string kept;
+    kept.reserve(text.text.size());
+    for (std::size_t at = 0; at < text.text.size();) {
+      const Utf8Char c = utf8_at(text.text, at);
+      const bool is_mark = (U_GET_GC_MASK(static_cast<UChar32>(c.code)) & U_GC_M_MASK) != 0;
+      if (is_mark && at == 0) text.at_start = false;
+      if (!is_mark) kept.append(text.text, at, c.length);
+      at += c.length;
+    }
+    text.text = std::move(kept);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<const Normalizer> unicode_normalizer(UnicodeForm form) { return std::make_unique<UnicodeNormalizer>(form); }
+std::unique_ptr<const Normalizer> lowercase_normalizer() { return std::make_unique<Lowercase>(); }
+std::unique_ptr<const Normalizer> prepend_normalizer(std::string prefix) {
+  return std::make_unique<Prepend>(std::move(prefix));
+}
+std::unique_ptr<const Normalizer> replace_normalizer(std::unique_ptr<const Pattern> pattern, std::string content) {
+  return std::make_unique<Replace>(std::move(pattern), std::move(content));
+}
+std::unique_ptr<const Normalizer> strip_normalizer(bool left, bool right) { return std::make_unique<Strip>(left, right); }
+std::unique_ptr<const Normalizer> strip_accents_normalizer() { return std::make_unique<StripAccents>(); }
+
+}  // namespace ffmem::tokenization

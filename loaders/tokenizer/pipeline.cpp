@@ -1,0 +1,132 @@
+#include "loaders/tokenizer/pipeline.hpp"
+
+#include <utility>
+
+#include "loaders/tokenizer/utf8.hpp"
+#include "ops/error.hpp"
+
+namespace ffmem::tokenization {
+namespace {
+
+std::string normalized(const Normalizers& normalizers, std::string_view text) {
+  NormalizedText result{std::string(text), true};
+  for (const auto& normalizer : normalizers) normalizer->apply(result);
+  return std::move(result.text);
+}
+
+}  // namespace
+
+PipelineTokenizer::PipelineTokenizer(PipelineParts parts) : parts_(std::move(parts)) {
+  const Vocabulary& vocabulary = *parts_.vocabulary;
+  for (std::size_t i = 0; i < vocabulary.size(); ++i) {
+    const std::string* token = vocabulary.token(static_cast<TokenId>(i));
+    if (token != nullptr) tokens_.add(*token, i, parts_.origin);
+  }
+  add_tokens();
+  if (parts_.bos_token) bos_ = tokens_.find(*parts_.bos_token);
+  if (parts_.eos_token) eos_ = tokens_.find(*parts_.eos_token);
+}
+
+void PipelineTokenizer::add_tokens() {
+  for (const AddedToken& token : parts_.added_tokens) {
+    if (token.content.empty()) continue;
+    tokens_.add(token.content, static_cast<std::size_t>(token.id), parts_.origin + ": added_tokens");
+  }
+  is_special_.resize(tokens_.size());
+  for (const bool special : {true, false}) {  // of tokens with the same normalised form, the special one is found
+    for (const AddedToken& token : parts_.added_tokens) {
+      if (token.content.empty() || token.special != special) continue;
+      is_special_[static_cast<std::size_t>(token.id)] = special;
+      if (token.normalized) {
+        normalized_finder_.add(token, normalized(parts_.normalizers, token.content));
+      } else {
+        raw_finder_.add(token, token.content);
+      }
+    }
+  }
+}
+
+std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, Special special) const {
+  std::string repaired;
+  if (valid_utf8_prefix(text) < text.size()) text = repaired = repair_utf8(text);
+  std::vector<TokenId> ids;
+  ids.reserve(text.size() / 4 + parts_.prefix.size() + parts_.suffix.size());
+  if (special == Special::add) ids = parts_.prefix;
+  if (!text.empty()) {
+    const WorkspacePool::Lease workspace(workspaces_);
+    raw_finder_.split(text, [&](AddedTokenFinder::Part part) {
+      if (part.token) {
+        ids.push_back(*part.token);
+      } else {
+        encode_section(part.text, part.text.data() == text.data(), *workspace, ids);
+      }
+    });
+  }
+  if (special == Special::add) ids.insert(ids.end(), parts_.suffix.begin(), parts_.suffix.end());
+  return ids;
+}
+
+void PipelineTokenizer::encode_section(std::string_view section, bool at_start, Workspace& workspace,
+                                       std::vector<TokenId>& ids) const {
+  if (parts_.normalizers.empty()) return encode_normalized(section, at_start, workspace, ids);
+  NormalizedText text{std::string(section), at_start};
+  for (const auto& normalizer : parts_.normalizers) normalizer->apply(text);
+  if (!text.text.empty()) encode_normalized(text.text, text.at_start, workspace, ids);
+}
+
+void PipelineTokenizer::encode_normalized(std::string_view text, bool at_start, Workspace& workspace,
+                                          std::vector<TokenId>& ids) const {
+  normalized_finder_.split(text, [&](AddedTokenFinder::Part part) {
+    if (part.token) {
+      ids.push_back(*part.token);
+      return;
+    }
+    const Piece piece{part.text, at_start && part.text.data() == text.data()};
+    pre_tokenize(parts_.pre_tokenizers, piece, [&](Piece p) { parts_.model->encode(p.text, workspace, ids); });
+  });
+}
+
+const std::string& PipelineTokenizer::known_token(TokenId id) const {
+  const std::string* token = tokens_.token(id);
+  if (token == nullptr) {
+    fail(ErrorCode::token_out_of_range, parts_.origin, ": token id: expected one of the vocabulary (below ", tokens_.size(),
+         "), found ", id);
+  }
+  return *token;
+}
+
+std::string PipelineTokenizer::token(TokenId id) const { return known_token(id); }
+
+bool PipelineTokenizer::is_special(TokenId id) const noexcept {
+  return id >= 0 && static_cast<std::size_t>(id) < is_special_.size() && is_special_[static_cast<std::size_t>(id)];
+}
+
+std::string PipelineTokenizer::token_bytes(TokenId id) const {
+  std::string bytes = known_token(id);
+  for (const auto& step : parts_.decoder) bytes = step->inside(std::move(bytes));
+  return bytes;
+}
+
+class PipelineTokenizer::DecodingStream final : public Stream {
+ public:
+  DecodingStream(const PipelineTokenizer& tokenizer, SpecialText special)
+      : tokenizer_(tokenizer), special_(special), decoding_(tokenizer.parts_.decoder) {}
+
+  std::string push(TokenId id) override {
+    const std::string& token = tokenizer_.known_token(id);
+    if (special_ == SpecialText::skip && tokenizer_.is_special(id)) return {};
+    return decoding_.push(token);
+  }
+  std::string finish() override { return decoding_.finish(); }
+
+ private:
+  const PipelineTokenizer& tokenizer_;
+  SpecialText special_;
+  Decoding decoding_;
+};
+
+std::unique_ptr<Tokenizer::Stream> PipelineTokenizer::stream(SpecialText special) const {
+  return std::make_unique<DecodingStream>(*this, special);
+}
+
+}  // namespace ffmem::tokenization

@@ -1,0 +1,64 @@
+// The tokenizer that tokenizer.json describes: added tokens, normalisers, pre-tokenizers, a model, what is put around the ids,
+// a decoder. GPT-2's vocab.json + merges.txt make one, too.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "loaders/tokenizer.hpp"
+#include "loaders/tokenizer/added_tokens.hpp"
+#include "loaders/tokenizer/decoder.hpp"
+#include "loaders/tokenizer/model.hpp"
+#include "loaders/tokenizer/normalizer.hpp"
+#include "loaders/tokenizer/pre_tokenizer.hpp"
+#include "loaders/tokenizer/vocabulary.hpp"
+
+namespace ffmem::tokenization {
+
+/// What a file says, ready to be put together.
+struct PipelineParts {
+  std::string origin;                            // the file, for messages
+  std::shared_ptr<const Vocabulary> vocabulary;  // the model's
+  std::vector<AddedToken> added_tokens;
+  Normalizers normalizers;
+  PreTokenizers pre_tokenizers;
+  std::unique_ptr<const Model> model;
+  std::vector<TokenId> prefix, suffix;  // around a text, with Special::add
+  DecoderSteps decoder;
+  std::optional<std::string> bos_token, eos_token;
+};
+
+class PipelineTokenizer final : public Tokenizer {
+ public:
+  /// Throws tokenizer_invalid where added tokens contradict each other or the vocabulary.
+  explicit PipelineTokenizer(PipelineParts parts);
+
+  std::vector<TokenId> encode(std::string_view text, Special special) const override;
+  std::size_t vocab_size() const noexcept override { return tokens_.size(); }
+  std::string token(TokenId id) const override;
+  std::optional<TokenId> find(std::string_view token) const override { return tokens_.find(token); }
+  bool is_special(TokenId id) const noexcept override;
+  std::string token_bytes(TokenId id) const override;
+  std::optional<TokenId> bos() const noexcept override { return bos_; }
+  std::optional<TokenId> eos() const noexcept override { return eos_; }
+  std::unique_ptr<Stream> stream(SpecialText special) const override;
+
+ private:
+  class DecodingStream;
+
+  void add_tokens();
+  void encode_section(std::string_view section, bool at_start, Workspace& workspace, std::vector<TokenId>& ids) const;
+  void encode_normalized(std::string_view text, bool at_start, Workspace& workspace, std::vector<TokenId>& ids) const;
+  const std::string& known_token(TokenId id) const;
+
+  PipelineParts parts_;
+  Vocabulary tokens_;             // the model's and the added ones
+  std::vector<bool> is_special_;  // by id
+  AddedTokenFinder raw_finder_, normalized_finder_;
+  std::optional<TokenId> bos_, eos_;
+  mutable WorkspacePool workspaces_;
+};
+
+}  // namespace ffmem::tokenization

@@ -1,0 +1,140 @@
+#include <utility>
+
+#include "loaders/tokenizer/components.hpp"
+#include "loaders/tokenizer/formats.hpp"
+#include "loaders/tokenizer/json_node.hpp"
+#include "loaders/tokenizer/pipeline.hpp"
+
+namespace ffmem::tokenization {
+namespace {
+
+std::shared_ptr<const Vocabulary> read_vocabulary(const JsonNode& node) {
+  auto vocabulary = std::make_shared<Vocabulary>();
+  const std::string origin = node.origin();
+  for (const auto& [token, id] : node.object().items()) {
+    if (!id.is_number_unsigned()) node.at(token).invalid("an id");
+    vocabulary->add(token, id.get<std::size_t>(), origin);
+  }
+  return vocabulary;
+}
+
+/// "a b" or ["a", "b"]; nothing for a version line.
+std::optional<std::pair<std::string, std::string>> read_merge(const JsonNode& node) {
+  std::string left, right;
+  if (node.is_array()) {
+    const auto parts = node.elements();
+    if (parts.size() != 2) node.invalid("two tokens");
+    left = parts[0].text();
+    right = parts[1].text();
+  } else {
+    const std::string line = node.text();
+    if (line.starts_with("#version")) return std::nullopt;
+    const std::size_t space = line.find(' ');
+    if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) node.invalid("two tokens and one space");
+    left = line.substr(0, space);
+    right = line.substr(space + 1);
+  }
+  if (left.empty() || right.empty()) node.invalid("two tokens that are not empty");
+  return std::pair(std::move(left), std::move(right));
+}
+
+std::vector<Bpe::Merge> read_merges(const JsonNode& node, const Vocabulary& vocabulary) {
+  std::vector<Bpe::Merge> merges;
+  for (const JsonNode& element : node.elements()) {
+    const auto pair = read_merge(element);
+    if (!pair) continue;
+    const auto id_of = [&](const std::string& token) {
+      const auto id = vocabulary.find(token);
+      if (!id) element.invalid("a merge of tokens of the vocabulary, which lacks '" + token + "'");
+      return *id;
+    };
+    merges.push_back({id_of(pair->first), id_of(pair->second), id_of(pair->first + pair->second)});
+  }
+  return merges;
+}
+
+BpeOptions read_bpe_options(const JsonNode& model) {
+  if (const auto dropout = model.find("dropout"); dropout && !dropout->is_zero()) dropout->unsupported("dropout");
+  for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    const auto affix = model.find(key);
+    if (affix && !affix->text().empty()) affix->unsupported("a prefix or suffix of subwords");
+  }
+  BpeOptions options;
+  options.unknown_token = model.text("unk_token");
+  options.fuse_unknown = model.flag("fuse_unk", false);
+  options.byte_fallback = model.flag("byte_fallback", false);
+  options.ignore_merges = model.flag("ignore_merges", false);
+  return options;
+}
+
+/// Files of early versions leave the type out.
+std::string model_type(const JsonNode& model) {
+  const auto type = model.text("type");
+  if (type) return *type;
+  if (!model.find("merges")) model.unsupported("a model without type");
+  return "BPE";
+}
+
+void read_model(const JsonNode& root, PipelineParts& parts) {
+  const JsonNode model = root.at("model");
+  const std::string type = model_type(model);
+  if (type != "BPE" && type != "WordLevel") model.unsupported("the model " + type);
+  parts.vocabulary = read_vocabulary(model.at("vocab"));
+  PreTokenizerChain chain;
+  const bool takes_bytes = type == "BPE" && Bpe::has_byte_alphabet(*parts.vocabulary);
+  if (const auto node = root.find("pre_tokenizer")) chain = read_pre_tokenizers(*node, takes_bytes);
+  parts.pre_tokenizers = std::move(chain.steps);
+  if (type == "WordLevel") {
+    parts.model = std::make_unique<WordLevel>(parts.vocabulary, model.text("unk_token").value_or("<unk>"), model.origin());
+    return;
+  }
+  const auto input = chain.puts_out_bytes ? Bpe::Input::bytes : Bpe::Input::characters;
+  const auto merges = read_merges(model.at("merges"), *parts.vocabulary);
+  parts.model = std::make_unique<Bpe>(parts.vocabulary, merges, read_bpe_options(model), input, model.origin());
+}
+
+std::vector<AddedToken> read_added_tokens(const JsonNode& node) {
+  std::vector<AddedToken> tokens;
+  for (const JsonNode& element : node.elements()) {
+    AddedToken token;
+    token.content = element.at("content").text();
+    const JsonNode id = element.at("id");
+    if (id.size() >= Vocabulary::max_size) id.invalid("the id of a token");
+    token.id = static_cast<TokenId>(id.size());
+    token.special = element.flag("special", false);
+    token.single_word = element.flag("single_word", false);
+    token.lstrip = element.flag("lstrip", false);
+    token.rstrip = element.flag("rstrip", false);
+    token.normalized = element.flag("normalized", !token.special);
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::filesystem::path& file) {
+  const nlohmann::json json = read_tokenizer_file(file);
+  PipelineParts parts;
+  parts.origin = file.string();
+  const JsonNode root(json, parts.origin);
+  read_model(root, parts);
+  if (const auto node = root.find("added_tokens")) parts.added_tokens = read_added_tokens(*node);
+  if (const auto node = root.find("normalizer")) parts.normalizers = read_normalizers(*node);
+  if (const auto node = root.find("post_processor")) {
+    Surroundings around = read_post_processor(*node);
+    parts.prefix = std::move(around.prefix);
+    parts.suffix = std::move(around.suffix);
+  }
+  if (const auto node = root.find("decoder")) {
+    parts.decoder = read_decoder(*node);
+  } else {
+    parts.decoder.push_back(space_joining_step());
+  }
+  TokenizerConfig config = read_tokenizer_config(file.parent_path());
+  parts.bos_token = std::move(config.bos_token);
+  parts.eos_token = std::move(config.eos_token);
+  return std::make_shared<PipelineTokenizer>(std::move(parts));
+}
+
+}  // namespace ffmem::tokenization

@@ -1,0 +1,29 @@
+#include "loaders/tokenizer/vocabulary.hpp"
+
+#include "ops/error.hpp"
+
+namespace ffmem::tokenization {
+
+void Vocabulary::add(const std::string& token, std::size_t id, const std::string& origin) {
+  if (id >= max_size) {
+    fail(ErrorCode::tokenizer_invalid, origin, ": token '", token, "': expected an id below ", max_size, ", found ", id);
+  }
+  if (id < tokens_.size() && tokens_[id] != nullptr && *tokens_[id] != token) {
+    fail(ErrorCode::tokenizer_invalid, origin, ": id ", id, ": expected one token, found '", *tokens_[id], "' and '", token,
+         "'");
+  }
+  const auto [entry, is_new] = ids_.try_emplace(token, static_cast<TokenId>(id));
+  if (!is_new && entry->second != static_cast<TokenId>(id)) {
+    fail(ErrorCode::tokenizer_invalid, origin, ": token '", token, "': expected one id, found ", entry->second, " and ", id);
+  }
+  if (id >= tokens_.size()) tokens_.resize(id + 1, nullptr);
+  tokens_[id] = &entry->first;
+}
+
+std::optional<TokenId> Vocabulary::find(std::string_view token) const {
+  const auto entry = ids_.find(token);
+  if (entry == ids_.end()) return std::nullopt;
+  return entry->second;
+}
+
+}  // namespace ffmem::tokenization
