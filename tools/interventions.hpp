@@ -1,0 +1,41 @@
+// Interventions on the command line: --set, --scale, --zero, --patch and --add become hooks, in the order in which they stand
+// there, whatever their kinds. Their grammar is in edit_text.hpp.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hooks/intervene.hpp"
+#include "runtime/model.hpp"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace ffmem::tools {
+
+class Interventions {
+ public:
+  /// Adds the five options to `command`. Both must live until prepare().
+  void add_options(CLI::App& command);
+
+  /// Reads, checks and loads what was asked for, for a run of one sequence over positions 0 to n_positions - 1. Throws
+  /// UsageError for malformed options; layer_, unit_ or position_out_of_range; tensor_missing, tensor_shape, tensor_dtype and
+  /// what opening a file throws.
+  void prepare(const Model& model, std::size_t n_positions);
+
+  /// The hooks, in order; valid as long as this object.
+  std::vector<Hook*> hooks() const;
+
+ private:
+  std::vector<std::pair<Edit::Kind, std::string>> in_order() const;
+
+  CLI::App* command_ = nullptr;
+  std::vector<std::pair<const CLI::Option*, Edit::Kind>> options_;
+  std::vector<std::unique_ptr<Hook>> hooks_;
+};
+
+}  // namespace ffmem::tools

@@ -1,0 +1,172 @@
+#include "tools/options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+#include "loaders/mapped_file.hpp"
+#include "ops/error.hpp"
+#include "ops/threads.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+template <class T>
+T parse_whole(std::string_view text, std::string_view what) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw UsageError(concat(what, ": expected a whole number, found '", text, "'"));
+  }
+  return value;
+}
+
+bool separates_ids(char c) { return c == ' ' || c == ',' || c == '\n' || c == '\r' || c == '\t'; }
+
+void check_range(const std::vector<TokenId>& tokens, const ModelConfig& config) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] >= 0 && static_cast<std::size_t>(tokens[i]) < config.vocab_size) continue;
+    fail(ErrorCode::token_out_of_range, "token id ", tokens[i], " (number ", i, "): the vocabulary has ids 0 to ",
+         config.vocab_size - 1);
+  }
+}
+
+std::vector<TokenId> text_tokens(std::string_view text, const ModelArguments& model, const ModelConfig& config,
+                                 const Tokenizer* tokenizer) {
+  if (tokenizer == nullptr) {
+    fail(ErrorCode::file_not_found, model.folder.native(), ": no tokenizer in this folder; give token ids (--tokens)");
+  }
+  std::vector<TokenId> tokens = tokenizer->encode(text, Tokenizer::Special::add);
+  if (tokens.empty()) {
+    const std::optional<TokenId> bos = config.bos ? config.bos : tokenizer->bos();
+    if (!bos) fail(ErrorCode::argument_invalid, "the text has no tokens, and the model no beginning-of-text token");
+    tokens.push_back(*bos);
+  }
+  return tokens;
+}
+
+}  // namespace
+
+void add_model_options(CLI::App& command, ModelArguments& arguments) {
+  command.add_option("MODEL", arguments.folder, "Folder with config.json, weights (safetensors) and tokenizer")->required();
+  command.add_option("--threads", arguments.threads, "Threads to compute with (default: all there are, or OMP_NUM_THREADS)")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N");
+}
+
+std::shared_ptr<const Model> load_model(const ModelArguments& arguments) {
+  const ThreadScope threads(arguments.threads);
+  return Model::load(arguments.folder);
+}
+
+std::shared_ptr<const Tokenizer> require_tokenizer(const ModelArguments& arguments, const ModelConfig& config) {
+  auto tokenizer = Tokenizer::load(arguments.folder);
+  if (tokenizer->vocab_size() > config.vocab_size) {
+    fail(ErrorCode::tokenizer_mismatch, arguments.folder.native(), ": the tokenizer has ids up to ",
+         tokenizer->vocab_size() - 1, " (", tokenizer->vocab_size(), " tokens), the model's vocabulary has ",
+         config.vocab_size);
+  }
+  return tokenizer;
+}
+
+std::shared_ptr<const Tokenizer> load_tokenizer(const ModelArguments& arguments, const ModelConfig& config) {
+  try {
+    return require_tokenizer(arguments, config);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::file_not_found) throw;
+    return nullptr;
+  }
+}
+
+std::vector<TokenId> prompt_tokens(const PromptArguments& arguments, const ModelArguments& model, const ModelConfig& config,
+                                   const Tokenizer* tokenizer) {
+  std::vector<TokenId> tokens;
+  if (arguments.text) {
+    tokens = text_tokens(*arguments.text, model, config, tokenizer);
+  } else if (!arguments.tokens_file.empty()) {
+    tokens = parse_token_ids(read_text_file(arguments.tokens_file));
+  } else {
+    tokens = parse_token_ids(arguments.tokens);
+  }
+  if (tokens.empty()) fail(ErrorCode::argument_invalid, "there are no tokens to run");
+  check_range(tokens, config);
+  return tokens;
+}
+
+std::vector<TokenId> parse_token_ids(std::string_view text) {
+  std::vector<TokenId> ids;
+  for (auto at = text.begin();;) {
+    at = std::find_if_not(at, text.end(), separates_ids);
+    if (at == text.end()) return ids;
+    const auto end = std::find_if(at, text.end(), separates_ids);
+    ids.push_back(parse_whole<TokenId>({at, end}, "token ids"));
+    at = end;
+  }
+}
+
+LayerRange parse_layer_range(std::string_view text, std::size_t n_layers) {
+  constexpr std::string_view kWhat = "--layers";
+  const std::size_t colon = text.find(':');
+  const std::string_view first = text.substr(0, colon);
+  LayerRange range{0, n_layers};
+  if (!first.empty() || colon == std::string_view::npos) range.begin = parse_count(first, kWhat);
+  if (colon == std::string_view::npos) {
+    range.end = range.begin + 1;
+  } else if (const std::string_view last = text.substr(colon + 1); !last.empty()) {
+    range.end = parse_count(last, kWhat);
+  }
+  if (range.begin >= range.end || range.end > n_layers) {
+    fail(ErrorCode::layer_out_of_range, "--layers ", text, ": the model has layers 0 to ", n_layers - 1,
+         " (A:B means A to B - 1)");
+  }
+  return range;
+}
+
+std::set<Point> parse_points(const std::vector<std::string>& texts) {
+  std::set<Point> points;
+  for (const std::string& text : texts) {
+    for (const std::string& point : CLI::detail::split(text, ',')) {
+      if (point == "all") {
+        points.insert(kAllPoints.begin(), kAllPoints.end());
+      } else {
+        points.insert(parse_point(point));
+      }
+    }
+  }
+  return points;
+}
+
+Point parse_point(std::string_view text) {
+  try {
+    return point_from_name(text);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
+
+std::size_t parse_count(std::string_view text, std::string_view what) { return parse_whole<std::size_t>(text, what); }
+
+float parse_number(std::string_view text, std::string_view what) {
+  float value = 0.0F;
+  const std::string_view digits = text.starts_with('+') ? text.substr(1) : text;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error != std::errc() || end != digits.data() + digits.size()) {
+    throw UsageError(concat(what, ": expected a number, found '", text, "'"));
+  }
+  return value;
+}
+
+std::string read_standard_input() {
+  std::string text;
+  std::string buffer(std::size_t{1} << 16, '\0');
+  while (true) {
+    const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), stdin);
+    text.append(buffer, 0, n);
+    if (n < buffer.size()) break;
+  }
+  if (std::ferror(stdin) != 0) fail(ErrorCode::file_unreadable, "standard input: cannot be read");
+  return text;
+}
+
+}  // namespace ffmem::tools

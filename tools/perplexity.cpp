@@ -1,0 +1,225 @@
+// ffmem perplexity: how well a model predicts a text, by Hugging Face's sliding windows
+// (huggingface.co/docs/transformers/perplexity): windows begin at 0, stride, 2 stride, ...; of each, the tokens behind the
+// previous window's end are scored; the first token of a window never is, and the window that reaches the end is the last.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "loaders/mapped_file.hpp"
+#include "ops/error.hpp"
+#include "ops/threads.hpp"
+#include "runtime/output_head.hpp"
+#include "runtime/session.hpp"
+#include "tools/commands.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/json_text.hpp"
+#include "tools/options.hpp"
+#include "tools/output.hpp"
+#include "tools/progress.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+/// Rows of one run: as many windows as fit, at least one.
+constexpr std::size_t kRowsPerRun = 2048;
+
+struct Options {
+  ModelArguments model;
+  std::filesystem::path file;
+  std::size_t window = 0;
+  std::size_t stride = 0;
+  std::size_t max_tokens = 0;
+  bool lines = false;
+  bool json = false;
+};
+
+/// Tokens [begin, end) are run, tokens [first_scored, end) scored.
+struct Window {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::size_t first_scored = 0;
+};
+
+std::vector<Window> make_windows(std::size_t n_tokens, std::size_t window, std::size_t stride) {
+  std::vector<Window> windows;
+  for (std::size_t begin = 0, previous_end = 0; previous_end < n_tokens; begin += stride) {
+    const std::size_t end = std::min(begin + window, n_tokens);
+    windows.push_back({begin, end, std::max(previous_end, begin + 1)});
+    previous_end = end;
+  }
+  return windows;
+}
+
+/// Every line that is not blank, stripped, behind a beginning-of-text token.
+std::vector<TokenId> encode_lines(std::string_view text, const Tokenizer& tokenizer, TokenId bos) {
+  constexpr std::string_view kSpace = " \t\r\v\f";
+  std::vector<TokenId> tokens;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    line.remove_prefix(std::min(line.find_first_not_of(kSpace), line.size()));
+    if (line.empty()) continue;
+    line.remove_suffix(line.size() - 1 - line.find_last_not_of(kSpace));
+    tokens.push_back(bos);
+    const std::vector<TokenId> ids = tokenizer.encode(line);
+    tokens.insert(tokens.end(), ids.begin(), ids.end());
+  }
+  return tokens;
+}
+
+std::vector<TokenId> read_tokens(const Options& options, const ModelConfig& config) {
+  const auto tokenizer = require_tokenizer(options.model, config);
+  const std::string text = read_text_file(options.file);
+  std::vector<TokenId> tokens;
+  if (options.lines) {
+    const std::optional<TokenId> bos = config.bos ? config.bos : tokenizer->bos();
+    if (!bos) fail(ErrorCode::argument_invalid, "--lines: the model has no beginning-of-text token");
+    tokens = encode_lines(text, *tokenizer, *bos);
+  } else {
+    tokens = tokenizer->encode(text, Tokenizer::Special::add);
+  }
+  if (options.max_tokens > 0 && tokens.size() > options.max_tokens) tokens.resize(options.max_tokens);
+  if (tokens.size() < 2) fail(ErrorCode::corpus_empty, options.file.native(), ": fewer than two tokens: nothing to score");
+  return tokens;
+}
+
+/// Sums log p(next token) over the scored tokens of the windows of one run.
+class Score : public Hook {
+ public:
+  explicit Score(const OutputHead& head) : head_(head) {}
+
+  /// The next run is of these windows.
+  void next_run(std::span<const Window> windows, std::span<const TokenId> tokens) {
+    targets_.clear();
+    for (const Window& window : windows) {
+      for (std::size_t t = window.begin + 1; t <= window.end; ++t) {
+        targets_.push_back(t >= window.first_scored && t < window.end ? tokens[t] : kNotScored);
+      }
+    }
+  }
+
+  Access access(Point point, std::size_t /*layer*/) const override {
+    return point == Point::final_hidden ? Access::read : Access::none;
+  }
+
+  void read(const PointView& view) override {
+    const std::span<const TokenId> targets = std::span(targets_).subspan(view.first_row, view.values.rows);
+    for (std::size_t begin = 0; begin < targets.size();) {
+      std::size_t end = begin;
+      while (end < targets.size() && targets[end] != kNotScored) ++end;
+      add(view.values.rows_between(begin, end), targets.subspan(begin, end - begin));
+      begin = end + 1;
+    }
+  }
+
+  double sum() const noexcept { return sum_; }
+  std::size_t n_scored() const noexcept { return n_scored_; }
+
+ private:
+  static constexpr TokenId kNotScored = -1;
+
+  void add(ConstMatrixView hidden, std::span<const TokenId> targets) {
+    if (targets.empty()) return;
+    log_probabilities_.resize(targets.size());
+    head_.log_probabilities_of(hidden, targets, log_probabilities_.data());
+    for (const float p : log_probabilities_) sum_ += static_cast<double>(p);
+    n_scored_ += targets.size();
+  }
+
+  const OutputHead& head_;
+  std::vector<TokenId> targets_;  // [rows of the run]
+  std::vector<float> log_probabilities_;
+  double sum_ = 0.0;
+  std::size_t n_scored_ = 0;
+};
+
+/// Runs the windows, several at a time.
+Score score(const std::shared_ptr<const Model>& model, std::span<const TokenId> tokens, std::span<const Window> windows,
+            int n_threads) {
+  const std::size_t length = windows.front().end - windows.front().begin;  // no later one is longer
+  const std::size_t per_run = std::max<std::size_t>(1, kRowsPerRun / length);
+  Session session(model, {.max_sequences = per_run,
+                          .context = length,
+                          .max_batch_tokens = per_run * length,
+                          .keep_cache = false,
+                          .n_threads = n_threads});
+  Score result(model->head());
+  Hook* const hooks[] = {&result};
+  Progress progress("perplexity", static_cast<double>(tokens.size()), "tokens");
+  for (std::size_t first = 0; first < windows.size(); first += per_run) {
+    throw_if_interrupted();
+    const auto now = windows.subspan(first, std::min(per_run, windows.size() - first));
+    std::vector<TokenId> batch;
+    std::vector<std::size_t> offsets{0};
+    for (const Window& window : now) {
+      batch.insert(batch.end(), tokens.begin() + static_cast<std::ptrdiff_t>(window.begin),
+                   tokens.begin() + static_cast<std::ptrdiff_t>(window.end));
+      offsets.push_back(batch.size());
+    }
+    result.next_run(now, tokens);
+    session.run({batch, offsets}, LogitsRows::none, hooks);
+    progress.update(static_cast<double>(now.back().end));
+  }
+  return result;
+}
+
+void run(const Options& options) {
+  const ThreadScope threads(options.model.threads);
+  const auto model = load_model(options.model);
+  const std::size_t context = model->config().max_positions;
+  const std::size_t window = options.window == 0 ? context : options.window;
+  const std::size_t stride = options.stride == 0 ? std::max<std::size_t>(1, window / 2) : options.stride;
+  if (window > context) {
+    fail(ErrorCode::context_exceeded, "--window ", window, ": the model's context is ", context);
+  }
+  if (window < 2) throw UsageError("--window: expected at least 2 tokens, so that one can be scored");
+  if (stride > window) throw UsageError(concat("--stride ", stride, ": expected at most the window of ", window, " tokens"));
+
+  const std::vector<TokenId> tokens = read_tokens(options, model->config());
+  catch_interrupts();
+  const Score result = score(model, tokens, make_windows(tokens.size(), window, stride), options.model.threads);
+  const double nats = -result.sum() / static_cast<double>(result.n_scored());
+  if (options.json) {
+    write_out(JsonObject()
+                  .add("tokens_scored", result.n_scored())
+                  .add("nats_per_token", nats)
+                  .add("perplexity", std::exp(nats))
+                  .add("tokens", tokens.size())
+                  .add("window", window)
+                  .add("stride", stride)
+                  .add("lines", options.lines)
+                  .line());
+  } else {
+    write_out(fmt::format("tokens scored   {}\nnats per token  {:.4f}\nperplexity      {:.4f}\n", result.n_scored(), nats,
+                          std::exp(nats)));
+  }
+}
+
+}  // namespace
+
+void add_perplexity(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("perplexity", "How well a model predicts a text file");
+  add_model_options(*command, options->model);
+  command->add_option("FILE", options->file, "UTF-8 text")->required();
+  command->add_option("--window", options->window, "Tokens of a window (default: the model's context)")->type_name("N");
+  command->add_option("--stride", options->stride, "Tokens from one window's begin to the next's (default: half a window)")
+      ->type_name("N");
+  command->add_option("--max-tokens", options->max_tokens, "Use the first N tokens only")->type_name("N");
+  command->add_flag("--lines", options->lines,
+                    "Take the file line by line: each line that is not blank, stripped, behind a beginning-of-text token");
+  command->add_flag("--json", options->json, "One JSON object");
+  command->footer(
+      "Hugging Face's recipe: of each window, the tokens behind the previous window's end are scored, but never a window's\n"
+      "first token. A smaller stride gives each token more context and takes longer.\n"
+      "Examples:\n"
+      "  ffmem perplexity models/gpt2 wiki.test.tokens\n"
+      "  ffmem perplexity models/gpt2 wiki.test.tokens --stride 1024     (windows side by side)");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,69 @@
+#include "tools/token_text.hpp"
+
+#include <fmt/format.h>
+
+#include "loaders/tokenizer/utf8.hpp"
+#include "ops/error.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+void append_visible(std::string& out, char c) {
+  if (c == ' ') {
+    out += "\u2423";
+  } else if (c == '\n') {
+    out += "\\n";
+  } else if (c == '\t') {
+    out += "\\t";
+  } else {
+    out += fmt::format("\\x{:02X}", static_cast<unsigned char>(c));
+  }
+}
+
+bool is_plain(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  if (character.size() == 1) return first > 0x20 && first != 0x7F;
+  return character.size() != 2 || first != 0xC2 || static_cast<unsigned char>(character[1]) >= 0xA0;  // C1 controls
+}
+
+}  // namespace
+
+std::string visible_text(std::string_view bytes) {
+  using tokenization::Utf8Step;
+  std::string out;
+  for (std::size_t at = 0; at < bytes.size();) {
+    const Utf8Step step = tokenization::utf8_step(bytes, at);
+    const std::string_view character = bytes.substr(at, step.length);
+    if (step.kind == Utf8Step::Kind::valid && is_plain(character)) {
+      out += character;
+    } else {
+      for (const char c : character) append_visible(out, c);
+    }
+    at += step.length;
+  }
+  return out;
+}
+
+std::string visible_token(const Tokenizer* tokenizer, TokenId id) {
+  if (tokenizer == nullptr || id < 0 || static_cast<std::size_t>(id) >= tokenizer->vocab_size()) return fmt::format("#{}", id);
+  try {
+    return visible_text(tokenizer->token_bytes(id));
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::token_out_of_range) throw;
+    return fmt::format("#{}", id);  // a hole in the vocabulary
+  }
+}
+
+std::string visible_token(const Tokenizer* tokenizer, TokenId id, std::size_t max_characters) {
+  const std::string text = visible_token(tokenizer, id);
+  std::size_t end = 0;
+  for (std::size_t n = 0; end < text.size(); ++n) {
+    if (n + 1 == max_characters && end + tokenization::utf8_at(text, end).length < text.size()) {
+      return text.substr(0, end) + "\u2026";
+    }
+    end += tokenization::utf8_at(text, end).length;
+  }
+  return text;
+}
+
+}  // namespace ffmem::tools

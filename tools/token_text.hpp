@@ -1,0 +1,20 @@
+// Single tokens as text, for tables on a terminal.
+#pragma once
+
+#include <string>
+
+#include "loaders/tokenizer.hpp"
+
+namespace ffmem::tools {
+
+/// The token's bytes with everything visible: a space is "␣", a line end "\n", a byte that is no whole character "\xE4".
+/// "#17" where there is no tokenizer (null) or it has no such token.
+std::string visible_token(const Tokenizer* tokenizer, TokenId id);
+
+/// The same, cut with "…" where it has more than `max_characters`.
+std::string visible_token(const Tokenizer* tokenizer, TokenId id, std::size_t max_characters);
+
+/// Any bytes with everything visible, as above.
+std::string visible_text(std::string_view bytes);
+
+}  // namespace ffmem::tools
