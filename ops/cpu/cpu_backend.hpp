@@ -1,5 +1,4 @@
-// The CPU backend: matrix products by oneDNN, everything else by xsimd kernels compiled per instruction set and chosen at
-// run time.
+// The CPU backend: xsimd kernels compiled per instruction set and chosen at run time.
 #pragma once
 
 #include <memory>
@@ -15,7 +14,7 @@ namespace ffmem {
 std::vector<std::string> available_isas();
 
 /// A backend for `isa`, or for the best available one where it is empty. The environment variable FFMEM_ISA stands in for
-/// an empty `isa`. The first call in a process also limits oneDNN to the same set. Thread-safe; the result is immutable.
+/// an empty `isa`. Thread-safe; the result is immutable.
 /// Throws argument_invalid for a set that is unknown or not available here, listing those that are.
 std::shared_ptr<const Backend> make_cpu_backend(const std::string& isa = "");
 

@@ -1,0 +1,145 @@
+#include "ops/cpu/cpu_backend.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/cpu/cpu_attention.hpp"
+#include "ops/cpu/cpu_matmul.hpp"
+#include "ops/cpu/dispatch.hpp"
+#include "ops/cpu/parallel.hpp"
+#include "ops/cpu/top_k_row.hpp"
+#include "ops/f32_matrix.hpp"
+#include "ops/threads.hpp"
+
+namespace ffmem {
+namespace {
+
+// An element of exp, tanh or erf costs about so many multiply-adds.
+constexpr std::size_t kFunctionWork = 16;
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const KernelTable& kernels) : kernels_(kernels) {}
+
+  std::string description() const override { return std::string("cpu (") + kernels_.isa + ")"; }
+
+  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w) const override { return std::make_unique<F32Matrix>(w); }
+
+  void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y) const override {
+    const auto& w = dynamic_cast<const F32Matrix&>(prepared);
+    assert(x.cols == w.cols() && y.cols == w.rows() && x.rows == y.rows);
+    cpu_matmul(kernels_, x, w, bias, y);
+  }
+
+  void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const override {
+    assert(ids.size() == out.rows && table.cols == out.cols);
+    parallel_for(ids.size(), out.cols, [&](std::size_t t) {
+      assert(ids[t] >= 0 && static_cast<std::size_t>(ids[t]) < table.rows);
+      read_row(table, static_cast<std::size_t>(ids[t]), out.row_data(t));
+    });
+  }
+
+  void layer_norm(ConstMatrixView x, const float* weight, const float* bias, float epsilon, MatrixView y) const override {
+    assert(x.rows == y.rows && x.cols == y.cols);
+    parallel_for(x.rows, 3 * x.cols,
+                 [&](std::size_t t) { kernels_.layer_norm(x.row_data(t), x.cols, weight, bias, epsilon, y.row_data(t)); });
+  }
+
+  void rms_norm(ConstMatrixView x, const float* weight, float epsilon, std::size_t group, MatrixView y) const override {
+    assert(x.rows == y.rows && x.cols == y.cols && group != 0 && x.cols % group == 0);
+    parallel_for(x.rows, 2 * x.cols, [&](std::size_t t) {
+      for (std::size_t i = 0; i < x.cols; i += group)
+        kernels_.rms_norm(x.row_data(t) + i, group, weight, epsilon, y.row_data(t) + i);
+    });
+  }
+
+  void activate(Activation activation, MatrixView x) const override {
+    if (activation == Activation::linear) return;
+    for_each_row(x, kFunctionWork, [&](float* row) { kernels_.activate(activation, row, x.cols); });
+  }
+
+  void add(MatrixView x, ConstMatrixView y) const override {
+    assert(x.rows == y.rows && x.cols == y.cols);
+    parallel_for(x.rows, x.cols, [&](std::size_t t) { kernels_.add(x.row_data(t), y.row_data(t), x.cols); });
+  }
+
+  void multiply(MatrixView x, ConstMatrixView y) const override {
+    assert(x.rows == y.rows && x.cols == y.cols);
+    parallel_for(x.rows, x.cols, [&](std::size_t t) { kernels_.multiply(x.row_data(t), y.row_data(t), x.cols); });
+  }
+
+  void scale(MatrixView x, float factor) const override {
+    for_each_row(x, 1, [&](float* row) { kernels_.scale(row, x.cols, factor); });
+  }
+
+  void softcap(MatrixView x, float cap) const override {
+    for_each_row(x, kFunctionWork, [&](float* row) { kernels_.softcap(row, x.cols, cap); });
+  }
+
+  void rotary(MatrixView x, std::size_t head_dim, std::span<const std::uint32_t> positions,
+              const RotaryTable& table) const override {
+    assert(positions.size() == x.rows && table.rotary_dim <= head_dim && x.cols % head_dim == 0);
+    const std::size_t half = table.rotary_dim / 2;
+    const auto rotate = table.layout == RotaryLayout::halves ? kernels_.rotate_halves : kernels_.rotate_pairs;
+    parallel_for(x.rows, 2 * x.cols, [&](std::size_t t) {
+      assert(positions[t] < table.n_positions);
+      const std::size_t entry = positions[t] * half;
+      for (std::size_t i = 0; i < x.cols; i += head_dim) rotate(x.row_data(t) + i, table.cos + entry, table.sin + entry, half);
+    });
+  }
+
+  void append_kv(const AttentionShape& shape, ConstMatrixView k, ConstMatrixView v,
+                 std::span<const SequenceRows> sequences) const override {
+    cpu_append_kv(kernels_, shape, k, v, sequences);
+  }
+
+  void attention(const AttentionShape& shape, ConstMatrixView q, std::span<const SequenceRows> sequences,
+                 MatrixView out) const override {
+    cpu_attention(kernels_, shape, q, sequences, out);
+  }
+
+  void log_sum_exp(ConstMatrixView x, float* out) const override {
+    parallel_for(x.rows, kFunctionWork * x.cols, [&](std::size_t t) {
+      float largest = 0;
+      double sum = 0;
+      kernels_.exp_sum(x.row_data(t), x.cols, &largest, &sum);
+      // With an infinite maximum the sum holds inf - inf.
+      out[t] = std::isinf(largest) ? largest : static_cast<float>(largest + std::log(sum));
+    });
+  }
+
+  void top_k(ConstMatrixView x, std::size_t k, std::uint32_t* indices, float* values) const override {
+    assert(k <= x.cols);
+    if (k == 0) return;
+    // Allocated here, because nothing may throw inside a parallel region.
+    const std::size_t room = top_k_room(k);
+    std::vector<std::uint32_t> candidates(static_cast<std::size_t>(available_threads()) * room);
+    parallel_for(x.rows, x.cols, [&](std::size_t t) {
+      const auto thread = static_cast<std::size_t>(omp_get_thread_num());
+      top_k_row(kernels_, x.row_data(t), x.cols, k, std::span(candidates).subspan(thread * room, room), indices + t * k);
+      for (std::size_t i = t * k; i < (t + 1) * k; ++i) values[i] = x.row_data(t)[indices[i]];
+    });
+  }
+
+  std::size_t find_above(const float* x, const float* threshold, std::size_t n, std::uint32_t* indices) const override {
+    return kernels_.find_above(x, threshold, n, indices);
+  }
+
+ private:
+  template <class F>
+  static void for_each_row(MatrixView x, std::size_t work_per_element, F f) {
+    parallel_for(x.rows, work_per_element * x.cols, [&](std::size_t t) { f(x.row_data(t)); });
+  }
+
+  const KernelTable& kernels_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Backend> make_cpu_backend(const std::string& isa) {
+  return std::make_shared<CpuBackend>(choose_kernels(isa));
+}
+
+}  // namespace ffmem

@@ -1,0 +1,53 @@
+#include "ops/cpu/dispatch.hpp"
+
+#include <cstdlib>
+
+#include "ops/cpu/cpu_backend.hpp"
+#include "ops/error.hpp"
+
+namespace ffmem {
+
+std::vector<const KernelTable*> available_kernels() {
+  std::vector<const KernelTable*> tables;
+  // The build defines FFMEM_HAVE_* for each set it compiled; the builtins also ask whether the system saves the registers.
+#ifdef FFMEM_HAVE_AVX512BW
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bw")) {
+    tables.push_back(&kAvx512bwKernels);
+  }
+#endif
+#ifdef FFMEM_HAVE_AVX2
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables.push_back(&kAvx2Kernels);
+#endif
+#ifdef FFMEM_HAVE_SSE4_2
+  if (__builtin_cpu_supports("sse4.2")) tables.push_back(&kSse42Kernels);
+#endif
+#ifdef FFMEM_HAVE_SSE2
+  tables.push_back(&kSse2Kernels);
+#endif
+#ifdef FFMEM_HAVE_NEON64
+  tables.push_back(&kNeon64Kernels);
+#endif
+  return tables;
+}
+
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (const KernelTable* table : available_kernels()) names.emplace_back(table->isa);
+  return names;
+}
+
+const KernelTable& choose_kernels(const std::string& isa) {
+  const char* from_environment = std::getenv("FFMEM_ISA");
+  const bool asked = !isa.empty();
+  const std::string wanted = asked ? isa : (from_environment != nullptr ? from_environment : "");
+  std::string names;
+  for (const KernelTable* table : available_kernels()) {
+    if (wanted.empty() || wanted == table->isa) return *table;
+    names += names.empty() ? table->isa : std::string(", ") + table->isa;
+  }
+  fail(ErrorCode::argument_invalid, asked ? "instruction set" : "FFMEM_ISA", ": expected one of ", names,
+       " (those this machine runs), found \"", wanted, "\"");
+}
+
+}  // namespace ffmem

@@ -1,0 +1,25 @@
+// Which instruction sets' kernels this library holds and this machine runs, and the choice among them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ops/cpu/kernel_table.hpp"
+
+namespace ffmem {
+
+// Defined in kernels_*.cpp, each where its instruction set was compiled in.
+extern const KernelTable kAvx512bwKernels;
+extern const KernelTable kAvx2Kernels;
+extern const KernelTable kSse42Kernels;
+extern const KernelTable kSse2Kernels;
+extern const KernelTable kNeon64Kernels;
+
+/// The kernels that run here, best first. At least one: otherwise the library could not have been built for this machine.
+std::vector<const KernelTable*> available_kernels();
+
+/// The kernels of `isa`; where it is empty, of the environment variable FFMEM_ISA; where that is too, the best.
+/// Throws argument_invalid for a set that is unknown or does not run here.
+const KernelTable& choose_kernels(const std::string& isa);
+
+}  // namespace ffmem

@@ -1,0 +1,273 @@
+// Causal attention with a running maximum and sum (online softmax).
+//
+// Every query walks its keys in chunks of 128 positions counted from 0, from the chunk with the first key it sees to that of
+// its own position. In a chunk: score_j = one chain of fused multiply-adds over the head's dimensions; the maximum so far;
+// p_j = exp(score_j - maximum); the sum of the p_j; out = out * exp(old maximum - maximum) + p_j v_j, j ascending. Queries are
+// taken four at a time only to share loads, so each gets the same bits alone and in company, prefilled and decoded.
+#pragma once
+
+#include <limits>
+
+#include "ops/cpu/kernel_table.hpp"
+#include "ops/cpu/kernels/elementwise.hpp"
+#include "ops/cpu/kernels/simd.hpp"
+
+namespace ffmem::kernels {
+
+template <class Arch>
+struct Attention {
+  using V = Vec<Arch>;
+  static constexpr std::size_t kW = kWidth<Arch>;
+  static constexpr std::size_t kChunk = 128;
+  static constexpr std::size_t kKeyLanes = 16;  // keys in a block of the cache
+  static constexpr std::size_t kTogether = 4;   // queries that share loads
+#if defined(__aarch64__)
+  static constexpr std::size_t kVectors = 4;  // times kTogether: sums held in registers
+#else
+  static constexpr std::size_t kVectors = kW == 16 ? 4 : 2;
+#endif
+  static constexpr std::size_t kLoneVectors = kW == 16 ? 8 : 4;  // likewise for a single query
+
+  // One query's state. begin and end: the keys it sees of the current chunk, relative to it.
+  struct Query {
+    float maximum;
+    float sum;
+    std::size_t begin;
+    std::size_t end;
+  };
+
+  // Scores of `Queries` queries against keys [u, u + Vectors) * width of a chunk.
+  template <std::size_t Queries, std::size_t Vectors>
+  static void score_keys(const float* const* q, std::size_t head_dim, const float* keys, std::size_t u,
+                         float (*scores)[kChunk]) noexcept {
+    V sums[Queries][Vectors];
+    const float* lines[Vectors];
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < Vectors; ++v) {
+      const std::size_t key = (u + v) * kW;
+      lines[v] = keys + key / kKeyLanes * kKeyLanes * head_dim + key % kKeyLanes;
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < Queries; ++i) sums[i][v] = V(0.0F);
+    }
+    for (std::size_t c = 0; c < head_dim; ++c) {
+      V k[Vectors];
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v < Vectors; ++v) k[v] = load<Arch>(lines[v] + c * kKeyLanes);
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < Queries; ++i) {
+        const V component(q[i][c]);
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < Vectors; ++v) sums[i][v] = fma<Arch>(component, k[v], sums[i][v]);
+      }
+    }
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < Queries; ++i) {
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v < Vectors; ++v) sums[i][v].store_aligned(scores[i] + (u + v) * kW);
+    }
+  }
+
+  // All vectors of keys that hold one of [begin, end); the cache ends with a whole key block behind `end`.
+  template <std::size_t Queries, std::size_t Vectors>
+  static void score_range(const float* const* q, std::size_t head_dim, const float* keys, std::size_t begin, std::size_t end,
+                          float (*scores)[kChunk]) noexcept {
+    const std::size_t last = (end + kW - 1) / kW;
+    std::size_t u = begin / kW;
+    for (; u + Vectors <= last; u += Vectors) score_keys<Queries, Vectors>(q, head_dim, keys, u, scores);
+    for (; u < last; ++u) score_keys<Queries, 1>(q, head_dim, keys, u, scores);
+  }
+
+  // Scales, caps, biases and masks one query's scores of a chunk that begins at `chunk`; the largest.
+  static float finish_scores(const AttentionBlock& b, std::size_t i, const Query& query, std::size_t chunk,
+                             float* scores) noexcept {
+    const V infinity(std::numeric_limits<float>::infinity());
+    const V lanes = lane_numbers<Arch>();
+    V most = -infinity;
+    for (std::size_t j = query.begin / kW * kW; j < query.end; j += kW) {
+      V s = V::load_aligned(scores + j) * V(b.scale);
+      if (b.softcap > 0.0F) s = Elementwise<Arch>::softcap(s, b.softcap);
+      if (b.slopes[i] != 0.0F) {
+        const V behind = V(static_cast<float>(b.positions[i] - chunk)) - (lanes + V(static_cast<float>(j)));
+        s = fma<Arch>(V(-b.slopes[i]), behind, s);
+      }
+      if (j < query.begin || j + kW > query.end) {
+        const V key = lanes + V(static_cast<float>(j));
+        const auto seen = (key >= V(static_cast<float>(query.begin))) && (key < V(static_cast<float>(query.end)));
+        s = xsimd::select(seen, s, -infinity);
+      }
+      most = xsimd::max(most, s);
+      s.store_aligned(scores + j);
+    }
+    return max_lanes<Arch>(most);
+  }
+
+  // Scores become weights exp(score - maximum), 0 for keys not seen; out is rescaled to the new maximum.
+  static void weigh(const AttentionBlock& b, std::size_t i, Query& query, std::size_t chunk, float* scores) noexcept {
+    const float most = finish_scores(b, i, query, chunk, scores);
+    const float maximum = most > query.maximum ? most : query.maximum;
+    V sums(0.0F);
+    for (std::size_t j = query.begin / kW * kW; j < query.end; j += kW) {
+      const V p = xsimd::exp(V::load_aligned(scores + j) - V(maximum));
+      p.store_aligned(scores + j);
+      sums += p;
+    }
+    alignas(64) float fade[kW];
+    const V faded = xsimd::exp(V(query.maximum - maximum));
+    faded.store_aligned(fade);
+    query.sum = query.sum * fade[0] + sum_lanes<Arch>(sums);
+    query.maximum = maximum;
+    float* out = b.outs[i];
+    for_each_vector<Arch>(b.head_dim,
+                          [&](std::size_t c, std::size_t n) { store_n<Arch>(load_n<Arch>(out + c, n) * faded, out + c, n); });
+  }
+
+  // out[i][c .. c + Vectors * width) += weights[i][j] values[j][...] for j in [begin, end) in turn; the last vector has `tail`
+  // lanes.
+  template <std::size_t Queries, std::size_t Vectors, bool Partial>
+  static void mix_columns(float (*weights)[kChunk], const float* values, std::size_t head_dim, std::size_t begin,
+                          std::size_t end, float* const* outs, std::size_t c, std::size_t tail) noexcept {
+    const auto get = [tail](const float* p) { return Partial ? load_first<Arch>(p, tail) : load<Arch>(p); };
+    V sums[Queries][Vectors];
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < Queries; ++i) {
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v < Vectors; ++v) sums[i][v] = get(outs[i] + c + v * kW);
+    }
+    for (std::size_t j = begin; j < end; ++j) {
+      V value[Vectors];
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v < Vectors; ++v) value[v] = get(values + j * head_dim + c + v * kW);
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < Queries; ++i) {
+        const V weight(weights[i][j]);
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < Vectors; ++v) sums[i][v] = fma<Arch>(weight, value[v], sums[i][v]);
+      }
+    }
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < Queries; ++i) {
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v < Vectors; ++v) store_n<Arch>(sums[i][v], outs[i] + c + v * kW, Partial ? tail : kW);
+    }
+  }
+
+  template <std::size_t Queries, std::size_t Vectors>
+  static void mix(float (*weights)[kChunk], const float* values, std::size_t head_dim, std::size_t begin, std::size_t end,
+                  float* const* outs) noexcept {
+    if (begin >= end) return;
+    std::size_t c = 0;
+    for (; c + Vectors * kW <= head_dim; c += Vectors * kW) {
+      mix_columns<Queries, Vectors, false>(weights, values, head_dim, begin, end, outs, c, kW);
+    }
+    for (; c + kW <= head_dim; c += kW) mix_columns<Queries, 1, false>(weights, values, head_dim, begin, end, outs, c, kW);
+    if (c < head_dim) mix_columns<Queries, 1, true>(weights, values, head_dim, begin, end, outs, c, head_dim - c);
+  }
+
+  static void mix_alone(float (*weights)[kChunk], const float* values, std::size_t head_dim, std::size_t begin, std::size_t end,
+                        float* const* out) noexcept {
+    mix<1, kLoneVectors>(weights, values, head_dim, begin, end, out);
+  }
+
+  // Four queries: the keys that all of them see together, what one sees before and behind those alone.
+  static void mix_together(const Query* queries, float (*weights)[kChunk], const float* values, std::size_t head_dim,
+                           float* const* outs) noexcept {
+    std::size_t begin = 0;
+    std::size_t end = kChunk;
+    for (std::size_t i = 0; i < kTogether; ++i) {
+      begin = queries[i].begin > begin ? queries[i].begin : begin;
+      end = queries[i].end < end ? queries[i].end : end;
+    }
+    if (begin > end) begin = end;
+    for (std::size_t i = 0; i < kTogether; ++i) {
+      const std::size_t before = queries[i].end < begin ? queries[i].end : begin;
+      mix_alone(weights + i, values, head_dim, queries[i].begin, before, outs + i);
+    }
+    mix<kTogether, kVectors>(weights, values, head_dim, begin, end, outs);
+    for (std::size_t i = 0; i < kTogether; ++i) {
+      const std::size_t behind = queries[i].begin > end ? queries[i].begin : end;
+      mix_alone(weights + i, values, head_dim, behind, queries[i].end, outs + i);
+    }
+  }
+
+  static std::size_t first_seen(const AttentionBlock& b, std::size_t i) noexcept {
+    return b.window != 0 && b.positions[i] + 1 > b.window ? b.positions[i] + 1 - b.window : 0;
+  }
+
+  // One chunk for all queries.
+  static void walk_chunk(const AttentionBlock& b, Query* queries, std::size_t chunk, float (*scores)[kChunk]) noexcept {
+    const std::size_t d = b.head_dim;
+    const float* keys = b.keys + chunk * d;
+    const float* values = b.values + chunk * d;
+    for (std::size_t i = 0; i < b.n_queries; ++i) {
+      const std::size_t first = first_seen(b, i);
+      const std::size_t end = b.positions[i] + 1;
+      queries[i].begin = first > chunk ? first - chunk : 0;
+      queries[i].end = end <= chunk ? 0 : (end - chunk < kChunk ? end - chunk : kChunk);
+      if (queries[i].begin > queries[i].end) queries[i].begin = queries[i].end;
+    }
+    for (std::size_t i = 0; i < b.n_queries; i += kTogether) {
+      const std::size_t n = b.n_queries - i < kTogether ? b.n_queries - i : kTogether;
+      std::size_t begin = kChunk;
+      std::size_t end = 0;
+      bool all = n == kTogether;
+      for (std::size_t j = i; j < i + n; ++j) {
+        const Query& query = queries[j];
+        all = all && query.begin < query.end;
+        begin = query.begin < begin ? query.begin : begin;
+        end = query.end > end ? query.end : end;
+      }
+      if (all) {
+        score_range<kTogether, kVectors>(b.queries + i, d, keys, begin, end, scores + i);
+        for (std::size_t j = i; j < i + n; ++j) weigh(b, j, queries[j], chunk, scores[j]);
+        mix_together(queries + i, scores + i, values, d, b.outs + i);
+        continue;
+      }
+      for (std::size_t j = i; j < i + n; ++j) {
+        if (queries[j].begin >= queries[j].end) continue;
+        score_range<1, kLoneVectors>(b.queries + j, d, keys, queries[j].begin, queries[j].end, scores + j);
+        weigh(b, j, queries[j], chunk, scores[j]);
+        mix_alone(scores + j, values, d, queries[j].begin, queries[j].end, b.outs + j);
+      }
+    }
+  }
+
+  static void attention(const AttentionBlock& b) noexcept {
+    alignas(64) float scores[AttentionBlock::kMaxQueries][kChunk];
+    Query queries[AttentionBlock::kMaxQueries];
+    std::size_t first = b.positions[0];
+    std::size_t last = 0;
+    for (std::size_t i = 0; i < b.n_queries; ++i) {
+      queries[i] = {-std::numeric_limits<float>::infinity(), 0.0F, 0, 0};
+      for (std::size_t c = 0; c < b.head_dim; ++c) b.outs[i][c] = 0.0F;
+      first = first_seen(b, i) < first ? first_seen(b, i) : first;
+      last = b.positions[i] > last ? b.positions[i] : last;
+    }
+    for (std::size_t chunk = first / kChunk * kChunk; chunk <= last; chunk += kChunk) walk_chunk(b, queries, chunk, scores);
+    for (std::size_t i = 0; i < b.n_queries; ++i) {
+      float* out = b.outs[i];
+      for_each_vector<Arch>(b.head_dim, [&](std::size_t c, std::size_t n) {
+        store_n<Arch>(load_n<Arch>(out + c, n) / V(queries[i].sum), out + c, n);
+      });
+    }
+  }
+
+  static void write_keys(const float* k, std::size_t stride, std::size_t head_dim, std::size_t n, float* block,
+                         std::size_t lane) noexcept {
+    if (n != kKeyLanes) {
+      for (std::size_t j = 0; j < n; ++j) {
+        for (std::size_t c = 0; c < head_dim; ++c) block[c * kKeyLanes + lane + j] = k[j * stride + c];
+      }
+      return;
+    }
+    for_each_vector<Arch>(head_dim, [&](std::size_t c, std::size_t components) {
+      for (std::size_t j = 0; j < kKeyLanes; j += kW) {
+        V square[kW];
+        for (std::size_t i = 0; i < kW; ++i) square[i] = load_n<Arch>(k + (j + i) * stride + c, components);
+        transpose<Arch>(square);
+        for (std::size_t i = 0; i < components; ++i) square[i].store_unaligned(block + (c + i) * kKeyLanes + j);
+      }
+    });
+  }
+};
+
+}  // namespace ffmem::kernels

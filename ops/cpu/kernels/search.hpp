@@ -1,0 +1,72 @@
+// Scans over long rows: exp sums for log_sum_exp, and the compares that top_k and find_above skip most elements with.
+#pragma once
+
+#include "ops/cpu/kernels/simd.hpp"
+
+namespace ffmem::kernels {
+
+template <class Arch>
+struct Search {
+  using V = Vec<Arch>;
+  static constexpr std::size_t kW = kWidth<Arch>;
+  static constexpr std::size_t kStep = 4 * kW;
+
+  static float largest(const float* x, std::size_t n) noexcept {
+    V most(x[0]);
+    std::size_t i = 0;
+    for (; i + kW <= n; i += kW) most = xsimd::max(most, load<Arch>(x + i));
+    float result = max_lanes<Arch>(most);
+    for (; i < n; ++i) result = x[i] > result ? x[i] : result;
+    return result;
+  }
+
+  // exp(x - shift) of a vector, summed in lanes; lanes past the row's end add nothing.
+  static V shifted_exp(const float* x, std::size_t lanes, const V& shift) noexcept {
+    const V e = xsimd::exp(load_n<Arch>(x, lanes) - shift);
+    return lanes == kW ? e : xsimd::select(lane_numbers<Arch>() < V(static_cast<float>(lanes)), e, V(0.0F));
+  }
+
+  // float32 sums of 1,024 elements each, added up in double: exact enough for any vocabulary.
+  static void exp_sum(const float* x, std::size_t n, float* most, double* sum) noexcept {
+    *most = largest(x, n);
+    const V shift(*most);
+    *sum = 0;
+    for (std::size_t begin = 0; begin < n; begin += 1024) {
+      const std::size_t size = n - begin < 1024 ? n - begin : 1024;
+      V sums(0.0F);
+      for_each_vector<Arch>(size, [&](std::size_t i, std::size_t lanes) { sums += shifted_exp(x + begin + i, lanes, shift); });
+      *sum += static_cast<double>(sum_lanes<Arch>(sums));
+    }
+  }
+
+  static std::size_t next_above(const float* x, std::size_t begin, std::size_t n, float threshold) noexcept {
+    const V t(threshold);
+    std::size_t i = begin;
+    for (; i + kStep <= n; i += kStep) {
+      const auto above = (load<Arch>(x + i) > t) || (load<Arch>(x + i + kW) > t) || (load<Arch>(x + i + 2 * kW) > t) ||
+                         (load<Arch>(x + i + 3 * kW) > t);
+      if (xsimd::any(above)) break;
+    }
+    while (i < n && !(x[i] > threshold)) ++i;
+    return i;
+  }
+
+  static std::size_t find_above(const float* x, const float* threshold, std::size_t n, std::uint32_t* indices) noexcept {
+    std::size_t found = 0;
+    const auto scan = [&](std::size_t begin, std::size_t end) {
+      for (std::size_t j = begin; j < end; ++j) {
+        indices[found] = static_cast<std::uint32_t>(j);  // overwritten by the next unless it counts
+        found += x[j] > threshold[j] ? 1 : 0;
+      }
+    };
+    const auto above = [&](std::size_t i) { return load<Arch>(x + i) > load<Arch>(threshold + i); };
+    std::size_t i = 0;
+    for (; i + kStep <= n; i += kStep) {
+      if (xsimd::any(above(i) || above(i + kW) || above(i + 2 * kW) || above(i + 3 * kW))) scan(i, i + kStep);
+    }
+    scan(i, n);
+    return found;
+  }
+};
+
+}  // namespace ffmem::kernels

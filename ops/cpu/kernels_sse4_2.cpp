@@ -1,0 +1,9 @@
+#include "ops/cpu/dispatch.hpp"
+#include "ops/cpu/kernels/make_table.hpp"
+
+namespace ffmem {
+
+// constinit: nothing compiled for this instruction set runs before it was chosen.
+constinit const KernelTable kSse42Kernels = kernels::make_table<xsimd::sse4_2>("sse4_2");
+
+}  // namespace ffmem

@@ -1,0 +1,100 @@
+#include "support.hpp"
+
+namespace ffmem {
+namespace {
+
+using namespace test;
+
+// Weights [out, in] stored by row or by column, and the view of them.
+struct Weights {
+  std::vector<float> data;
+  WeightMatrix matrix;
+
+  Weights(std::size_t out, std::size_t in, bool by_column, unsigned seed, std::size_t gap = 0) {
+    const std::size_t line = (by_column ? out : in) + gap;
+    data = normal_values(line * (by_column ? in : out), seed);
+    matrix = {data.data(), DType::f32, out, in, by_column ? 1 : line, by_column ? line : 1};
+  }
+};
+
+TEST_CASE("matmul: matches the scalar version at the edges of vectors, panels and row blocks") {
+  for_each_isa([](const Backend& backend) {
+    for (const std::size_t in : {1, 3, 16, 17, 48, 513}) {
+      for (const std::size_t out : {1, 5, 8, 16, 31, 64, 65, 100, 130}) {
+        for (const bool by_column : {false, true}) {
+          const Weights w(out, in, by_column, 1, 3);
+          const std::vector<float> bias = normal_values(out, 2);
+          const auto prepared = backend.prepare(w.matrix);
+          const auto reference = scalar().prepare(w.matrix);
+          CHECK(prepared->owned_bytes() == 0);
+          for (const std::size_t rows : {0, 1, 2, 5, 6, 7, 13}) {
+            CAPTURE(in);
+            CAPTURE(out);
+            CAPTURE(by_column);
+            CAPTURE(rows);
+            const Matrix x = normal_matrix(rows, in, 3, 5);
+            Matrix found(rows, out, 2);
+            Matrix expected(rows, out);
+            for (const float* b : {static_cast<const float*>(nullptr), bias.data()}) {
+              backend.matmul(x.view(), *prepared, b, found.view());
+              scalar().matmul(x.view(), *reference, b, expected.view());
+              // Sums of `in` products of order 1.
+              check_close(found.view(), expected.view(), 1e-6, 2e-6 * std::sqrt(static_cast<double>(in)));
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("matmul: writes nothing between the rows of y") {
+  for_each_isa([](const Backend& backend) {
+    const Weights w(21, 20, false, 1);
+    const auto prepared = backend.prepare(w.matrix);
+    for (const std::size_t rows : {1, 9}) {
+      const Matrix x = normal_matrix(rows, 20, 2);
+      Matrix y(rows, 21, 4);
+      std::fill(y.data.begin(), y.data.end(), 77.0F);
+      backend.matmul(x.view(), *prepared, nullptr, y.view());
+      for (std::size_t t = 0; t < rows; ++t) {
+        for (std::size_t i = 21; i < 25; ++i) CHECK(y.row(t)[i] == 77.0F);
+      }
+    }
+  });
+}
+
+TEST_CASE(
+    "matmul: weights of other types, or with no stride of 1, are converted, and give the products of the converted values") {
+  const std::vector<float> values = normal_values(6 * 8 * 2, 1);
+  std::vector<std::uint16_t> bf16(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, &values[i], sizeof bits);
+    bf16[i] = static_cast<std::uint16_t>(bits >> 16);
+  }
+  const std::vector<WeightMatrix> matrices = {{bf16.data(), DType::bf16, 6, 8, 8, 1},
+                                              {bf16.data(), DType::bf16, 6, 8, 1, 6},
+                                              {values.data(), DType::f32, 6, 8, 16, 2},
+                                              {reinterpret_cast<const std::byte*>(values.data()) + 2, DType::f32, 6, 8, 8, 1}};
+  const auto backend = make_cpu_backend();
+  const Matrix x = normal_matrix(3, 8, 2);
+  for (const WeightMatrix& w : matrices) {
+    const auto prepared = backend->prepare(w);
+    CHECK(prepared->owned_bytes() == 6 * 8 * sizeof(float));
+    CHECK(prepared->rows() == 6);
+    CHECK(prepared->cols() == 8);
+    Matrix y(3, 6);
+    backend->matmul(x.view(), *prepared, nullptr, y.view());
+    std::vector<float> row(8);
+    for (std::size_t o = 0; o < 6; ++o) {
+      read_row(w, o, row.data());
+      double sum = 0;
+      for (std::size_t i = 0; i < 8; ++i) sum += static_cast<double>(row[i]) * x.row(2)[i];
+      CHECK(y.row(2)[o] == doctest::Approx(sum).epsilon(1e-5));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ffmem
