@@ -62,4 +62,10 @@ std::string model_fingerprint(const std::filesystem::path& folder, std::vector<s
   return fingerprint(files);
 }
 
+std::vector<std::filesystem::path> weight_files(const Model& model) {
+  std::vector<std::filesystem::path> paths;
+  for (const SafetensorsFile& file : model.weights().checkpoint->files()) paths.push_back(file.path());
+  return paths;
+}
+
 }  // namespace ffmem::tools

@@ -41,12 +41,17 @@ void add_commands(CLI::App& app) {
   add_perplexity(app);
   add_capture(app);
   add_trace(app);
+  add_triggers(app);
+  add_merge(app);
+  add_show(app);
+  add_values(app);
   app.footer(
       "`ffmem COMMAND --help` explains a command. Layers, units and positions count from 0.\n"
       "Examples:\n"
       "  ffmem info models/gpt2\n"
       "  ffmem generate models/gpt2 --prompt \"The capital of France is\"\n"
-      "  ffmem trace models/gpt2 \"The capital of France is\"");
+      "  ffmem trace models/gpt2 \"The capital of France is\"\n"
+      "  ffmem triggers models/gpt2 train.txt -o triggers.safetensors");
 }
 
 /// True for one slip of the fingers: at most two letters differ between a common beginning and a common end.

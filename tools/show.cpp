@@ -1,0 +1,164 @@
+// ffmem show: one memory on the screen: what triggers its key, what its value promotes.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+
+#include "tools/commands.hpp"
+#include "tools/fingerprint.hpp"
+#include "tools/json_text.hpp"
+#include "tools/options.hpp"
+#include "tools/output.hpp"
+#include "tools/token_text.hpp"
+#include "tools/trigger_store.hpp"
+#include "tools/value_table.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr std::size_t kValueTokens = 10;
+
+struct Options {
+  std::filesystem::path store;
+  std::size_t layer = 0;
+  std::size_t unit = 0;
+  std::size_t top = 25;
+  ModelArguments model;
+  std::string lens = "raw";
+  bool json = false;
+};
+
+/// Text for a reader: spaces as they are, anything else that cannot be seen made visible.
+std::string readable(std::string_view bytes) {
+  std::string text;
+  while (!bytes.empty()) {
+    const std::size_t end = std::min(bytes.find(' '), bytes.size());
+    text += visible_text(bytes.substr(0, end));
+    bytes.remove_prefix(end);
+    if (bytes.empty()) break;
+    text += ' ';
+    bytes.remove_prefix(1);
+  }
+  return text;
+}
+
+std::string bytes_of(const TriggerStore& store, std::span<const TokenId> tokens) {
+  std::string bytes;
+  for (const TokenId token : tokens) bytes += store.token_bytes(token);
+  return bytes;
+}
+
+std::string token_text(const TriggerStore& store, TokenId token) {
+  const auto bytes = store.token_bytes(token);
+  return bytes.empty() ? fmt::format("#{}", token) : visible_text(bytes);
+}
+
+/// The trigger token, bold on a terminal, in brackets elsewhere; its leading space stays outside.
+std::string marked(std::string_view bytes, bool terminal) {
+  const std::string space = bytes.starts_with(' ') && bytes.size() > 1 ? " " : "";
+  const std::string text = readable(bytes.substr(space.size()));
+  return space + (terminal ? "\x1b[1;7m" + text + "\x1b[0m" : "[[" + text + "]]");
+}
+
+/// The model folder to score the value with: --model, or the store's own where it is still there; empty: none.
+std::filesystem::path model_folder(const Options& options, const TriggerStore& store) {
+  if (!options.model.folder.empty()) return options.model.folder;
+  if (std::filesystem::exists(std::filesystem::path(store.info().model) / "config.json")) return store.info().model;
+  std::fputs(
+      fmt::format("ffmem: note: the model's folder {} is gone; --model FOLDER shows the value's tokens\n", store.info().model)
+          .c_str(),
+      stderr);
+  return {};
+}
+
+std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore& store) {
+  ModelArguments arguments = options.model;
+  arguments.folder = model_folder(options, store);
+  if (arguments.folder.empty()) return std::nullopt;
+  const auto model = load_model(arguments);
+  if (model_fingerprint(arguments.folder, weight_files(*model)) != store.info().model_fingerprint) {
+    std::fputs("ffmem: note: this model is not the one whose keys were searched\n", stderr);
+  }
+  return value_top_tokens(*model, options.layer, options.unit, 1, kValueTokens, value_lens_from_name(options.lens));
+}
+
+std::string as_text(const Options& options, const TriggerStore& store, const std::vector<TriggerStore::Example>& examples,
+                    const std::optional<TopTokens>& value) {
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  std::string text = fmt::format("layer {}, unit {}: {}\n", options.layer, options.unit,
+                                 examples.empty() ? "the key never fired" : "coefficient, trigger prefix, next token");
+  for (const auto& example : examples) {
+    text += fmt::format("{:9.4f}  {}{} {} {}\n", example.coefficient,
+                        readable(bytes_of(store, example.prefix.first(example.prefix.size() - 1))),
+                        marked(store.token_bytes(example.prefix.back()), terminal), "\u2192",
+                        example.next ? token_text(store, *example.next) : "(end)");
+  }
+  if (!value) return text;
+  text += fmt::format("value (lens {}): probability, token\n", options.lens);
+  for (std::size_t i = 0; i < value->tokens.size(); ++i) {
+    text += fmt::format("{:9.4f}  {}\n", std::exp(value->log_probabilities[i]), token_text(store, value->tokens[i]));
+  }
+  return text;
+}
+
+Json example_json(const TriggerStore& store, const TriggerStore::Example& example) {
+  JsonObject json;
+  json.add("coefficient", example.coefficient)
+      .add("sentence", example.sentence)
+      .add("position", example.prefix.size() - 1)
+      .add("prefix", bytes_of(store, example.prefix))
+      .add("trigger", store.token_bytes(example.prefix.back()))
+      .add("next", example.next ? std::optional(store.token_bytes(*example.next)) : std::nullopt)
+      .add("tokens", example.prefix)
+      .add("next_token", example.next);
+  return json.json();
+}
+
+std::string as_json(const Options& options, const TriggerStore& store, const std::vector<TriggerStore::Example>& examples,
+                    const std::optional<TopTokens>& value) {
+  std::vector<Json> example_list;
+  for (const auto& example : examples) example_list.push_back(example_json(store, example));
+  JsonObject json;
+  json.add("layer", options.layer).add("unit", options.unit).add("examples", example_list);
+  if (!value) return json.add("value", Json{"null"}).line();
+  std::vector<Json> tokens;
+  for (std::size_t i = 0; i < value->tokens.size(); ++i) {
+    tokens.push_back(JsonObject()
+                         .add("id", value->tokens[i])
+                         .add("token", store.token_bytes(value->tokens[i]))
+                         .add("probability", std::exp(value->log_probabilities[i]))
+                         .json());
+  }
+  return json.add("value", JsonObject().add("lens", options.lens).add("tokens", tokens).json()).line();
+}
+
+void run(const Options& options) {
+  const TriggerStore store(options.store);
+  const auto examples = store.examples(options.layer, options.unit, options.top);
+  const auto value = value_tokens(options, store);
+  write_out(options.json ? as_json(options, store, examples, value) : as_text(options, store, examples, value));
+}
+
+}  // namespace
+
+void add_show(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("show", "Show one memory: what triggers its key, what its value promotes");
+  command->add_option("TRIGGERS", options->store, "A file that ffmem triggers wrote")->required();
+  command->add_option("LAYER", options->layer, "From 0")->required();
+  command->add_option("UNIT", options->unit, "From 0")->required();
+  command->add_option("--top", options->top, "Trigger examples shown at most")->capture_default_str()->type_name("N");
+  command->add_option("--model", options->model.folder, "Model folder (default: the one that was searched, if it is there)")
+      ->type_name("FOLDER");
+  command->add_option("--lens", options->lens, "raw (v . E, the paper's) or final-norm (the model's final norm first)")
+      ->check(CLI::IsMember({"raw", "final-norm"}))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "One JSON object");
+  command->footer("Example:\n  ffmem show triggers.safetensors 3 17 --top 10");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,66 @@
+#include "tools/trigger_checkpoint.hpp"
+
+#include <charconv>
+#include <string>
+
+#include "loaders/safetensors.hpp"
+#include "ops/error.hpp"
+#include "tools/trigger_store.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr std::string_view kFormat = "ffmem-triggers-partial";
+constexpr const char* kNext = "next_sentence";
+
+std::int64_t next_sentence(const SafetensorsFile& file) {
+  std::int64_t next = -1;
+  const auto found = file.metadata().find(kNext);
+  const std::string text = found != file.metadata().end() ? found->second : "";
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), next).ptr;
+  if (end != text.data() + text.size() || next < 0) {
+    fail(ErrorCode::store_invalid, file.path().string(), ": metadata '", kNext, "': expected a sentence's number, found '",
+         text, "'");
+  }
+  return next;
+}
+
+}  // namespace
+
+std::filesystem::path checkpoint_path(const std::filesystem::path& out) { return out.string() + ".partial"; }
+
+void write_checkpoint(const std::filesystem::path& path, const TriggerTable& table, const TriggerInfo& info,
+                      std::int64_t next) {
+  auto metadata = to_metadata(info, kFormat);
+  metadata[kNext] = std::to_string(next);
+  const std::vector<std::size_t> shape{table.n_layers, table.d_memory, table.t};
+  write_safetensors(path,
+                    {{"sentence", DType::i64, shape, table.sentence.data()},
+                     {"coefficient", DType::f32, shape, table.coefficient.data()},
+                     {"position", DType::i32, shape, table.position.data()}},
+                    metadata);
+}
+
+std::optional<TriggerCheckpoint> read_checkpoint(const std::filesystem::path& path, const TriggerInfo& expected,
+                                                 std::size_t n_layers, std::size_t d_memory) {
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  const SafetensorsFile file(path);
+  TriggerInfo info = trigger_info(file.metadata(), kFormat, path);
+  std::string differs = difference(info, expected);
+  if (differs.empty() && info.shards.text() != expected.shards.text()) {
+    differs = concat("shard: '", info.shards.text(), "' and '", expected.shards.text(), "'");
+  }
+  if (!differs.empty()) {
+    fail(ErrorCode::store_invalid, path.string(), ": belongs to another search (", differs, ")");
+  }
+  TriggerCheckpoint checkpoint{
+      .table = read_trigger_table(file), .info = std::move(info), .next_sentence = next_sentence(file)};
+  const TriggerTable& table = checkpoint.table;
+  if (table.n_layers != n_layers || table.d_memory != d_memory || table.t != expected.top) {
+    fail(ErrorCode::store_invalid, path.string(), ": expected a table of shape ",
+         shape_text({n_layers, d_memory, expected.top}), ", found ", shape_text({table.n_layers, table.d_memory, table.t}));
+  }
+  return checkpoint;
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,48 @@
+#include "tools/trigger_plan.hpp"
+
+#include <algorithm>
+
+#include "hooks/top_triggers.hpp"
+#include "tools/corpus.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+// Measured on x86-64 with oneDNN 2.6.3: the resident set of a process that has run one small model, and what a loaded
+// byte-level BPE adds for each token of its vocabulary.
+constexpr std::uint64_t kProcessBytes = std::uint64_t{40} << 20;
+constexpr std::uint64_t kTokenizerBytesPerToken = 500;
+
+}  // namespace
+
+std::uint64_t MemoryPlan::peak_bytes() const {
+  std::uint64_t always = 0;
+  std::uint64_t searching = 0;
+  std::uint64_t writing = 0;
+  for (const Part& part : parts) {
+    (part.when == Part::When::always ? always : part.when == Part::When::searching ? searching : writing) += part.bytes;
+  }
+  return always + std::max(searching, writing);
+}
+
+MemoryPlan plan_memory(const Model& model, std::size_t tokenizer_vocab_size, const TriggerInfo& info,
+                       const SessionOptions& session_options) {
+  using When = MemoryPlan::Part::When;
+  const ModelConfig& config = model.config();
+  const Session::Memory session = Session::memory(config, session_options);
+  const std::uint64_t table = TriggerTable::bytes(config.n_layers, config.d_memory, info.top);
+  const std::uint64_t thresholds = TopTriggers::scratch_bytes(config.n_layers, config.d_memory);
+  const std::uint64_t n_examples = std::uint64_t{config.n_layers} * config.d_memory * info.top;
+  return {{{"process", "program and libraries", kProcessBytes, When::always},
+           {"weights_mapped", "weights, mapped from files", model.weights().checkpoint->file_bytes(), When::always},
+           {"weights_converted", "weights, converted copies", model.owned_bytes(), When::always},
+           {"tokenizer", "tokenizer", tokenizer_vocab_size * kTokenizerBytesPerToken, When::always},
+           {"table", "trigger table", table + thresholds, When::always},
+           {"corpus_buffer", "corpus buffer", kCorpusBufferBytes, When::always},
+           {"kv_cache", "keys and values of attention, while searching", session.kv_cache_bytes, When::searching},
+           {"workspace", "workspace, while searching", session.workspace_bytes, When::searching},
+           {"sentence_index", "index of the sentences named, while writing (at most)", n_examples * 2 * sizeof(std::int64_t),
+            When::writing}}};
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,203 @@
+#include "tools/trigger_store.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "ops/error.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr std::string_view kFormat = "ffmem-triggers";
+constexpr const char* kNeverFired = "n_keys_never_fired";
+
+/// Each key's examples: positive (or negative) numbers in falling order, then the empty places.
+void check_lists(const TriggerTable& table, const std::filesystem::path& file) {
+  for (std::size_t i = 0; i < table.sentence.size(); ++i) {
+    const bool first = i % table.t == 0;
+    const bool empty = table.sentence[i] == -1;
+    const float c = table.coefficient[i];
+    bool good =
+        empty ? c == 0.0F && table.position[i] == -1 : std::fabs(c) > 0.0F && table.sentence[i] >= 0 && table.position[i] >= 0;
+    if (!first && !empty) {
+      good = good && table.sentence[i - 1] != -1 && std::fabs(table.coefficient[i - 1]) >= std::fabs(c) &&
+             std::signbit(table.coefficient[i - 1]) == std::signbit(c);
+    }
+    if (!good) {
+      fail(ErrorCode::store_invalid, file.string(), ": layer ", i / table.t / table.d_memory, ", unit ",
+           i / table.t % table.d_memory, ", example ", i % table.t, ": coefficient ", c, ", sentence ", table.sentence[i],
+           ", position ", table.position[i], " cannot follow what stands before");
+    }
+  }
+}
+
+std::vector<std::size_t> table_shape(const SafetensorsFile& file) {
+  const std::vector<std::size_t>& shape = file.at("coefficient").shape;
+  if (shape.size() != 3 || shape[2] == 0) {
+    fail(ErrorCode::store_invalid, file.path().string(), ": coefficient: expected shape [layers, memories, examples], found ",
+         shape_text(shape));
+  }
+  for (const char* name : {"sentence", "position"}) {
+    if (file.at(name).shape != shape) {
+      fail(ErrorCode::store_invalid, file.path().string(), ": ", name, ": expected shape ", shape_text(shape), ", found ",
+           shape_text(file.at(name).shape));
+    }
+  }
+  return shape;
+}
+
+template <class T>
+std::vector<T> copy(const StoredTensor& tensor) {
+  const auto values = tensor.values<T>();
+  return {values.begin(), values.end()};
+}
+
+}  // namespace
+
+Vocabulary::Vocabulary(const Tokenizer& tokenizer, std::size_t n) : offsets{0} {
+  offsets.reserve(n + 1);
+  for (std::size_t id = 0; id < n; ++id) {
+    try {
+      bytes += tokenizer.token_bytes(static_cast<TokenId>(id));
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::token_out_of_range) throw;  // else: an id without a token
+    }
+    offsets.push_back(static_cast<std::int64_t>(bytes.size()));
+  }
+}
+
+std::vector<std::int64_t> named_sentences(const TriggerTable& table) {
+  std::vector<std::int64_t> index = table.sentence;
+  std::ranges::sort(index);
+  const auto repeated = std::ranges::unique(index);
+  index.erase(repeated.begin(), repeated.end());
+  if (!index.empty() && index.front() == -1) index.erase(index.begin());
+  return index;
+}
+
+std::size_t keys_never_fired(const TriggerTable& table) {
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < table.sentence.size(); i += table.t) n += table.sentence[i] == -1 ? 1 : 0;
+  return n;
+}
+
+void write_trigger_store(const std::filesystem::path& path, const TriggerTable& table, const TriggerInfo& info,
+                         const NamedSentences& sentences, const Vocabulary& vocabulary) {
+  auto metadata = to_metadata(info, kFormat);
+  metadata[kNeverFired] = std::to_string(keys_never_fired(table));
+  const std::vector<std::size_t> shape{table.n_layers, table.d_memory, table.t};
+  // Wider types first, so that all are aligned.
+  SafetensorsWriter writer(path,
+                           {{"sentence", DType::i64, shape},
+                            {"sentence_index", DType::i64, {sentences.index.size()}},
+                            {"sentence_offsets", DType::i64, {sentences.offsets.size()}},
+                            {"vocabulary_offsets", DType::i64, {vocabulary.offsets.size()}},
+                            {"coefficient", DType::f32, shape},
+                            {"position", DType::i32, shape},
+                            {"sentence_tokens", DType::i32, {static_cast<std::size_t>(sentences.offsets.back())}},
+                            {"vocabulary_bytes", DType::u8, {vocabulary.bytes.size()}}},
+                           metadata);
+  const auto append = [&](const auto& values) { writer.append(values.data(), values.size() * sizeof(values[0])); };
+  append(table.sentence);
+  append(sentences.index);
+  append(sentences.offsets);
+  append(vocabulary.offsets);
+  append(table.coefficient);
+  append(table.position);
+  sentences.walk([&](std::span<const TokenId> tokens) { append(tokens); });
+  append(vocabulary.bytes);
+  writer.commit();
+}
+
+TriggerTable read_trigger_table(const SafetensorsFile& file) {
+  const auto shape = table_shape(file);
+  TriggerTable table(0, 0, shape[2]);
+  table.n_layers = shape[0];
+  table.d_memory = shape[1];
+  table.coefficient = copy<float>(file.at("coefficient"));
+  table.sentence = copy<std::int64_t>(file.at("sentence"));
+  table.position = copy<std::int32_t>(file.at("position"));
+  check_lists(table, file.path());
+  return table;
+}
+
+TriggerStore::TriggerStore(const std::filesystem::path& path)
+    : file_(path), info_(trigger_info(file_.metadata(), kFormat, path)) {
+  const auto shape = table_shape(file_);
+  n_layers_ = shape[0];
+  d_memory_ = shape[1];
+  top_ = shape[2];
+  coefficient_ = file_.at("coefficient").values<float>();
+  sentence_ = file_.at("sentence").values<std::int64_t>();
+  position_ = file_.at("position").values<std::int32_t>();
+  sentence_index_ = file_.at("sentence_index").values<std::int64_t>();
+  sentence_offsets_ = file_.at("sentence_offsets").values<std::int64_t>();
+  sentence_tokens_ = file_.at("sentence_tokens").values<TokenId>();
+  vocabulary_offsets_ = file_.at("vocabulary_offsets").values<std::int64_t>();
+  vocabulary_bytes_ = file_.at("vocabulary_bytes").values<std::uint8_t>();
+  if (sentence_offsets_.size() != sentence_index_.size() + 1 || !std::ranges::is_sorted(sentence_index_)) {
+    fail(ErrorCode::store_invalid, path.string(), ": sentence_index and sentence_offsets do not fit each other");
+  }
+  check_offsets("sentence_offsets", sentence_offsets_, sentence_tokens_.size());
+  check_offsets("vocabulary_offsets", vocabulary_offsets_, vocabulary_bytes_.size());
+  for (std::size_t i = 0; i < sentence_.size(); i += top_) n_keys_never_fired_ += sentence_[i] == -1 ? 1 : 0;
+}
+
+void TriggerStore::check_offsets(std::string_view name, std::span<const std::int64_t> offsets, std::size_t n_elements) const {
+  const bool good = !offsets.empty() && offsets.front() == 0 && offsets.back() == static_cast<std::int64_t>(n_elements) &&
+                    std::ranges::is_sorted(offsets);
+  if (!good) fail(ErrorCode::store_invalid, path().string(), ": ", name, ": expected offsets rising from 0 to ", n_elements);
+}
+
+std::vector<TriggerStore::Example> TriggerStore::examples(std::size_t layer, std::size_t unit, std::size_t max) const {
+  if (layer >= n_layers_) {
+    fail(ErrorCode::layer_out_of_range, path().string(), ": layer ", layer, ": there are layers 0 to ", n_layers_ - 1);
+  }
+  if (unit >= d_memory_) {
+    fail(ErrorCode::unit_out_of_range, path().string(), ": unit ", unit, ": there are units 0 to ", d_memory_ - 1);
+  }
+  std::vector<Example> examples;
+  const std::size_t first = (layer * d_memory_ + unit) * top_;
+  for (std::size_t i = first; i < first + std::min(max, top_) && sentence_[i] != -1; ++i) {
+    const auto tokens = sentence_tokens(sentence_[i]);
+    const auto position = static_cast<std::size_t>(position_[i]);
+    if (position >= tokens.size()) {
+      fail(ErrorCode::store_invalid, path().string(), ": layer ", layer, ", unit ", unit, ": position ", position_[i],
+           " of sentence ", sentence_[i], ", which has ", tokens.size(), " tokens");
+    }
+    const std::size_t length = position + 1;
+    examples.push_back({.coefficient = coefficient_[i],
+                        .sentence = sentence_[i],
+                        .prefix = tokens.first(length),
+                        .tokens = tokens,
+                        .next = length < tokens.size() ? std::optional(tokens[length]) : std::nullopt});
+  }
+  return examples;
+}
+
+std::span<const TokenId> TriggerStore::sentence_tokens(std::int64_t sentence) const {
+  const auto found = std::ranges::lower_bound(sentence_index_, sentence);
+  if (found == sentence_index_.end() || *found != sentence) {
+    fail(ErrorCode::store_invalid, path().string(), ": sentence ", sentence, " is not among the sentences of the store");
+  }
+  const auto i = static_cast<std::size_t>(found - sentence_index_.begin());
+  const auto begin = static_cast<std::size_t>(sentence_offsets_[i]);
+  return sentence_tokens_.subspan(begin, static_cast<std::size_t>(sentence_offsets_[i + 1]) - begin);
+}
+
+std::string_view TriggerStore::token_bytes(TokenId id) const noexcept {
+  if (id < 0 || static_cast<std::size_t>(id) >= vocab_size()) return {};
+  const auto begin = static_cast<std::size_t>(vocabulary_offsets_[static_cast<std::size_t>(id)]);
+  const auto end = static_cast<std::size_t>(vocabulary_offsets_[static_cast<std::size_t>(id) + 1]);
+  return {reinterpret_cast<const char*>(vocabulary_bytes_.data()) + begin, end - begin};
+}
+
+Vocabulary TriggerStore::vocabulary() const {
+  Vocabulary vocabulary;
+  vocabulary.offsets.assign(vocabulary_offsets_.begin(), vocabulary_offsets_.end());
+  vocabulary.bytes.assign(reinterpret_cast<const char*>(vocabulary_bytes_.data()), vocabulary_bytes_.size());
+  return vocabulary;
+}
+
+}  // namespace ffmem::tools

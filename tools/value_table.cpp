@@ -1,0 +1,119 @@
+#include "tools/value_table.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+
+#include "loaders/safetensors.hpp"
+#include "ops/aligned_buffer.hpp"
+#include "ops/error.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr const char* kFormat = "ffmem-values";
+constexpr const char* kVersion = "1";
+
+const std::string& at(const SafetensorsFile& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end()) fail(ErrorCode::store_invalid, file.path().string(), ": metadata has no '", key, "'");
+  return found->second;
+}
+
+template <class T>
+std::vector<T> copy(const StoredTensor& tensor) {
+  const auto values = tensor.values<T>();
+  return {values.begin(), values.end()};
+}
+
+}  // namespace
+
+std::string_view value_lens_name(Lens lens) noexcept { return lens == Lens::raw ? "raw" : "final-norm"; }
+
+Lens value_lens_from_name(std::string_view name) {
+  for (const Lens lens : {Lens::raw, Lens::final_norm}) {
+    if (name == value_lens_name(lens)) return lens;
+  }
+  fail(ErrorCode::argument_invalid, "lens: expected raw or final-norm, found '", name, "'");
+}
+
+TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t first_unit, std::size_t n_units, std::size_t k,
+                           Lens lens) {
+  const AlignedBuffer values(n_units * model.config().d_model);
+  const MatrixView rows = values.matrix(n_units, model.config().d_model);
+  for (std::size_t i = 0; i < n_units; ++i) model.value_row(layer, first_unit + i, rows.row_data(i));
+  const AlignedBuffer hidden(n_units * model.head().hidden_width());
+  const MatrixView hidden_rows = hidden.matrix(n_units, model.head().hidden_width());
+  model.head().to_hidden(rows, lens, hidden_rows);
+  return model.head().top_tokens(hidden_rows, k);
+}
+
+void compute_values(const Model& model, ValueTable& table, const std::function<void(std::size_t)>& done) {
+  table.k = std::min(table.k, model.head().vocab_size());
+  table.tokens.clear();
+  table.probabilities.clear();
+  table.tokens.reserve(table.n_layers * table.d_memory * table.k);
+  table.probabilities.reserve(table.n_layers * table.d_memory * table.k);
+  for (std::size_t layer = table.first_layer; layer < table.first_layer + table.n_layers; ++layer) {
+    for (std::size_t unit = 0, n = 0; unit < table.d_memory; unit += n) {
+      n = std::min(OutputHead::kRowBlock, table.d_memory - unit);
+      const TopTokens top = value_top_tokens(model, layer, unit, n, table.k, table.lens);
+      table.tokens.insert(table.tokens.end(), top.tokens.begin(), top.tokens.end());
+      std::ranges::transform(top.log_probabilities, std::back_inserter(table.probabilities),
+                             [](float log_p) { return std::exp(log_p); });
+      done(table.tokens.size() / table.k);
+    }
+  }
+}
+
+void write_value_table(const std::filesystem::path& path, const ValueTable& table) {
+  std::vector<float> best;
+  for (std::size_t i = 0; i < table.probabilities.size(); i += table.k) best.push_back(table.probabilities[i]);
+  const std::map<std::string, std::string> metadata{{"format", kFormat},
+                                                    {"version", kVersion},
+                                                    {"model", table.model},
+                                                    {"model_fingerprint", table.model_fingerprint},
+                                                    {"lens", std::string(value_lens_name(table.lens))},
+                                                    {"first_layer", std::to_string(table.first_layer)}};
+  write_safetensors(path,
+                    {{"tokens", DType::i32, {table.n_layers, table.d_memory, table.k}, table.tokens.data()},
+                     {"probabilities", DType::f32, {table.n_layers, table.d_memory, table.k}, table.probabilities.data()},
+                     {"max_probability", DType::f32, {table.n_layers, table.d_memory}, best.data()}},
+                    metadata);
+}
+
+ValueTable read_value_table(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
+  if (at(file, "format") != kFormat || at(file, "version") != kVersion) {
+    fail(ErrorCode::store_invalid, path.string(), ": expected format ", kFormat, ", version ", kVersion, ", found ",
+         at(file, "format"), ", version ", at(file, "version"));
+  }
+  const auto& shape = file.at("tokens").shape;
+  if (shape.size() != 3 || shape[2] == 0 || file.at("probabilities").shape != shape) {
+    fail(ErrorCode::store_invalid, path.string(), ": tokens and probabilities: expected [layers, memories, k], found ",
+         shape_text(shape), " and ", shape_text(file.at("probabilities").shape));
+  }
+  ValueTable table{.first_layer = 0,
+                   .n_layers = shape[0],
+                   .d_memory = shape[1],
+                   .k = shape[2],
+                   .lens = Lens::raw,
+                   .model = at(file, "model"),
+                   .model_fingerprint = at(file, "model_fingerprint"),
+                   .tokens = copy<TokenId>(file.at("tokens")),
+                   .probabilities = copy<float>(file.at("probabilities"))};
+  const std::string& first = at(file, "first_layer");
+  const auto end = std::from_chars(first.data(), first.data() + first.size(), table.first_layer).ptr;
+  if (first.empty() || end != first.data() + first.size()) {
+    fail(ErrorCode::store_invalid, path.string(), ": metadata 'first_layer': expected a whole number, found '", first, "'");
+  }
+  try {
+    table.lens = value_lens_from_name(at(file, "lens"));
+  } catch (const Error& error) {
+    fail(ErrorCode::store_invalid, path.string(), ": metadata: ", error.what());
+  }
+  return table;
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,54 @@
+// The distributions that the values induce over the vocabulary, p = softmax(v . E) (paper section 4.1): each value's top
+// tokens.
+//
+// The file is a safetensors file: `tokens` i32 and `probabilities` f32 [layers, d_m, k], best first, `max_probability` f32
+// [layers, d_m]; metadata: format "ffmem-values", model and its fingerprint, lens, first_layer.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ops/dtype.hpp"
+#include "runtime/model.hpp"
+#include "runtime/output_head.hpp"
+
+namespace ffmem::tools {
+
+/// "raw", "final-norm".
+std::string_view value_lens_name(Lens lens) noexcept;
+
+/// Throws argument_invalid for a name that is neither.
+Lens value_lens_from_name(std::string_view name);
+
+struct ValueTable {
+  std::size_t first_layer = 0;
+  std::size_t n_layers = 0;  // from first_layer on
+  std::size_t d_memory = 0;
+  std::size_t k = 0;
+  Lens lens = Lens::raw;
+  std::string model;  // absolute folder
+  std::string model_fingerprint;
+  std::vector<TokenId> tokens;       // [n_layers, d_m, k]
+  std::vector<float> probabilities;  // [n_layers, d_m, k]
+};
+
+/// Values [first_unit, first_unit + n_units) of a layer. An adaptive softmax scores them bare, not times a coefficient. Working
+/// memory as OutputHead::top_tokens. Throws layer_out_of_range, unit_out_of_range.
+TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t first_unit, std::size_t n_units, std::size_t k,
+                           Lens lens);
+
+/// Fills tokens and probabilities of `table`, whose sizes and lens say what is wanted, in blocks of values. After each block
+/// done(values so far); it may throw.
+void compute_values(const Model& model, ValueTable& table, const std::function<void(std::size_t)>& done);
+
+/// Throws file_unwritable.
+void write_value_table(const std::filesystem::path& path, const ValueTable& table);
+
+/// Throws what SafetensorsFile throws; tensor_missing, tensor_dtype, store_invalid where the file is no value table.
+ValueTable read_value_table(const std::filesystem::path& path);
+
+}  // namespace ffmem::tools
