@@ -151,6 +151,8 @@ bool JsonFields::has(std::string_view key) const {
   return found != object_->end() && !found->is_null();
 }
 
+bool JsonFields::contains(std::string_view key) const { return object_->contains(key); }
+
 const json& JsonFields::at(std::string_view key) const { return find_needed(key, "a value"); }
 
 void JsonFields::refuse(std::string_view key, std::string_view expected) const {

@@ -55,6 +55,9 @@ class JsonFields {
   /// Present and not null. Does not count as reading.
   bool has(std::string_view key) const;
 
+  /// Present, null or not: the few fields whose absence and null mean different things. Does not count as reading.
+  bool contains(std::string_view key) const;
+
   /// The value itself, null included. Throws config_invalid if it is absent.
   const nlohmann::json& at(std::string_view key) const;
 

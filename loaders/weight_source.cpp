@@ -119,10 +119,29 @@ LinearWeights WeightSource::pick_rows(const LinearWeights& all, std::span<const 
   return picked;
 }
 
+void WeightSource::grouped_attention(const std::string& name, const ModelConfig& c, Bias bias, LayerWeights& layer) {
+  const std::size_t queries = c.n_heads / c.n_kv_heads;
+  const std::size_t group = (queries + 2) * c.head_dim;
+  const LinearWeights all = linear(name, c.n_kv_heads * group, c.d_model, bias);
+  const auto pick = [&](std::size_t first_head, std::size_t n_heads) {
+    if (c.n_kv_heads == 1) return slice_rows(all, first_head * c.head_dim, n_heads * c.head_dim);
+    std::vector<std::size_t> rows;
+    for (std::size_t g = 0; g < c.n_kv_heads; ++g) {
+      for (std::size_t i = 0; i < n_heads * c.head_dim; ++i) rows.push_back(g * group + first_head * c.head_dim + i);
+    }
+    return pick_rows(all, rows);
+  };
+  layer.query = pick(0, queries);
+  layer.key = pick(queries, 1);
+  layer.value = pick(queries + 1, 1);
+}
+
 LinearWeights WeightSource::head(const std::string& name, bool tied, const WeightMatrix& embedding, std::size_t rows,
                                  std::size_t cols, Bias bias) {
-  if (tied && checkpoint_.find(name + ".weight") == nullptr) return {.matrix = embedding, .bias = {}};
-  return linear_at(name, rows, cols, bias, false);
+  if (!tied || checkpoint_.find(name + ".weight") != nullptr) return linear_at(name, rows, cols, bias, false);
+  LinearWeights head{.matrix = embedding, .bias = {}};
+  if (bias == Bias::required) head.bias = vector_at(name + ".bias", rows);
+  return head;
 }
 
 void WeightSource::finish(ModelWeights& weights) {

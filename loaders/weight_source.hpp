@@ -48,8 +48,12 @@ class WeightSource {
   /// Rows of `all` in the given order as a matrix and bias of their own: a copy kept alive by the weights.
   LinearWeights pick_rows(const LinearWeights& all, std::span<const std::size_t> rows);
 
+  /// Query, key and value out of one matrix `name` whose rows are grouped by key/value head: each group has the queries that
+  /// share the head, then its key, then its value. In place for a single group, else copies.
+  void grouped_attention(const std::string& name, const ModelConfig& config, Bias bias, LayerWeights& layer);
+
   /// The output matrix: the file's own `name` where it has one (also if the config says tied, as Transformers does), else the
-  /// embedding if `tied`. Throws tensor_missing otherwise. The name is looked up without a prefix.
+  /// embedding if `tied`. Throws tensor_missing otherwise. The name is looked up without a prefix; the bias is the file's.
   LinearWeights head(const std::string& name, bool tied, const WeightMatrix& embedding, std::size_t rows, std::size_t cols,
                      Bias bias = Bias::none);
 

@@ -44,6 +44,14 @@ void refuse_unless(const JsonFields& fields, std::string_view key, bool expected
   fail(ErrorCode::config_unsupported, fields.location(key), ": only ", expected ? "true" : "false", " is supported");
 }
 
+std::size_t size_or(const JsonFields& fields, std::string_view key, std::size_t if_absent, std::size_t if_null) {
+  return fields.size(key, fields.contains(key) ? if_null : if_absent);
+}
+
+float number_or(const JsonFields& fields, std::string_view key, float if_absent, float if_null) {
+  return fields.number(key, fields.contains(key) ? if_null : if_absent);
+}
+
 void read_special_tokens(const JsonFields& fields, ModelConfig& config) {
   if (fields.has("bos_token_id")) config.bos = as_token(fields, "bos_token_id", fields.at("bos_token_id"));
   if (!fields.has("eos_token_id")) return;
@@ -64,9 +72,33 @@ void split_heads_evenly(const JsonFields& fields, std::string_view key, ModelCon
   config.head_dim = config.d_model / config.n_heads;
 }
 
+void check_grouping(const JsonFields& fields, std::string_view key, const ModelConfig& config) {
+  if (config.n_kv_heads == 0 || config.n_heads % config.n_kv_heads != 0) {
+    fields.refuse(key, concat("a divisor of the ", config.n_heads, " attention heads"));
+  }
+}
+
 void set_attention_everywhere(ModelConfig& config, float scale, std::size_t window) {
   config.attention_scale.assign(config.n_layers, scale);
   config.attention_window.assign(config.n_layers, window);
+}
+
+void read_layer_windows(const JsonFields& fields, ModelConfig& config, std::size_t window,
+                        const std::function<bool(std::size_t layer)>& slides) {
+  constexpr std::string_view kKey = "layer_types";
+  config.attention_window.assign(config.n_layers, 0);
+  const nlohmann::json* types = fields.has(kKey) ? &fields.at(kKey) : nullptr;
+  if (types != nullptr && (!types->is_array() || types->size() != config.n_layers)) {
+    fields.refuse(kKey, concat("a list of ", config.n_layers, " strings"));
+  }
+  for (std::size_t l = 0; l < config.n_layers; ++l) {
+    bool slide = slides(l);
+    if (types != nullptr) {
+      slide = (*types)[l] == "sliding_attention";
+      if (!slide && (*types)[l] != "full_attention") fields.refuse(kKey, "only full_attention and sliding_attention");
+    }
+    if (slide) config.attention_window[l] = window;
+  }
 }
 
 float standard_attention_scale(const ModelConfig& config) { return 1.0F / std::sqrt(static_cast<float>(config.head_dim)); }

@@ -1,0 +1,57 @@
+// GPT-NeoX and Pythia (Black et al. 2022; transformers `GPTNeoXForCausalLM`): query, key and value in one matrix grouped by
+// head, rotary positions on part of each head, two norms of the same stream where the block is parallel.
+#include <string>
+
+#include "loaders/families/config_fields.hpp"
+#include "loaders/families/family.hpp"
+#include "loaders/families/rope_fields.hpp"
+
+namespace ffmem {
+namespace {
+
+ModelConfig read_config(const JsonFields& fields) {
+  ModelConfig c;
+  c.n_layers = fields.size("num_hidden_layers");
+  c.d_model = c.d_embedding = fields.size("hidden_size");
+  c.n_heads = fields.size("num_attention_heads");
+  c.d_memory = fields.size("intermediate_size");
+  c.vocab_size = fields.size("vocab_size");
+  c.max_positions = fields.size("max_position_embeddings", 2048);
+  c.wiring = fields.flag("use_parallel_residual", true) ? Wiring::parallel : Wiring::sequential;
+  c.norm_epsilon = fields.number("layer_norm_eps", 1e-5F);
+  c.activation = read_activation(fields, "hidden_act", "gelu");
+  check_sizes(fields, c);
+  split_heads_evenly(fields, "num_attention_heads", c);
+  set_attention_everywhere(c, standard_attention_scale(c));
+  read_rotary(fields, c, {.theta_key = "rotary_emb_base", .fraction_key = "rotary_pct", .fraction = 0.25F, .partial = true});
+  fields.ignore({"rope_theta", "partial_rotary_factor"});  // some files repeat the two under these names
+  fields.ignore({"attention_bias"});                       // read with the weights
+  return c;
+}
+
+void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
+  const Bias attention_bias = fields.flag("attention_bias", true) ? Bias::required : Bias::none;
+  WeightSource source(checkpoint, {"gpt_neox.", ""}, "embed_in.weight");
+  weights.token_embedding = source.matrix("embed_in.weight", c.vocab_size, c.d_model);
+  for (std::size_t l = 0; l < c.n_layers; ++l) {
+    const std::string name = "layers." + std::to_string(l) + ".";
+    LayerWeights layer;
+    layer.attention_in = source.norm(name + "input_layernorm", c.d_model, Bias::required);
+    source.grouped_attention(name + "attention.query_key_value", c, attention_bias, layer);
+    layer.output = source.linear(name + "attention.dense", c.d_model, c.d_model, attention_bias);
+    layer.ffn_in = source.norm(name + "post_attention_layernorm", c.d_model, Bias::required);
+    layer.keys = source.linear(name + "mlp.dense_h_to_4h", c.d_memory, c.d_model, Bias::required);
+    layer.set_values(source.linear(name + "mlp.dense_4h_to_h", c.d_model, c.d_memory, Bias::required));
+    weights.layers.push_back(std::move(layer));
+  }
+  weights.final_norm = source.norm("final_layer_norm", c.d_model, Bias::required);
+  const bool tied = fields.flag("tie_word_embeddings", false);
+  weights.head = source.head("embed_out", tied, weights.token_embedding, c.vocab_size, c.d_model);
+  source.finish(weights);
+}
+
+}  // namespace
+
+const Family kGptNeoX{"gpt_neox", read_config, map_weights};
+
+}  // namespace ffmem
