@@ -3,8 +3,6 @@
 // oneDNN does not keep this, which is why the product has its own kernels. Found with its f32 matmul over the shapes below:
 // 2.6.3 limited to AVX2 or SSE4.1 and 3.7.2 limited to AVX2 give a row other bits depending on where it falls in a tile, on
 // the number of rows, and on the thread split; 3.7.2 with AVX-512 differs between one row and more from 3,072 inputs on.
-#include <map>
-
 #include "support.hpp"
 
 namespace ffmem {
@@ -61,14 +59,19 @@ TEST_CASE("matmul: a row's bits do not depend on the number of rows, the number 
       const auto w_by_row = backend.prepare({by_row.data(), DType::f32, shape.out, shape.in, shape.in, 1});
       const auto w_by_column = backend.prepare({by_column.data(), DType::f32, shape.out, shape.in, 1, shape.out});
       const Matrix all = product(backend, x, x.rows, *w_by_row, bias.data());
-      for (const int threads : {1, 2, 5}) {
+      const auto check = [&](std::size_t rows) {
+        CAPTURE(rows);
+        CHECK(same_bits(product(backend, x, rows, *w_by_row, bias.data()).row(0), all.row(0), rows * shape.out));
+        CHECK(same_bits(product(backend, x, rows, *w_by_column, bias.data()).row(0), all.row(0), rows * shape.out));
+      };
+      {
+        const ThreadScope one_thread(1);
+        for (const std::size_t rows : row_counts()) check(rows);
+      }
+      for (const int threads : {2, 5}) {
         const ThreadScope scope(threads);
         CAPTURE(threads);
-        for (const std::size_t rows : row_counts()) {
-          CAPTURE(rows);
-          CHECK(same_bits(product(backend, x, rows, *w_by_row, bias.data()).row(0), all.row(0), rows * shape.out));
-          CHECK(same_bits(product(backend, x, rows, *w_by_column, bias.data()).row(0), all.row(0), rows * shape.out));
-        }
+        for (const std::size_t rows : {1, 6, 7, 257}) check(rows);
       }
       // The last row alone is what it was among 257.
       Matrix alone(1, shape.out);
