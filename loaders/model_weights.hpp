@@ -62,6 +62,7 @@ struct LayerWeights {
 /// One band of an adaptive embedding/softmax: words [first, first + table.rows).
 struct AdaptiveBand {
   WeightMatrix table;           // [words, d_band]
+  WeightMatrix out_table;       // [words, d_band] of the softmax; empty: `table`
   WeightMatrix in_projection;   // [d, d_band]: embedding = table row through this; empty: used as it is
   WeightMatrix out_projection;  // [d_band, d]: hidden -> band; empty: hidden as it is
 };
@@ -90,7 +91,11 @@ struct LoadedCheckpoint {
   ModelWeights weights;
 };
 
-/// Reads `folder`/config.json, finds the family by its `model_type`, and maps the tensors.
+/// Reads a config.json alone, whose family is found by its `model_type` (fairseq's has none and is known by its fields).
+/// Throws file_not_found, json_invalid, config_*, family_unknown (listing those supported), activation_unknown.
+ModelConfig load_config(const std::filesystem::path& config_file);
+
+/// Reads `folder`/config.json and maps the tensors.
 /// Throws file_not_found, json_invalid, config_*, family_unknown (listing those supported), activation_unknown, tensor_missing,
 /// tensor_shape, tensor_dtype, and what Checkpoint throws; every message names the file and the field or tensor.
 LoadedCheckpoint load_checkpoint(const std::filesystem::path& folder);

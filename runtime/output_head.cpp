@@ -49,7 +49,7 @@ OutputHead::OutputHead(const ModelConfig& config, const ModelWeights& weights, c
   }
   std::size_t first_word = 0;
   for (const AdaptiveBand& stored : weights.bands) {
-    Band band = make_band(stored.table, first_word, {});
+    Band band = make_band(stored.out_table.empty() ? stored.table : stored.out_table, first_word, {});
     if (!stored.out_projection.empty()) band.projection = backend.prepare(stored.out_projection);
     first_word += stored.table.rows;
     bands_.push_back(std::move(band));

@@ -27,7 +27,7 @@ struct Family {
 /// All of them, in order of name.
 std::span<const Family* const> families();
 
-extern const Family kBloom, kFalcon, kGemma2, kGpt2, kGptBigcode, kGptNeo, kGptNeoX, kGptJ, kLlama, kMistral, kOlmo2, kOpt,
-    kPhi, kQwen2, kQwen3, kStarcoder2;
+extern const Family kBloom, kFairseq, kFalcon, kGemma2, kGpt2, kGptBigcode, kGptNeo, kGptNeoX, kGptJ, kLlama, kMistral, kOlmo2,
+    kOpt, kPhi, kQwen2, kQwen3, kStarcoder2;
 
 }  // namespace ffmem

@@ -45,13 +45,15 @@ struct Oracle {
 
 inline bool oracles_elsewhere() { return std::getenv("FFMEM_ORACLES") != nullptr; }
 
-/// The folders whose oracle.json has the field `mark` (the kinds of oracles differ in it), in order of name.
-inline std::vector<std::filesystem::path> oracle_folders(std::string_view mark) {
+/// The oracles whose sequences are lists of ids (Hugging Face's) or objects with `tokens` (fairseq's), in order of name.
+enum class OracleKind { hugging_face, fairseq };
+inline std::vector<std::filesystem::path> oracle_folders(OracleKind kind) {
   const char* elsewhere = std::getenv("FFMEM_ORACLES");
   std::vector<std::filesystem::path> folders;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(elsewhere ? elsewhere : FFMEM_TEST_DATA)) {
     if (entry.path().filename() != "oracle.json") continue;
-    if (read_json_file(entry.path()).contains(mark)) folders.push_back(entry.path().parent_path());
+    const bool objects = read_json_file(entry.path()).at("sequences").at(0).is_object();
+    if (objects == (kind == OracleKind::fairseq)) folders.push_back(entry.path().parent_path());
   }
   std::ranges::sort(folders);
   return folders;
