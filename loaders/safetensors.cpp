@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -51,35 +52,40 @@ std::optional<std::uint64_t> checked_product(const std::vector<std::size_t>& fac
   return multiply(unit) ? std::optional(product) : std::nullopt;
 }
 
-/// Sorts by offset and checks every entry against its neighbours. Returns the end of the last one.
-std::uint64_t validate_entries(std::vector<HeaderEntry>& entries, const std::string& path) {
+void check_size(const HeaderEntry& entry, const std::string& place) {
+  const auto n_bytes = checked_product(entry.shape, element_bytes(entry.dtype));
+  if (!n_bytes) {
+    fail(ErrorCode::tensor_shape_overflow, place, "expected a size of 64 bits, found shape ", shape_text(entry.shape), " of ",
+         ffmem::name(entry.dtype));
+  }
+  if (entry.end - entry.begin != *n_bytes) {
+    fail(ErrorCode::tensor_size_mismatch, place, "expected ", *n_bytes, " bytes for shape ", shape_text(entry.shape), " of ",
+         ffmem::name(entry.dtype), ", found data_offsets [", entry.begin, ", ", entry.end, "]");
+  }
+}
+
+void check_names(std::vector<HeaderEntry>& entries, const std::string& path) {
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   const auto twice =
       std::adjacent_find(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name == b.name; });
-  if (twice != entries.end()) {
-    fail(ErrorCode::tensor_name_duplicate, path, ": ", shown_name(twice->name), ": expected one entry, found two");
-  }
+  if (twice == entries.end()) return;
+  fail(ErrorCode::tensor_name_duplicate, path, ": ", shown_name(twice->name), ": expected one entry, found two");
+}
+
+/// Checks names and sizes, and that the tensors lie end to end; sorts them by offset. Returns the end of the last one.
+std::uint64_t validate_entries(std::vector<HeaderEntry>& entries, const std::string& path) {
+  check_names(entries, path);
   std::stable_sort(entries.begin(), entries.end(),
                    [](const auto& a, const auto& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   std::uint64_t end = 0;
   for (const HeaderEntry& entry : entries) {
-    const auto refuse = [&](ErrorCode code, const auto&... words) {
-      fail(code, path, ": ", shown_name(entry.name), ": ", words...);
-    };
+    const std::string place = concat(path, ": ", shown_name(entry.name), ": ");
     if (entry.begin != end || entry.end < entry.begin) {
-      refuse(ErrorCode::tensor_offsets_invalid, "expected data_offsets [", end, ", ", end, " or more], found [", entry.begin,
-             ", ", entry.end, "]");
+      fail(ErrorCode::tensor_offsets_invalid, place, "expected data_offsets [", end, ", ", end, " or more], found [",
+           entry.begin, ", ", entry.end, "]");
     }
+    check_size(entry, place);
     end = entry.end;
-    const auto n_bytes = checked_product(entry.shape, element_bytes(entry.dtype));
-    if (!n_bytes) {
-      refuse(ErrorCode::tensor_shape_overflow, "expected a size of 64 bits, found shape ", shape_text(entry.shape), " of ",
-             ffmem::name(entry.dtype));
-    }
-    if (entry.end - entry.begin != *n_bytes) {
-      refuse(ErrorCode::tensor_size_mismatch, "expected ", *n_bytes, " bytes for shape ", shape_text(entry.shape), " of ",
-             ffmem::name(entry.dtype), ", found data_offsets [", entry.begin, ", ", entry.end, "]");
-    }
   }
   return end;
 }

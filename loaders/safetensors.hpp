@@ -23,7 +23,7 @@
 
 namespace ffmem {
 
-/// "[768, 3072]"; "[]" for a scalar.
+/// "[768, 3072]"; "[]" for a scalar. For messages: ends in "..." behind 16 dimensions.
 std::string shape_text(const std::vector<std::size_t>& shape);
 
 /// One stored tensor. Views the mapping of its SafetensorsFile (or Checkpoint), which must outlive it.

@@ -173,6 +173,9 @@ TEST_CASE("safetensors: holes, overlaps and reversed offsets are tensor_offsets_
                        "t: expected data_offsets [0, 0 or more], found [1, 2]");
   check_tensor_refused(R"("dtype":"U8","shape":[1],"data_offsets":[1,0])", "x", ErrorCode::tensor_offsets_invalid,
                        "found [1, 0]");
+  const std::string reversed = R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+                               R"("b":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[2,1]}})";
+  check_refused(safetensors_bytes(reversed, "xx"), ErrorCode::tensor_offsets_invalid, "found [2, 1]");
   const std::string overlap = R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
                               R"("b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})";
   check_refused(safetensors_bytes(overlap, "xxx"), ErrorCode::tensor_offsets_invalid, "b: expected data_offsets [2, ");
@@ -196,9 +199,10 @@ TEST_CASE("safetensors: names in messages are escaped and cut") {
 
 TEST_CASE("safetensors: values gives the stored type and refuses another, or unaligned data") {
   const TemporaryFolder folder;
-  const std::string header = R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
-                             R"("b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]},)"
-                             R"("c":{"dtype":"I64","shape":[0],"data_offsets":[5,5]}})";
+  std::string header = R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                       R"("b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]},)"
+                       R"("c":{"dtype":"I64","shape":[0],"data_offsets":[5,5]}})";
+  header.resize((header.size() + 7) / 8 * 8, ' ');  // the mapping begins at a page: "a" is aligned, "b" is not
   const SafetensorsFile file(folder.write("x.safetensors", safetensors_bytes(header, "\7xxxx")));
   REQUIRE(file.at("a").values<std::uint8_t>().size() == 1);
   CHECK(file.at("a").values<std::uint8_t>()[0] == 7);
@@ -206,14 +210,9 @@ TEST_CASE("safetensors: values gives the stored type and refuses another, or una
   const Error wrong = thrown([&] { file.at("a").values<float>(); });
   CHECK(wrong.code() == ErrorCode::tensor_dtype);
   CHECK(contains(wrong.what(), "x.safetensors: a: expected F32, found U8"));
-  const std::size_t misfit = reinterpret_cast<std::uintptr_t>(file.at("b").data) % alignof(float);
-  if (misfit != 0) {
-    const Error unaligned = thrown([&] { file.at("b").values<float>(); });
-    CHECK(unaligned.code() == ErrorCode::tensor_dtype);
-    CHECK(contains(unaligned.what(), "b: expected data aligned to 4 bytes"));
-  } else {
-    CHECK(file.at("b").values<float>().size() == 1);
-  }
+  const Error unaligned = thrown([&] { file.at("b").values<float>(); });
+  CHECK(unaligned.code() == ErrorCode::tensor_dtype);
+  CHECK(contains(unaligned.what(), "b: expected data aligned to 4 bytes"));
 }
 
 TEST_CASE("safetensors: a missing tensor is named") {
