@@ -84,9 +84,11 @@ void AddedTokenFinder::split(std::string_view text, FunctionRef<void(Part)> visi
     from = found ? found->end : begin + 1;
     if (!found || (found->token->single_word && !stands_alone(text, begin, found->end))) continue;
     const std::size_t taken_from = found->token->lstrip ? std::max(space_begin(text, begin), done) : begin;
+    const std::size_t taken_to = found->token->rstrip ? space_end(text, found->end) : found->end;
+    if (taken_from >= taken_to) continue;  // white space that the token before it took along
     if (done < taken_from) visit({text.substr(done, taken_from - done), std::nullopt});
-    done = found->token->rstrip ? space_end(text, found->end) : found->end;
-    visit({text.substr(taken_from, done - taken_from), found->token->id});
+    visit({text.substr(taken_from, taken_to - taken_from), found->token->id});
+    done = taken_to;
   }
   if (done < text.size()) visit({text.substr(done), std::nullopt});
 }

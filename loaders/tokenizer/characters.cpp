@@ -17,7 +17,6 @@ std::uint8_t kinds_of_category(std::uint32_t category) {
   if ((category & U_GC_L_MASK) != 0) kinds |= CharKind::letter | CharKind::word;
   if ((category & U_GC_N_MASK) != 0) kinds |= CharKind::number;
   if ((category & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_NL_MASK | U_GC_PC_MASK)) != 0) kinds |= CharKind::word;
-  if ((category & U_GC_P_MASK) != 0) kinds |= CharKind::punctuation;
   return kinds;
 }
 
@@ -26,8 +25,16 @@ std::uint8_t kinds_of_character(UChar32 code) {
   std::uint8_t kinds = 0;
   if (u_hasBinaryProperty(code, UCHAR_WHITE_SPACE)) kinds |= CharKind::space;
   if (u_hasBinaryProperty(code, UCHAR_ALPHABETIC) || u_hasBinaryProperty(code, UCHAR_JOIN_CONTROL)) kinds |= CharKind::word;
-  if (code < 0x80 && (U_MASK(u_charType(code)) & U_GC_S_MASK) != 0) kinds |= CharKind::punctuation;
   return kinds;
+}
+
+bool is_punctuation(UChar32 code) {
+  const std::uint32_t category = U_MASK(u_charType(code));
+  if (code < 0x80) return (category & (U_GC_P_MASK | U_GC_S_MASK)) != 0;
+  if (code == 0x166D || code == 0x111C9) return true;  // was punctuation in Unicode 8
+  UVersionInfo age;
+  u_charAge(code, age);
+  return age[0] <= 8 && (category & U_GC_P_MASK) != 0;
 }
 
 struct Filling {
@@ -40,6 +47,11 @@ UBool fill_range(const void* context, UChar32 start, UChar32 limit, UCharCategor
   std::fill(kinds.begin() + start, kinds.begin() + limit, kinds_of_category(category));
   if ((category & (U_GC_S_MASK | U_GC_Z_MASK | U_GC_CC_MASK | U_GC_CF_MASK | U_GC_NO_MASK)) != 0) {
     for (UChar32 code = start; code < limit; ++code) kinds[static_cast<std::size_t>(code)] |= kinds_of_character(code);
+  }
+  if ((category & (U_GC_S_MASK | U_GC_P_MASK | U_GC_MN_MASK)) != 0) {
+    for (UChar32 code = start; code < limit; ++code) {
+      if (is_punctuation(code)) kinds[static_cast<std::size_t>(code)] |= CharKind::punctuation;
+    }
   }
   return true;
 }

@@ -1,6 +1,7 @@
 // What kind of character a code point is, from one compact table.
 //
 // Source: ICU's character properties; for characters newer than ICU 72 the list in new_characters.cpp.
+// The Unicode versions are those that `tokenizers` 0.23 uses for each.
 #pragma once
 
 #include <array>
@@ -16,8 +17,7 @@ struct CharKind {
   static constexpr std::uint8_t number = 2;        // general category N
   static constexpr std::uint8_t space = 4;         // property White_Space
   static constexpr std::uint8_t word = 8;          // Alphabetic, M, Nd, Pc or Join_Control: \w of Unicode's TR 18
-  static constexpr std::uint8_t punctuation = 16;  // general category P, and all ASCII that is neither letter, digit, space
-                                                   // nor control
+  static constexpr std::uint8_t punctuation = 16;  // general category P in Unicode 8, and the ASCII symbols
 };
 
 /// The kinds of every code point. Immutable; one object for the program.

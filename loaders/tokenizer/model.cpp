@@ -157,28 +157,32 @@ void Bpe::split_into_symbols(std::string_view piece, std::vector<TokenId>& symbo
     for (const char byte : piece) symbols.push_back(byte_symbols_[static_cast<unsigned char>(byte)]);
     return;
   }
-  bool unknown_before = false;
+  // As in `tokenizers`, an unknown token waits for the next character that is not one, and byte tokens overtake it.
+  TokenId waiting = -1;
+  const auto flush = [&] {
+    if (waiting >= 0) symbols.push_back(waiting);
+    waiting = -1;
+  };
   for (std::size_t at = 0; at < piece.size();) {
     const Utf8Char c = utf8_at(piece, at);
     const std::string_view character = piece.substr(at, c.length);
     at += c.length;
-    const TokenId id = symbol_of(c.code);
-    if (id >= 0) {
+    if (const TokenId id = symbol_of(c.code); id >= 0) {
+      flush();
       symbols.push_back(id);
-      unknown_before = false;
-    } else if (options_.byte_fallback && append_byte_tokens(character, symbols)) {
-      unknown_before = false;
-    } else if (options_.unknown_token) {
-      if (options_.fuse_unknown && unknown_before) continue;
-      const auto unknown = vocabulary_->find(*options_.unknown_token);
-      if (!unknown) {
-        fail(ErrorCode::tokenizer_invalid, origin_, ": unk_token '", *options_.unknown_token,
-             "': expected a token of the vocabulary, found none (the text has '", character, "')");
-      }
-      symbols.push_back(*unknown);
-      unknown_before = true;
+    } else if (!(options_.byte_fallback && append_byte_tokens(character, symbols)) && options_.unknown_token) {
+      if (!options_.fuse_unknown) flush();
+      waiting = unknown_token(character);
     }
   }
+  flush();
+}
+
+TokenId Bpe::unknown_token(std::string_view character) const {
+  const auto id = vocabulary_->find(*options_.unknown_token);
+  if (id) return *id;
+  fail(ErrorCode::tokenizer_invalid, origin_, ": unk_token '", *options_.unknown_token,
+       "': expected a token of the vocabulary, found none (the text has '", character, "')");
 }
 
 bool Bpe::append_byte_tokens(std::string_view character, std::vector<TokenId>& symbols) const {

@@ -73,6 +73,7 @@ class Bpe final : public Model {
   void encode_uncached(std::string_view piece, Workspace& workspace, std::vector<TokenId>& ids) const;
   void split_into_symbols(std::string_view piece, std::vector<TokenId>& symbols) const;
   bool append_byte_tokens(std::string_view character, std::vector<TokenId>& symbols) const;
+  TokenId unknown_token(std::string_view character) const;
   TokenId symbol_of(char32_t code) const noexcept {
     return code < character_symbols_.size() ? character_symbols_[code] : TokenId{-1};
   }

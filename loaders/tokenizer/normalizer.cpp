@@ -3,6 +3,12 @@
 #include <unicode/bytestream.h>
 #include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
+#include <unicode/uniset.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <utility>
 
 #include "loaders/tokenizer/characters.hpp"
 #include "loaders/tokenizer/utf8.hpp"
@@ -11,14 +17,48 @@
 namespace ffmem::tokenization {
 namespace {
 
+/// The characters of Unicode 9.0: `tokenizers` leaves younger ones as they are.
+const icu::UnicodeSet& normalized_characters() {
+  static const auto set = [] {
+    UErrorCode status = U_ZERO_ERROR;
+    icu::UnicodeSet characters(UNICODE_STRING_SIMPLE("[:age=9.0:]"), status);
+    if (U_FAILURE(status)) fail(ErrorCode::tokenizer_unsupported, "ICU: the characters of Unicode 9.0: ", u_errorName(status));
+    characters.freeze();
+    return characters;
+  }();
+  return set;
+}
+
+const icu::Normalizer2& icu_normalizer(UnicodeForm form) {
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::Normalizer2* normalizer = nullptr;
+  switch (form) {
+    case UnicodeForm::nfc:
+      normalizer = icu::Normalizer2::getNFCInstance(status);
+      break;
+    case UnicodeForm::nfd:
+      normalizer = icu::Normalizer2::getNFDInstance(status);
+      break;
+    case UnicodeForm::nfkc:
+      normalizer = icu::Normalizer2::getNFKCInstance(status);
+      break;
+    case UnicodeForm::nfkd:
+      normalizer = icu::Normalizer2::getNFKDInstance(status);
+      break;
+  }
+  if (U_FAILURE(status)) fail(ErrorCode::tokenizer_unsupported, "ICU: Unicode normalisation: ", u_errorName(status));
+  return *normalizer;
+}
+
 class UnicodeNormalizer final : public Normalizer {
  public:
-  explicit UnicodeNormalizer(UnicodeForm form) : normalizer_(instance(form)) {}
+  explicit UnicodeNormalizer(UnicodeForm form) : normalizer_(icu_normalizer(form), normalized_characters()) {}
 
   void apply(NormalizedText& text) const override {
+    if (text.text.size() > INT32_MAX) fail(ErrorCode::argument_invalid, "text: expected less than 2 GiB to normalise");
+    if (is_ascii(text.text)) return;
     UErrorCode status = U_ZERO_ERROR;
     const icu::StringPiece source(text.text.data(), static_cast<std::int32_t>(text.text.size()));
-    if (normalizer_.isNormalizedUTF8(source, status)) return;
     std::string normalized;
     icu::StringByteSink<std::string> sink(&normalized, source.length());
     normalizer_.normalizeUTF8(0, source, sink, nullptr, status);
@@ -27,29 +67,45 @@ class UnicodeNormalizer final : public Normalizer {
   }
 
  private:
-  static const icu::Normalizer2& instance(UnicodeForm form) {
-    UErrorCode status = U_ZERO_ERROR;
-    const icu::Normalizer2* normalizer = nullptr;
-    switch (form) {
-      case UnicodeForm::nfc:
-        normalizer = icu::Normalizer2::getNFCInstance(status);
-        break;
-      case UnicodeForm::nfd:
-        normalizer = icu::Normalizer2::getNFDInstance(status);
-        break;
-      case UnicodeForm::nfkc:
-        normalizer = icu::Normalizer2::getNFKCInstance(status);
-        break;
-      case UnicodeForm::nfkd:
-        normalizer = icu::Normalizer2::getNFKDInstance(status);
-        break;
-    }
-    if (U_FAILURE(status)) fail(ErrorCode::tokenizer_unsupported, "ICU: Unicode normalisation: ", u_errorName(status));
-    return *normalizer;
+  static bool is_ascii(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
   }
 
-  const icu::Normalizer2& normalizer_;
+  icu::FilteredNormalizer2 normalizer_;
 };
+
+/// The small letters of Unicode 16 and 17, which ICU 72 lacks; as in `tokenizers` 0.23.
+char32_t lower_of(char32_t code) {
+  struct Range {
+    char32_t first, last, lower;
+  };
+  static constexpr auto young = std::to_array<Range>({
+      {0x1C89, 0x1C89, 0x1C8A},
+      {0xA7CB, 0xA7CB, 0x264},
+      {0xA7CC, 0xA7CC, 0xA7CD},
+      {0xA7CE, 0xA7CE, 0xA7CF},
+      {0xA7D2, 0xA7D2, 0xA7D3},
+      {0xA7D4, 0xA7D4, 0xA7D5},
+      {0xA7DA, 0xA7DA, 0xA7DB},
+      {0xA7DC, 0xA7DC, 0x19B},
+      {0x10D50, 0x10D65, 0x10D70},
+      {0x16EA0, 0x16EB8, 0x16EBB},
+  });
+  for (const Range& range : young) {
+    if (code >= range.first && code <= range.last) return range.lower + (code - range.first);
+  }
+  return static_cast<char32_t>(u_tolower(static_cast<UChar32>(code)));
+}
+
+/// Combining marks of Unicode 9.0, as in `tokenizers`.
+bool is_accent(char32_t code) {
+  const auto c = static_cast<UChar32>(code);
+  if (c == 0x1CF2 || c == 0x1CF3) return true;  // were marks then
+  if (c == 0x111C9 || (U_GET_GC_MASK(c) & U_GC_M_MASK) == 0) return false;
+  UVersionInfo age;
+  u_charAge(c, age);
+  return age[0] <= 9;
+}
 
 class Lowercase final : public Normalizer {
  public:
@@ -63,7 +119,7 @@ class Lowercase final : public Normalizer {
       if (c.code == capital_i_with_dot) {
         lower += "i\xCC\x87";
       } else {
-        append_utf8(lower, static_cast<char32_t>(u_tolower(static_cast<UChar32>(c.code))));
+        append_utf8(lower, lower_of(c.code));
       }
     }
     text.text = std::move(lower);
@@ -137,7 +193,7 @@ class StripAccents final : public Normalizer {
     kept.reserve(text.text.size());
     for (std::size_t at = 0; at < text.text.size();) {
       const Utf8Char c = utf8_at(text.text, at);
-      const bool is_mark = (U_GET_GC_MASK(static_cast<UChar32>(c.code)) & U_GC_M_MASK) != 0;
+      const bool is_mark = is_accent(c.code);
       if (is_mark && at == 0) text.at_start = false;
       if (!is_mark) kept.append(text.text, at, c.length);
       at += c.length;

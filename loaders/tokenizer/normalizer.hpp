@@ -37,7 +37,7 @@ std::unique_ptr<const Normalizer> replace_normalizer(std::unique_ptr<const Patte
 /// Takes white space off the ends.
 std::unique_ptr<const Normalizer> strip_normalizer(bool left, bool right);
 
-/// Takes out all combining marks (general category M).
+/// Takes out all combining marks.
 std::unique_ptr<const Normalizer> strip_accents_normalizer();
 
 }  // namespace ffmem::tokenization

@@ -71,7 +71,7 @@ class Translator {
  private:
   struct Group {
     std::size_t out_begin;
-    bool is_look_around;
+    bool ignored_case;  // what holds again behind the group
   };
 
   bool at_end() const noexcept { return at_ == regex_.size(); }
@@ -99,6 +99,23 @@ class Translator {
   void atom(std::string_view text) {
     atom_begin_ = out_.size();
     out_ += text;
+    previous_letter_ = 0;
+  }
+
+  void literal_atom(char32_t c) {
+    const char32_t letter = c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+    if (ignores_case_) refuse_unequal_folding(letter);
+    atom(literal(c));
+    previous_letter_ = letter;
+  }
+
+  /// Where case is ignored, Oniguruma takes some characters for two or three others ("ß" for "ss"); PCRE2 does not.
+  void refuse_unequal_folding(char32_t letter) const {
+    constexpr std::array<std::string_view, 5> folded = {"ff", "fi", "fl", "ss", "st"};
+    const auto is_folded = [&](std::string_view pair) {
+      return previous_letter_ == static_cast<char32_t>(pair[0]) && letter == static_cast<char32_t>(pair[1]);
+    };
+    if (letter >= 0x80 || std::any_of(folded.begin(), folded.end(), is_folded)) unsupported("this text where case is ignored");
   }
 
   void element() {
@@ -109,15 +126,15 @@ class Translator {
     if (take("|")) {
       out_ += '|';
       atom_begin_.reset();
+      previous_letter_ = 0;
       return;
     }
     if (take("^")) return atom("^");
-    // At the end of the text only where no line end stands before it.
-    if (take("$")) return atom("(?:(?=\\n)|(?<!\\n)\\z)");
+    if (take("$")) return atom("$");
     if (take(".")) return atom(".");
     if (next_is("*") || next_is("+") || next_is("?")) return repeat();
     if (next_is("{") && interval()) return;
-    atom(literal(take_char()));
+    literal_atom(take_char());
   }
 
   void repeat() {
@@ -155,8 +172,9 @@ class Translator {
   }
 
   void open_group() {
-    open_groups_.push_back({out_.size(), false});
+    open_groups_.push_back({out_.size(), ignores_case_});
     atom_begin_.reset();
+    previous_letter_ = 0;
     if (!next_is("?")) {
       if (next_is("*")) unsupported("'(*'");
       out_ += "(?:";  // captures have no use here
@@ -166,11 +184,14 @@ class Translator {
       if (!take(kind)) continue;
       out_ += '(';
       out_ += kind;
+      if (kind == "?i:") ignores_case_ = true;
+      if (kind == "?-i:") ignores_case_ = false;
       return;
     }
     if (at_ == 1 && take("?i)")) {
       open_groups_.pop_back();
       out_ += "(?i)";
+      ignores_case_ = true;
       return;
     }
     unsupported("this kind of group");
@@ -180,30 +201,32 @@ class Translator {
     if (open_groups_.empty()) invalid("a '(' for every ')'");
     out_ += ')';
     atom_begin_ = open_groups_.back().out_begin;
+    ignores_case_ = open_groups_.back().ignored_case;
     open_groups_.pop_back();
   }
 
   void escape() {
     if (at_end()) invalid("a character after '\\'");
     if (const auto set = set_escape()) return atom(*set);
-    static const std::string word = word_set().expression(false);
+    static const std::string word = word_set(false).expression(false);
     if (take("b")) return atom("(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))");
     if (take("B")) return atom("(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))");
     if (take("A")) return atom("\\A");
     if (take("z")) return atom("\\z");
     if (take("Z")) return atom("(?=\\n?\\z)");
-    atom(literal(char_escape()));
+    literal_atom(char_escape());
   }
 
   /// \s, \p{..} and the like as an expression for one character.
   std::optional<std::string> set_escape() {
     bool complement = false;
-    const auto set = named_set(complement);
+    const auto set = named_set(complement, false);
     if (!set) return std::nullopt;
-    return set->expression(complement);
+    const std::string expression = set->expression(complement);
+    return ignores_case_ ? "(?-i:" + expression + ")" : expression;
   }
 
-  std::optional<CharSet> named_set(bool& complement) {
+  std::optional<CharSet> named_set(bool& complement, bool in_class) {
     const char kind = regex_[at_];
     complement = kind == 'S' || kind == 'D' || kind == 'W' || kind == 'H' || kind == 'P';
     switch (kind) {
@@ -218,7 +241,7 @@ class Translator {
       case 'w':
       case 'W':
         ++at_;
-        return word_set();
+        return word_set(in_class);
       case 'h':
       case 'H':
         ++at_;
@@ -226,27 +249,30 @@ class Translator {
       case 'p':
       case 'P':
         ++at_;
-        return braced_property(complement);
+        return braced_property(complement, in_class);
       default:
         return std::nullopt;
     }
   }
 
-  CharSet braced_property(bool& complement) {
+  CharSet braced_property(bool& complement, bool in_class) {
     if (!take("{")) invalid("'{' after \\p");
     if (take("^")) complement = !complement;
     const std::size_t end = regex_.find('}', at_);
     if (end == std::string_view::npos) invalid("'}' after the property's name");
     const std::string_view name = regex_.substr(at_, end - at_);
     if (!is_general_category(name)) unsupported(concat("the property ", name));
+    const bool has_other_case = name == "Lu" || name == "Ll" || name == "Lt" || name == "M" || name == "Mn";
+    if (in_class && ignores_case_ && has_other_case) unsupported(concat("\\p{", name, "} in a class where case is ignored"));
     at_ = end + 1;
     return property(name);
   }
 
   static CharSet property(std::string_view category) { return {concat("\\p{", category, "}", newer_characters(category)), {}}; }
 
-  static CharSet word_set() {
-    CharSet set{"\\p{Alphabetic}", {}};
+  /// Outside of classes, Oniguruma counts the digits and fractions of Latin-1 among the word characters.
+  static CharSet word_set(bool in_class) {
+    CharSet set{in_class ? "\\p{Alphabetic}" : "\\p{Alphabetic}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}", {}};
     for (const std::string_view category : {"L", "M", "Nd", "Nl", "Pc"}) set.add(property(category));
     return set;
   }
@@ -325,7 +351,7 @@ class Translator {
     if (take("\\")) {
       if (at_end()) invalid("a character after '\\'");
       bool complement = false;
-      if (const auto named = named_set(complement)) {
+      if (const auto named = named_set(complement, true)) {
         if (complement) {
           set.members.push_back(named->expression(true));
         } else {
@@ -336,6 +362,7 @@ class Translator {
       at_ = begin;
     }
     const char32_t first = class_char();
+    if (ignores_case_ && first >= 0x80) unsupported("this class where case is ignored");
     const bool is_range = next_is("-") && !regex_.substr(at_ + 1).starts_with(']') && at_ + 1 < regex_.size();
     if (!is_range) {
       set.items += literal(first);
@@ -360,6 +387,8 @@ class Translator {
   std::string out_;
   std::optional<std::size_t> atom_begin_;  // in out_: what a quantifier would repeat
   std::vector<Group> open_groups_;
+  bool ignores_case_ = false;
+  char32_t previous_letter_ = 0;  // small, of the atom before if that is a character
 };
 
 }  // namespace

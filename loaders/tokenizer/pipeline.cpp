@@ -1,5 +1,6 @@
 #include "loaders/tokenizer/pipeline.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "loaders/tokenizer/utf8.hpp"
@@ -28,21 +29,29 @@ PipelineTokenizer::PipelineTokenizer(PipelineParts parts) : parts_(std::move(par
 }
 
 void PipelineTokenizer::add_tokens() {
+  const std::string origin = parts_.origin + ": added_tokens";
+  std::erase_if(parts_.added_tokens, [](const AddedToken& token) { return token.content.empty(); });
+  // Of tokens with the same normalised form, the special one is found.
+  std::stable_partition(parts_.added_tokens.begin(), parts_.added_tokens.end(), [](const AddedToken& t) { return t.special; });
   for (const AddedToken& token : parts_.added_tokens) {
-    if (token.content.empty()) continue;
-    tokens_.add(token.content, static_cast<std::size_t>(token.id), parts_.origin + ": added_tokens");
+    tokens_.add(token.content, static_cast<std::size_t>(token.id), origin);
+    if (!token.normalized) {
+      raw_finder_.add(token, token.content);
+      continue;
+    }
+    std::string form = normalized(parts_.normalizers, token.content);
+    if (form.empty()) {
+      fail(ErrorCode::tokenizer_unsupported, origin, ": '", token.content,
+           "': expected a token that normalisation leaves something of");
+    }
+    normalized_finder_.add(token, form);
+    if (form != token.content) normalized_.emplace(token.id, std::move(form));
   }
   is_special_.resize(tokens_.size());
-  for (const bool special : {true, false}) {  // of tokens with the same normalised form, the special one is found
-    for (const AddedToken& token : parts_.added_tokens) {
-      if (token.content.empty() || token.special != special) continue;
-      is_special_[static_cast<std::size_t>(token.id)] = special;
-      if (token.normalized) {
-        normalized_finder_.add(token, normalized(parts_.normalizers, token.content));
-      } else {
-        raw_finder_.add(token, token.content);
-      }
-    }
+  for (const AddedToken& token : parts_.added_tokens) {
+    // `tokenizers` leaves out what reads like a special token, so not one that reads differently once normalised.
+    const bool reads_the_same = !token.normalized || normalized_.find(token.id) == normalized_.end();
+    if (token.special && reads_the_same) is_special_[static_cast<std::size_t>(token.id)] = true;
   }
 }
 
@@ -95,6 +104,13 @@ const std::string& PipelineTokenizer::known_token(TokenId id) const {
   return *token;
 }
 
+const std::string& PipelineTokenizer::decoded_token(TokenId id) const {
+  const std::string& token = known_token(id);
+  if (normalized_.empty()) return token;
+  const auto form = normalized_.find(id);
+  return form == normalized_.end() ? token : form->second;
+}
+
 std::string PipelineTokenizer::token(TokenId id) const { return known_token(id); }
 
 bool PipelineTokenizer::is_special(TokenId id) const noexcept {
@@ -102,7 +118,7 @@ bool PipelineTokenizer::is_special(TokenId id) const noexcept {
 }
 
 std::string PipelineTokenizer::token_bytes(TokenId id) const {
-  std::string bytes = known_token(id);
+  std::string bytes = decoded_token(id);
   for (const auto& step : parts_.decoder) bytes = step->inside(std::move(bytes));
   return bytes;
 }
@@ -113,7 +129,7 @@ class PipelineTokenizer::DecodingStream final : public Stream {
       : tokenizer_(tokenizer), special_(special), decoding_(tokenizer.parts_.decoder) {}
 
   std::string push(TokenId id) override {
-    const std::string& token = tokenizer_.known_token(id);
+    const std::string& token = tokenizer_.decoded_token(id);
     if (special_ == SpecialText::skip && tokenizer_.is_special(id)) return {};
     return decoding_.push(token);
   }

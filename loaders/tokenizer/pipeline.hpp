@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "loaders/tokenizer.hpp"
@@ -32,7 +33,8 @@ struct PipelineParts {
 
 class PipelineTokenizer final : public Tokenizer {
  public:
-  /// Throws tokenizer_invalid where added tokens contradict each other or the vocabulary.
+  /// Throws tokenizer_invalid where added tokens contradict each other or the vocabulary, tokenizer_unsupported where one is
+  /// empty after normalisation.
   explicit PipelineTokenizer(PipelineParts parts);
 
   std::vector<TokenId> encode(std::string_view text, Special special) const override;
@@ -52,11 +54,13 @@ class PipelineTokenizer final : public Tokenizer {
   void encode_section(std::string_view section, bool at_start, Workspace& workspace, std::vector<TokenId>& ids) const;
   void encode_normalized(std::string_view text, bool at_start, Workspace& workspace, std::vector<TokenId>& ids) const;
   const std::string& known_token(TokenId id) const;
+  const std::string& decoded_token(TokenId id) const;
 
   PipelineParts parts_;
   Vocabulary tokens_;             // the model's and the added ones
   std::vector<bool> is_special_;  // by id
   AddedTokenFinder raw_finder_, normalized_finder_;
+  std::unordered_map<TokenId, std::string> normalized_;  // added tokens that are decoded in another form than their own
   std::optional<TokenId> bos_, eos_;
   mutable WorkspacePool workspaces_;
 };

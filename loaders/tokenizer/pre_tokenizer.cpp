@@ -17,7 +17,10 @@ void pre_tokenize(std::span<const std::unique_ptr<const PreTokenizer>> steps, Pi
 }
 
 bool is_white_space(char32_t code) { return CharTable::get().is(code, CharKind::space); }
-bool is_numeric(char32_t code) { return CharTable::get().is(code, CharKind::number); }
+bool is_numeric(char32_t code) {
+  const bool is_of_unicode_17 = (code >= 0x11DE0 && code <= 0x11DE9) || (code >= 0x16FF4 && code <= 0x16FF6);
+  return is_of_unicode_17 || CharTable::get().is(code, CharKind::number);
+}
 bool is_punctuation(char32_t code) { return CharTable::get().is(code, CharKind::punctuation); }
 
 namespace {
@@ -148,9 +151,11 @@ class ByteLevel final : public PreTokenizer {
       with_space += text;
       text = with_space;
     }
+    const std::size_t n_inserted = with_space.empty() ? 0 : 1;
     std::string spelling;
     const auto emit = [&](std::string_view part) {
-      const bool at_start = piece.at_start && part.data() == text.data();
+      // What follows the space that was put in begins where the text begins, too.
+      const bool at_start = piece.at_start && part.data() <= text.data() + n_inserted;
       if (!options_.spell) return sink({part, at_start});
       spelling.clear();
       append_byte_alphabet(spelling, part);
