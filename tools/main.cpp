@@ -45,6 +45,7 @@ void add_commands(CLI::App& app) {
   add_merge(app);
   add_show(app);
   add_values(app);
+  add_report(app);
   app.footer(
       "`ffmem COMMAND --help` explains a command. Layers, units and positions count from 0.\n"
       "Examples:\n"

@@ -16,6 +16,6 @@ mkdir -p "$output"
 build/tools/ffmem info "$model"
 build/tools/ffmem triggers "$model" tools/demo/wikitext-2-slice.txt --top 50 -o "$output/triggers.safetensors"
 build/tools/ffmem values "$model" --top 10 -o "$output/values.safetensors"
-build/tools/ffmem report "$model" --triggers "$output/triggers.safetensors" --values "$output/values.safetensors" \
+build/tools/ffmem report --triggers "$output/triggers.safetensors" --values "$output/values.safetensors" \
   -o "$output/report.html"
 echo "Open $output/report.html in a browser."

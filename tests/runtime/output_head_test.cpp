@@ -1,0 +1,110 @@
+#include "runtime/output_head.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "ops/aligned_buffer.hpp"
+#include "runtime/model.hpp"
+
+namespace ffmem {
+namespace {
+
+// The trained model's vocabulary of 8,192 words spans two blocks.
+std::shared_ptr<const Model> demo_model() {
+  static const auto model = Model::load(FFMEM_DEMO_MODEL);
+  return model;
+}
+
+AlignedBuffer random_hidden(std::size_t rows, std::size_t width) {
+  AlignedBuffer hidden(rows * width);
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  for (std::size_t i = 0; i < hidden.size(); ++i) hidden.data()[i] = normal(random);
+  return hidden;
+}
+
+}  // namespace
+
+TEST_CASE("output head: log-probabilities are the logarithm of a softmax over the logits") {
+  const OutputHead& head = demo_model()->head();
+  const std::size_t rows = 3;
+  const AlignedBuffer hidden = random_hidden(rows, head.hidden_width());
+  const AlignedBuffer logits(rows * head.vocab_size());
+  const AlignedBuffer log_probabilities(rows * head.vocab_size());
+  const MatrixView logit_rows = logits.matrix(rows, head.vocab_size());
+  const MatrixView log_probability_rows = log_probabilities.matrix(rows, head.vocab_size());
+  head.logits(hidden.matrix(rows, head.hidden_width()), logit_rows);
+  head.log_probabilities(hidden.matrix(rows, head.hidden_width()), log_probability_rows);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const auto row = logit_rows.row(r);
+    const double high = *std::ranges::max_element(row);
+    double sum = 0;
+    for (const float x : row) sum += std::exp(static_cast<double>(x) - high);
+    for (std::size_t v = 0; v < row.size(); ++v) {
+      const double expected = static_cast<double>(row[v]) - high - std::log(sum);
+      REQUIRE(static_cast<double>(log_probability_rows.row(r)[v]) == doctest::Approx(expected).epsilon(1e-5));
+    }
+  }
+}
+
+TEST_CASE("output head: streamed top tokens and targets equal those of the full distribution, over several row blocks") {
+  const OutputHead& head = demo_model()->head();
+  const std::size_t rows = OutputHead::kRowBlock + 5;
+  const std::size_t vocab_size = head.vocab_size();
+  const AlignedBuffer hidden = random_hidden(rows, head.hidden_width());
+  const ConstMatrixView hidden_rows = hidden.matrix(rows, head.hidden_width());
+  const AlignedBuffer full(rows * vocab_size);
+  head.log_probabilities(hidden_rows, full.matrix(rows, vocab_size));
+
+  const std::size_t k = 7;
+  const TopTokens top = head.top_tokens(hidden_rows, k);
+  std::vector<TokenId> targets(rows);
+  for (std::size_t r = 0; r < rows; ++r) targets[r] = static_cast<TokenId>(r * 31 % vocab_size);
+  std::vector<float> of_targets(rows);
+  head.log_probabilities_of(hidden_rows, targets, of_targets.data());
+
+  std::vector<TokenId> order(vocab_size);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::span<const float> row = full.matrix(rows, vocab_size).row(r);
+    CHECK(of_targets[r] == row[static_cast<std::size_t>(targets[r])]);
+    std::iota(order.begin(), order.end(), 0);
+    std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](TokenId a, TokenId b) {
+      const float x = row[static_cast<std::size_t>(a)];
+      const float y = row[static_cast<std::size_t>(b)];
+      return x > y || (x == y && a < b);
+    });
+    for (std::size_t i = 0; i < k; ++i) {
+      REQUIRE(top.tokens[r * k + i] == order[i]);
+      REQUIRE(top.log_probabilities[r * k + i] == row[static_cast<std::size_t>(order[i])]);
+    }
+  }
+}
+
+TEST_CASE("output head: asking for more tokens than there are gives them all, in order") {
+  const OutputHead& head = demo_model()->head();
+  const AlignedBuffer hidden = random_hidden(1, head.hidden_width());
+  const TopTokens top = head.top_tokens(hidden.matrix(1, head.hidden_width()), head.vocab_size() + 1);
+  CHECK(top.k == head.vocab_size());
+  CHECK(std::ranges::is_sorted(top.log_probabilities, std::greater<>()));
+  std::vector<TokenId> all = top.tokens;
+  std::ranges::sort(all);
+  CHECK(std::ranges::adjacent_find(all) == all.end());
+}
+
+TEST_CASE("output head: the raw lens leaves the vector as it is, the other applies the final norm") {
+  const OutputHead& head = demo_model()->head();
+  const AlignedBuffer residual = random_hidden(1, head.hidden_width());
+  const AlignedBuffer raw(head.hidden_width());
+  const AlignedBuffer normed(head.hidden_width());
+  head.to_hidden(residual.matrix(1, head.hidden_width()), Lens::raw, raw.matrix(1, head.hidden_width()));
+  head.to_hidden(residual.matrix(1, head.hidden_width()), Lens::final_norm, normed.matrix(1, head.hidden_width()));
+  CHECK(std::equal(raw.data(), raw.data() + raw.size(), residual.data()));
+  CHECK_FALSE(std::equal(normed.data(), normed.data() + normed.size(), residual.data()));
+}
+
+}  // namespace ffmem

@@ -1,0 +1,92 @@
+// ffmem report: a page of each layer's most telling memories, out of a trigger store and a value table.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "loaders/atomic_file.hpp"
+#include "ops/error.hpp"
+#include "runtime/model.hpp"
+#include "tools/commands.hpp"
+#include "tools/output.hpp"
+#include "tools/report/page.hpp"
+#include "tools/report/summary.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+struct Options {
+  std::filesystem::path triggers;
+  std::filesystem::path values;
+  std::filesystem::path out;
+  SummaryOptions summary;
+};
+
+void check_same_model(const TriggerStore& store, const ValueTable& values, const Options& options) {
+  if (store.info().model_fingerprint != values.model_fingerprint) {
+    fail(ErrorCode::store_invalid, options.values.string(), ": made with model ", values.model_fingerprint, ", while ",
+         options.triggers.string(), " was made with ", store.info().model_fingerprint);
+  }
+  if (values.first_layer != 0 || values.n_layers != store.n_layers()) {
+    fail(ErrorCode::store_invalid, options.values.string(), ": expected the values of all ", store.n_layers(),
+         " layers, found those of layers ", values.first_layer, " to ", values.first_layer + values.n_layers - 1);
+  }
+}
+
+std::string file_names(const std::vector<std::string>& paths) {
+  std::string names;
+  for (const std::string& path : paths) {
+    names.append(names.empty() ? "" : ", ").append(std::filesystem::path(path).filename().string());
+  }
+  return names;
+}
+
+Page make_page(const TriggerStore& store, const ValueTable& values, const SummaryOptions& options) {
+  const TriggerInfo& info = store.info();
+  const std::string model = std::filesystem::path(info.model).filename().string();
+  Page page{.title = "The memories of " + model, .facts = {}, .top = store.top(), .lens = {}, .layers = {}};
+  page.lens = values.lens == Lens::raw ? "each value times the output embedding, no norm: the paper's definition"
+                                       : "each value through the final norm, then the output embedding";
+  page.facts = {
+      {"Model", fmt::format("{} (fingerprint {})", info.model, info.model_fingerprint)},
+      {"Memories", fmt::format("{} layers of {}", store.n_layers(), store.d_memory())},
+      {"Corpus", fmt::format("{} (fingerprint {})", file_names(info.corpus), info.corpus_fingerprint)},
+      {"Searched", fmt::format("{} sentences, {} tokens{}", info.counts.n_sentences, info.counts.n_tokens,
+                               info.every_prefix ? ", every prefix" : ", of each sentence its best prefix for a key")},
+      {"Keys that never fired", std::to_string(store.n_keys_never_fired())}};
+  if (!info.shards.whole()) page.facts.emplace_back("Part of the corpus", "shards " + info.shards.text());
+  for (std::size_t layer = 0; layer < store.n_layers(); ++layer) {
+    page.layers.push_back(summarise_layer(store, values, layer, options));
+  }
+  return page;
+}
+
+void run(const Options& options) {
+  const TriggerStore store(options.triggers);
+  const ValueTable values = read_value_table(options.values);
+  check_same_model(store, values, options);
+  AtomicFile file(options.out);
+  file.write(render_page(make_page(store, values, options.summary)));
+  file.commit();
+  write_out(options.out.string() + "\n");
+}
+
+}  // namespace
+
+void add_report(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("report", "write a page of each layer's most telling memories");
+  command->add_option("--triggers", options->triggers, "trigger store, from ffmem triggers")->required();
+  command->add_option("--values", options->values, "value table of all layers, from ffmem values")->required();
+  command->add_option("-o,--out", options->out, "the page to write (HTML, one file, opens from disk)")->required();
+  command->add_option("--memories", options->summary.memories, "memories shown of each layer")->capture_default_str();
+  command->add_option("--examples", options->summary.examples, "trigger examples shown of each memory")->capture_default_str();
+  command->footer(
+      "Half of a layer's memories are chosen by how often their value's top token follows their trigger examples, half by how\n"
+      "often these end in one token.\n"
+      "Example:\n"
+      "  ffmem report --triggers triggers.safetensors --values values.safetensors -o report.html");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace ffmem::tools

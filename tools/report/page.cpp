@@ -1,0 +1,144 @@
+#include "tools/report/page.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <iterator>
+
+#include "tools/report/style.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+std::string percent(double share) { return fmt::format("{:.1f} %", 100.0 * share); }
+
+/// A bar of at most ten em for a share of `full`, with its number.
+std::string bar(double share, double full) {
+  const double width = full > 0.0 ? 10.0 * share / full : 0.0;
+  return fmt::format("<span class=\"bar\" style=\"width:{:.2f}em\"></span>{}", width, percent(share));
+}
+
+void append_facts(const Page& page, std::string& out) {
+  out += "<table class=\"facts\">\n";
+  for (const auto& [what, value] : page.facts) {
+    fmt::format_to(std::back_inserter(out), "<tr><td>{}</td><td>{}</td></tr>\n", html_text(what), html_text(value));
+  }
+  out += "</table>\n";
+}
+
+void append_overview(const Page& page, std::string& out) {
+  double highest = 0.0;
+  for (const PageLayer& layer : page.layers) highest = std::max(highest, layer.top1_agreement);
+  out +=
+      "<h2>Layer by layer</h2>\n<p>Same trigger: the share of a key's examples that end in its most common last token, "
+      "averaged over "
+      "the layer's keys (a computed stand-in for shallow patterns, not a person's judgement). Agreement: the share of memories "
+      "whose "
+      "value ranks first the very token that follows the key's best example (the paper's Figure 4).</p>\n"
+      "<table class=\"overview\">\n<tr><th class=\"n\">Layer</th><th>Same trigger</th><th>Agreement</th>"
+      "<th class=\"n\">Mean max p</th><th class=\"n\">Never fired</th></tr>\n";
+  for (std::size_t l = 0; l < page.layers.size(); ++l) {
+    const PageLayer& layer = page.layers[l];
+    fmt::format_to(std::back_inserter(out),
+                   "<tr><td class=\"n\"><a href=\"#layer-{0}\">{0}</a></td><td>{1}</td><td>{2}</td><td class=\"n\">{3:.4f}</td>"
+                   "<td class=\"n\">{4}</td></tr>\n",
+                   l, bar(layer.same_trigger, 1.0), bar(layer.top1_agreement, highest), layer.mean_max_probability,
+                   layer.n_never_fired);
+  }
+  out += "</table>\n";
+}
+
+void append_example(const PageExample& example, std::string& out) {
+  const std::string next = example.next.empty() ? "<i>(end)</i>" : html_text(example.next);
+  fmt::format_to(std::back_inserter(out),
+                 "<tr><td class=\"m\">{:.2f}</td><td class=\"prefix\"><bdi>{}<mark>{}</mark></bdi></td><td "
+                 "class=\"next{}\">{}</td></tr>\n",
+                 example.coefficient, html_text(example.before), html_text(example.trigger), example.predicted ? " hit" : "",
+                 next);
+}
+
+void append_memory(const PageMemory& memory, std::size_t top, std::string& out) {
+  fmt::format_to(
+      std::back_inserter(out),
+      "<section class=\"memory\"><h3>Layer {}, memory {}</h3>\n<p class=\"soft\">{} of its {} examples end in the same token; "
+      "{} are followed by the value's top token{}.</p>\n<table class=\"examples\">\n",
+      memory.layer, memory.unit, percent(memory.same_trigger), memory.n_examples, percent(memory.agreement),
+      memory.n_examples < top ? fmt::format(" (fewer than {} sentences make it fire)", top) : "");
+  for (const PageExample& example : memory.examples) append_example(example, out);
+  out += "</table>\n<div class=\"tokens\">its value promotes ";
+  for (const PageToken& token : memory.value) {
+    fmt::format_to(std::back_inserter(out), "<span>{} <small>{}</small></span>", html_text(token.text),
+                   percent(static_cast<double>(token.probability)));
+  }
+  out += "</div></section>\n";
+}
+
+/// Bytes of the UTF-8 sequence at text[i], 0 where there is none.
+std::size_t sequence_length(const std::string& text, std::size_t i) {
+  const auto byte = [&](std::size_t k) { return k < text.size() ? static_cast<std::uint8_t>(text[k]) : std::uint8_t{0}; };
+  const std::uint8_t lead = byte(i);
+  const std::size_t n = lead < 0x80                   ? 1
+                        : lead >= 0xC2 && lead < 0xE0 ? 2
+                        : lead >= 0xE0 && lead < 0xF0 ? 3
+                        : lead >= 0xF0 && lead < 0xF5 ? 4
+                                                      : 0;
+  for (std::size_t k = 1; k < n; ++k) {
+    if ((byte(i + k) & 0xC0) != 0x80) return 0;
+  }
+  return n;
+}
+
+}  // namespace
+
+std::string html_text(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t n = sequence_length(text, i);
+    const auto byte = static_cast<std::uint8_t>(text[i]);
+    if (n == 0) {
+      fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
+    } else if (n == 1 && (byte < 0x20 || byte == 0x7F)) {
+      out += byte == '\n' ? "\\n" : byte == '\t' ? "\\t" : fmt::format("\\x{:02x}", byte);
+    } else if (byte == '&' || byte == '<' || byte == '>' || byte == '"') {
+      out += byte == '&' ? "&amp;" : byte == '<' ? "&lt;" : byte == '>' ? "&gt;" : "&quot;";
+    } else {
+      out.append(text, i, n);
+    }
+    i += std::max<std::size_t>(n, 1);
+  }
+  return out;
+}
+
+std::string render_page(const Page& page) {
+  std::string out = fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width\">\n"
+      "<title>{0}</title><style>{1}</style></head><body>\n<h1>{0}</h1>\n",
+      html_text(page.title), kStyle);
+  fmt::format_to(
+      std::back_inserter(out),
+      "<p>Every feed-forward layer of a transformer can be read as a set of memories (Geva et al., 2021). A memory's key fires "
+      "on "
+      "patterns in the text read so far; its value adds to the scores of the words likely to come next. For every key, the {} "
+      "sentence prefixes on which it fires most strongly were searched in the corpus below, and every value was compared with "
+      "the whole vocabulary ({}). Shown are the memories of each layer whose examples are most alike or whose value best "
+      "foretells "
+      "what follows them.</p>\n",
+      page.top, html_text(page.lens));
+  append_facts(page, out);
+  append_overview(page, out);
+  for (std::size_t l = 0; l < page.layers.size(); ++l) {
+    fmt::format_to(std::back_inserter(out),
+                   "<h2 id=\"layer-{0}\">Layer {0}</h2>\n<p class=\"soft\">Columns: coefficient, prefix with the <mark>trigger "
+                   "token</mark>, "
+                   "next token (<span style=\"color:var(--hit)\">the value's first choice</span> stands out).</p>\n<div "
+                   "class=\"memories\">\n",
+                   l);
+    for (const PageMemory& memory : page.layers[l].memories) append_memory(memory, page.top, out);
+    out += "</div>\n";
+  }
+  out += "</body></html>\n";
+  return out;
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,58 @@
+// The report as a page: one self-contained HTML file that opens from disk, light and dark, without scripts or network.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ffmem::tools {
+
+/// One trigger example, as text.
+struct PageExample {
+  std::string before;      // the prefix up to the trigger token
+  std::string trigger;     // the last token read
+  std::string next;        // the token that follows; empty behind the end of the sentence
+  bool predicted = false;  // next is the value's top token
+  float coefficient = 0.0F;
+};
+
+struct PageToken {
+  std::string text;
+  float probability = 0.0F;
+};
+
+struct PageMemory {
+  std::size_t layer = 0;
+  std::size_t unit = 0;
+  std::size_t n_examples = 0;  // of the t looked for
+  double same_trigger = 0.0;   // share of the examples that end in the most common trigger token
+  double agreement = 0.0;      // share of the examples whose next token is the value's top token
+  std::vector<PageExample> examples;
+  std::vector<PageToken> value;
+};
+
+struct PageLayer {
+  std::size_t n_memories = 0;
+  std::size_t n_never_fired = 0;
+  double same_trigger = 0.0;    // mean over the memories that fired
+  double top1_agreement = 0.0;  // share of memories whose value's top token follows their best trigger (paper 4, Figure 4)
+  double mean_max_probability = 0.0;
+  std::vector<PageMemory> memories;  // the most telling ones
+};
+
+struct Page {
+  std::string title;
+  std::vector<std::pair<std::string, std::string>> facts;  // what was run on what
+  std::size_t top = 0;                                     // t
+  std::string lens;
+  std::vector<PageLayer> layers;
+};
+
+/// The whole file, UTF-8.
+std::string render_page(const Page& page);
+
+/// Text made safe inside an element or attribute; control characters and invalid UTF-8 become visible.
+std::string html_text(const std::string& text);
+
+}  // namespace ffmem::tools
