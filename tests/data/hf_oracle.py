@@ -12,6 +12,7 @@
 Needs torch, transformers 5 and safetensors.
 """
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -112,7 +113,7 @@ def first(value):
 
 
 def rows(tensor):
-    return tensor.detach().reshape(-1, tensor.shape[-1]).clone().float()
+    return tensor.detach().reshape(-1, tensor.shape[-1]).clone()
 
 
 class Capture:
@@ -145,7 +146,7 @@ def layers_of(model):
 
 @torch.no_grad()
 def logits_of(model, ids):
-    return model(torch.tensor([ids]), use_cache=False).logits[0].float()
+    return model(torch.tensor([ids]), use_cache=False).logits[0]
 
 
 def run(model, ids):
@@ -176,6 +177,16 @@ def run(model, ids):
         if places["mid"] == "parallel":
             tensors[f"layer{number}.resid_mid"] = layer_in + tensors[f"layer{number}.attn_out"]
     return tensors
+
+
+def float32_noise(model, ids):
+    """The largest difference that computing in float64 makes to any tensor."""
+    exact_model = copy.deepcopy(model).double()
+    for module in exact_model.modules():
+        if hasattr(module, "reorder_and_upcast_attn"):  # GPT-2's other order of the same sums insists on float32
+            module.reorder_and_upcast_attn = False
+    exact = run(exact_model, ids)
+    return max(float((exact[name] - value).abs().max()) for name, value in run(model, ids).items())
 
 
 def intervened_logits(model, ids, intervention):
@@ -235,12 +246,11 @@ def legacy_config(config):
     legacy = {k: v for k, v in config.items() if k not in ("rope_parameters", "dtype", "layer_types")}
     legacy |= {"transformers_version": "4.40.0", "torch_dtype": config["dtype"]}
     scaling = {k: v for k, v in rope.items() if k not in ("rope_theta", "partial_rotary_factor")}
-    if config["model_type"] == "gpt_neox":
-        return legacy | {"rotary_emb_base": rope["rope_theta"], "rotary_pct": rope["partial_rotary_factor"]}
-    if "partial_rotary_factor" in rope:
-        legacy["partial_rotary_factor"] = rope["partial_rotary_factor"]
-    legacy["rope_theta"] = rope["rope_theta"]
     legacy["rope_scaling"] = None if rope["rope_type"] == "default" else scaling
+    neox = config["model_type"] == "gpt_neox"
+    if "partial_rotary_factor" in rope:
+        legacy["rotary_pct" if neox else "partial_rotary_factor"] = rope["partial_rotary_factor"]
+    legacy["rotary_emb_base" if neox else "rope_theta"] = rope["rope_theta"]
     return legacy
 
 
@@ -250,7 +260,9 @@ def make_model(model_type, settings, seed, dtype=None):
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     draw_weights(model, seed)
     if dtype is not None:
-        model.to(dtype).float()
+        with torch.no_grad():
+            for parameter in model.parameters():  # not the tables of angles, which no file stores
+                parameter.copy_(parameter.to(dtype).float())
     return model
 
 

@@ -1,0 +1,196 @@
+// From a folder to configuration and weights: both spellings of config.json, and what is refused with which words. That the
+// numbers come out right is tests/runtime/oracle_test.cpp's part.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "loaders/json_file.hpp"
+#include "loaders/model_weights.hpp"
+#include "tests/loaders/temporary_folder.hpp"
+#include "tests/loaders/thrown.hpp"
+
+namespace ffmem {
+namespace {
+
+const std::filesystem::path kOracles = std::filesystem::path(FFMEM_TEST_DATA) / "hf";
+
+/// The stored checkpoint `name` with fields of its configuration changed; null removes one.
+class ChangedCheckpoint {
+ public:
+  ChangedCheckpoint(const std::string& name, const nlohmann::json& changes) {
+    for (const auto& entry : std::filesystem::directory_iterator(kOracles / name)) {
+      if (entry.path().extension() != ".safetensors") continue;
+      std::filesystem::create_symlink(entry.path(), folder_.path() / entry.path().filename());
+    }
+    nlohmann::json config = read_json_file(kOracles / name / "config.json");
+    for (const auto& [key, value] : changes.items()) {
+      if (value.is_null()) {
+        config.erase(key);
+      } else {
+        config[key] = value;
+      }
+    }
+    folder_.write("config.json", config.dump());
+  }
+
+  const std::filesystem::path& path() const { return folder_.path(); }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+Error error_of(const std::string& name, const nlohmann::json& changes) {
+  const ChangedCheckpoint checkpoint(name, changes);
+  return thrown([&] { load_checkpoint(checkpoint.path()); });
+}
+
+void check_refused(const std::string& name, const nlohmann::json& changes, ErrorCode code, const std::string& words) {
+  CAPTURE(name);
+  const std::string changed = changes.dump();
+  CAPTURE(changed);
+  const Error error = error_of(name, changes);
+  CHECK(error.code() == code);
+  CHECK_MESSAGE(contains(error.what(), words), error.what());
+}
+
+void check_same(const ModelConfig& a, const ModelConfig& b) {
+  CHECK(a.max_positions == b.max_positions);
+  CHECK(a.n_kv_heads == b.n_kv_heads);
+  CHECK(a.head_dim == b.head_dim);
+  CHECK(a.attention_scale == b.attention_scale);
+  CHECK(a.attention_window == b.attention_window);
+  CHECK(a.rotary_inv_freq == b.rotary_inv_freq);
+  CHECK(a.activation == b.activation);
+  CHECK(a.norm_epsilon == b.norm_epsilon);
+}
+
+}  // namespace
+
+TEST_CASE("load_config: the spelling of transformers 4 means the same model as that of 5") {
+  std::size_t n = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kOracles)) {
+    const std::filesystem::path legacy = entry.path() / "config.legacy.json";
+    if (!std::filesystem::exists(legacy)) continue;
+    CAPTURE(legacy);
+    check_same(load_config(legacy), load_config(entry.path() / "config.json"));
+    ++n;
+  }
+  CHECK(n > 10);
+}
+
+TEST_CASE("load_config: rope_scaling wins over rope_parameters, a theta inside either over one outside") {
+  const ChangedCheckpoint plain("llama", {{"rope_theta", 77.0}});
+  const ChangedCheckpoint scaled("llama", {{"rope_scaling", {{"type", "linear"}, {"factor", 4.0}, {"rope_theta", 10000.0}}}});
+  const ModelConfig original = load_config(kOracles / "llama" / "config.json");
+  CHECK(load_config(plain.path() / "config.json").rotary_inv_freq == original.rotary_inv_freq);
+  CHECK(load_config(scaled.path() / "config.json").rotary_inv_freq[0] == 0.25F);
+}
+
+TEST_CASE("load_config: null and absence mean what each configuration class makes of them") {
+  const auto window = [](const nlohmann::json& changes) {
+    const ChangedCheckpoint changed("mistral", changes);
+    return load_config(changed.path() / "config.json").attention_window[0];
+  };
+  CHECK(window({{"sliding_window", nullptr}}) == 4096);  // removed
+  const TemporaryFolder folder;
+  nlohmann::json config = read_json_file(kOracles / "mistral" / "config.json");
+  config["sliding_window"] = nullptr;
+  CHECK(load_config(folder.write("config.json", config.dump())).attention_window[0] == 0);
+}
+
+TEST_CASE("load_checkpoint: variants that are not implemented are refused by the name of their field") {
+  const auto unsupported = ErrorCode::config_unsupported;
+  check_refused("llama", {{"rope_parameters", {{"rope_type", "yarn"}, {"factor", 4.0}}}}, unsupported, "rope_type: rotary");
+  check_refused("llama", {{"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}}}, unsupported, "\"dynamic\"");
+  check_refused("llama", {{"rope_scaling", {{"type", "linear"}, {"factor", 2.0}, {"mscale", 1.0}}}}, unsupported,
+                "rope_scaling.mscale");
+  check_refused("llama", {{"rope_interleaved", true}}, unsupported, "rope_interleaved");
+  check_refused("llama", {{"partial_rotary_factor", 0.5}}, unsupported, "partial_rotary_factor");
+  check_refused("llama", {{"num_local_experts", 8}}, unsupported, "num_local_experts");
+  check_refused("llama", {{"quantization_config", {{"bits", 4}}}}, unsupported, "quantization_config");
+  check_refused("phi", {{"qk_layernorm", true}}, unsupported, "qk_layernorm");
+  check_refused("falcon-7bstyle", {{"alibi", true}}, unsupported, "alibi");
+  check_refused("bloom", {{"apply_residual_connection_post_layernorm", true}}, unsupported,
+                "apply_residual_connection_post_layernorm");
+  check_refused("gpt2", {{"add_cross_attention", true}}, unsupported, "add_cross_attention");
+  check_refused("starcoder2", {{"mlp_type", "gated"}}, unsupported, "mlp_type");
+  check_refused("gemma2", {{"use_bidirectional_attention", true}}, unsupported, "use_bidirectional_attention");
+}
+
+TEST_CASE("load_checkpoint: fields that contradict each other or mean nothing are refused by name") {
+  const auto invalid = ErrorCode::config_invalid;
+  check_refused("gpt2", {{"n_head", 7}}, invalid, "n_head: expected a divisor");
+  check_refused("gpt2", {{"n_layer", -1}}, invalid, "n_layer");
+  check_refused("gpt2", {{"n_layer", nullptr}}, invalid, "n_layer");
+  check_refused("gpt2", {{"n_embd", 0}}, invalid, "model width");
+  check_refused("llama", {{"num_key_value_heads", 3}}, invalid, "num_key_value_heads");
+  check_refused("llama", {{"rope_parameters", {{"rope_type", "linear"}, {"factor", 0.0}}}}, invalid, "factor");
+  check_refused(
+      "llama",
+      {{"rope_parameters", {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 4.0}, {"high_freq_factor", 4.0}}}},
+      invalid, "low_freq_factor");
+  check_refused("qwen2-swa", {{"layer_types", {"full_attention"}}}, invalid, "layer_types: expected a list of 3");
+  check_refused("qwen2-swa", {{"layer_types", {"full_attention", "chunked_attention", "full_attention"}}}, invalid,
+                "layer_types");
+  check_refused("gpt_neo", {{"attention_types", {{{"global", "local"}, 1000000000}}}}, invalid, "attention_types");
+  check_refused("gpt_neo", {{"attention_types", {{{"global", "sparse"}, 1}}}}, invalid, "attention_types");
+  check_refused("gptj", {{"rotary_dim", 5}}, invalid, "rotary_dim");
+  check_refused("gpt2", {{"eos_token_id", "end"}}, invalid, "eos_token_id");
+}
+
+TEST_CASE("load_checkpoint: unknown families and activations are refused, listing the known") {
+  check_refused("gpt2", {{"model_type", "mamba"}}, ErrorCode::family_unknown, "gpt_neox");
+  check_refused("gpt2", {{"activation_function", "gleu"}}, ErrorCode::activation_unknown, "gelu_new");
+}
+
+TEST_CASE("load_checkpoint: a tensor that is missing or of another shape is named with both shapes") {
+  check_refused("gpt2", {{"n_inner", 97}}, ErrorCode::tensor_shape,
+                "h.0.mlp.c_fc.weight: expected shape [24, 97], found [24, 96]");
+  check_refused("gpt2", {{"n_layer", 3}}, ErrorCode::tensor_missing, "transformer.h.2.ln_1.weight");
+  check_refused("llama", {{"attention_bias", true}}, ErrorCode::tensor_missing, "self_attn.q_proj.bias");
+}
+
+TEST_CASE("load_checkpoint: no output matrix is an error where the embedding is not shared, a stored one wins where it is") {
+  check_refused("gpt2", {{"tie_word_embeddings", false}}, ErrorCode::tensor_missing, "lm_head.weight");
+  const ChangedCheckpoint checkpoint("gpt2-untied", {{"tie_word_embeddings", true}});
+  const LoadedCheckpoint loaded = load_checkpoint(checkpoint.path());
+  CHECK(loaded.weights.head.matrix.data != loaded.weights.token_embedding.data);
+}
+
+TEST_CASE("load_checkpoint: what dropouts, tasks and generation settings say changes nothing") {
+  const ChangedCheckpoint checkpoint("gpt2", {{"attn_pdrop", 0.9},
+                                              {"temperature", 0.1},
+                                              {"num_labels", 3},
+                                              {"summary_type", "mean"},
+                                              {"_attn_implementation", "flash"},
+                                              {"some_new_switch", false}});
+  CHECK(load_checkpoint(checkpoint.path()).weights.n_parameters == load_checkpoint(kOracles / "gpt2").weights.n_parameters);
+}
+
+TEST_CASE("load_checkpoint: parameters are counted once, stored types listed by their bytes") {
+  const LoadedCheckpoint tied = load_checkpoint(kOracles / "gpt2");
+  const std::size_t layer = 12 * 24 * 24 + 13 * 24;
+  CHECK(tied.weights.n_parameters == 64 * 24 + 32 * 24 + 2 * layer + 2 * 24);
+  CHECK(tied.weights.stored_dtypes == "F32");
+  CHECK(load_checkpoint(kOracles / "gpt2-bf16").weights.stored_dtypes == "BF16");
+}
+
+TEST_CASE("load_checkpoint: fairseq's arguments are refused by name where they ask for what is not there") {
+  const TemporaryFolder folder;
+  const auto refused = [&](const nlohmann::json& changes) {
+    nlohmann::json config = read_json_file(std::filesystem::path(FFMEM_TEST_DATA) / "fairseq" / "adaptive" / "config.json");
+    config.update(changes);
+    const std::filesystem::path path = folder.write("config.json", config.dump());
+    return std::string(thrown([&] { load_config(path); }).what());
+  };
+  CHECK(contains(refused({{"adaptive_softmax_cutoff", "24,41"}}), "adaptive_softmax_cutoff"));
+  CHECK(contains(refused({{"adaptive_input_cutoff", "40,24"}}), "adaptive_input_cutoff: expected ascending"));
+  CHECK(contains(refused({{"adaptive_input_cutoff", "24;40"}}), "adaptive_input_cutoff"));
+  CHECK(contains(refused({{"adaptive_input", false}}), "adaptive_input"));
+  CHECK(contains(refused({{"decoder_input_dim", 8}}), "decoder_input_dim"));
+  CHECK(contains(refused({{"character_embeddings", true}}), "character_embeddings"));
+  CHECK(contains(refused({{"decoder_layers_to_keep", "0,1"}}), "decoder_layers_to_keep"));
+}
+
+}  // namespace ffmem
