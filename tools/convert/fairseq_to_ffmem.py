@@ -21,10 +21,11 @@ import json
 import pickle
 import re
 import shutil
-import struct
 import sys
 import types
 from pathlib import Path
+
+from safetensors_file import write_safetensors
 
 # Arguments that shape the model, with what fairseq takes where an old checkpoint lacks them. None: see complete_arguments.
 ARGUMENTS = {
@@ -229,24 +230,6 @@ def drop_ties(tensors, tied):
 # Writing
 
 
-def write_safetensors(path, shapes, bytes_of):
-    """Writes float32 tensors: `shapes` by name in file order, `bytes_of(name)` the data of one, asked for in that order."""
-    header = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, shape in shapes.items():
-        size = 4
-        for n in shape:
-            size *= n
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [end, end + size]}
-        end += size
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(8 + len(text)) % 64)  # tensors begin where vector loads like them to
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for name in shapes:
-            file.write(bytes_of(name))
-
-
 def write_config(folder, arguments, vocab_size, tied):
     config = {"model_type": "fairseq_transformer_lm", **arguments}
     config["_not_fairseq_args"] = {
@@ -282,7 +265,7 @@ def convert(source, checkpoint_name, out, trust):
     out.mkdir(parents=True, exist_ok=True)
     tensors = dict(sorted(tensors.items(), key=lambda item: item[0] == "decoder.version"))  # which is last: it is 4 bytes
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    write_safetensors(out / "model.safetensors", shapes, lambda name: tensors[name].float().contiguous().numpy().tobytes())
+    write_safetensors(out / "model.safetensors", "F32", shapes, lambda name: tensors[name].float().contiguous().numpy().tobytes())
     write_config(out, arguments, vocab_size, dropped)
     shutil.copyfile(source / "dict.txt", out / "dict.txt")
     n_parameters = sum(tensor.numel() for name, tensor in tensors.items() if name != "decoder.version")
@@ -330,7 +313,7 @@ def write_random(out, seed):
         return values.tobytes()
 
     out.mkdir(parents=True, exist_ok=True)
-    write_safetensors(out / "model.safetensors", shapes, draw)
+    write_safetensors(out / "model.safetensors", "F32", shapes, draw)
     write_config(out, arguments, WIKITEXT_103_VOCABULARY, {})
     n_words = WIKITEXT_103_VOCABULARY - N_SPECIAL_WORDS
     (out / "dict.txt").write_text("".join(f"word{number} {n_words - number}\n" for number in range(n_words)))
