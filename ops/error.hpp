@@ -53,8 +53,9 @@ enum class ErrorCode {
   context_exceeded,  // more tokens than positions, or than the session was made for
   argument_invalid,
   corpus_empty,
-  store_invalid,  // a result file lacks something or does not fit its partner
-  interrupted,    // the user asked to stop
+  store_invalid,   // a result file lacks something or does not fit its partner
+  backend_failed,  // a library below an operator refused
+  interrupted,     // the user asked to stop
 };
 
 class Error : public std::runtime_error {

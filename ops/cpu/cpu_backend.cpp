@@ -8,6 +8,7 @@
 #include "ops/cpu/cpu_attention.hpp"
 #include "ops/cpu/cpu_matmul.hpp"
 #include "ops/cpu/dispatch.hpp"
+#include "ops/cpu/onednn_matmul.hpp"
 #include "ops/cpu/parallel.hpp"
 #include "ops/cpu/top_k_row.hpp"
 #include "ops/f32_matrix.hpp"
@@ -19,18 +20,42 @@ namespace {
 // An element of exp, tanh or erf costs about so many multiply-adds.
 constexpr std::size_t kFunctionWork = 16;
 
+/// Values, and who multiplies by them: the same for every number of rows.
+struct CpuMatrix final : PreparedMatrix {
+  explicit CpuMatrix(const WeightMatrix& w) : values(w) {}
+  std::size_t rows() const noexcept override { return values.rows(); }
+  std::size_t cols() const noexcept override { return values.cols(); }
+  std::size_t owned_bytes() const noexcept override { return values.owned_bytes(); }
+
+  F32Matrix values;
+  bool by_onednn = false;
+};
+
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(const KernelTable& kernels) : kernels_(kernels) {}
+  explicit CpuBackend(const KernelTable& kernels) : kernels_(kernels) {
+    // Below AVX-512 no version of oneDNN was seen to give a row the same bits for any number of rows.
+    if (std::string_view(kernels.isa) == "avx512bw") onednn_ = std::make_unique<OneDnnMatmul>();
+  }
 
-  std::string description() const override { return std::string("cpu (") + kernels_.isa + ")"; }
+  std::string description() const override {
+    return std::string("cpu (") + kernels_.isa + (onednn_ ? ", " + onednn_version() : "") + ")";
+  }
 
-  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w) const override { return std::make_unique<F32Matrix>(w); }
+  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w) const override {
+    auto matrix = std::make_unique<CpuMatrix>(w);
+    matrix->by_onednn = onednn_ && onednn_->is_invariant(matrix->values);
+    return matrix;
+  }
 
   void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y) const override {
-    const auto& w = dynamic_cast<const F32Matrix&>(prepared);
+    const auto& w = dynamic_cast<const CpuMatrix&>(prepared);
     assert(x.cols == w.cols() && y.cols == w.rows() && x.rows == y.rows);
-    cpu_matmul(kernels_, x, w, bias, y);
+    if (w.by_onednn) {
+      onednn_->run(x, w.values, bias, y);
+    } else {
+      cpu_matmul(kernels_, x, w.values, bias, y);
+    }
   }
 
   void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const override {
@@ -134,6 +159,7 @@ class CpuBackend final : public Backend {
   }
 
   const KernelTable& kernels_;
+  std::unique_ptr<const OneDnnMatmul> onednn_;
 };
 
 }  // namespace

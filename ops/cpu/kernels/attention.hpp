@@ -28,10 +28,11 @@ struct Attention {
 #endif
   static constexpr std::size_t kLoneVectors = kW == 16 ? 8 : 4;  // likewise for a single query
 
-  // One query's state. begin and end: the keys it sees of the current chunk, relative to it.
+  // One query's state; all lanes of maximum and sum are equal. begin and end: the keys it sees of the current chunk, relative
+  // to it.
   struct Query {
-    float maximum;
-    float sum;
+    V maximum;
+    V sum;
     std::size_t begin;
     std::size_t end;
   };
@@ -77,9 +78,9 @@ struct Attention {
     for (; u < last; ++u) score_keys<Queries, 1>(q, head_dim, keys, u, scores);
   }
 
-  // Scales, caps, biases and masks one query's scores of a chunk that begins at `chunk`; the largest.
-  static float finish_scores(const AttentionBlock& b, std::size_t i, const Query& query, std::size_t chunk,
-                             float* scores) noexcept {
+  // Scales, caps, biases and masks one query's scores of a chunk that begins at `chunk`; the largest, in every lane.
+  static V finish_scores(const AttentionBlock& b, std::size_t i, const Query& query, std::size_t chunk,
+                         float* scores) noexcept {
     const V infinity(std::numeric_limits<float>::infinity());
     const V lanes = lane_numbers<Arch>();
     V most = -infinity;
@@ -103,22 +104,19 @@ struct Attention {
 
   // Scores become weights exp(score - maximum), 0 for keys not seen; out is rescaled to the new maximum.
   static void weigh(const AttentionBlock& b, std::size_t i, Query& query, std::size_t chunk, float* scores) noexcept {
-    const float most = finish_scores(b, i, query, chunk, scores);
-    const float maximum = most > query.maximum ? most : query.maximum;
+    const V maximum = xsimd::max(query.maximum, finish_scores(b, i, query, chunk, scores));
     V sums(0.0F);
     for (std::size_t j = query.begin / kW * kW; j < query.end; j += kW) {
-      const V p = xsimd::exp(V::load_aligned(scores + j) - V(maximum));
+      const V p = exp<Arch>(V::load_aligned(scores + j) - maximum);
       p.store_aligned(scores + j);
       sums += p;
     }
-    alignas(64) float fade[kW];
-    const V faded = xsimd::exp(V(query.maximum - maximum));
-    faded.store_aligned(fade);
-    query.sum = query.sum * fade[0] + sum_lanes<Arch>(sums);
+    const V fade = exp<Arch>(query.maximum - maximum);
+    query.sum = fma<Arch>(query.sum, fade, sum_lanes<Arch>(sums));
     query.maximum = maximum;
     float* out = b.outs[i];
-    for_each_vector<Arch>(b.head_dim,
-                          [&](std::size_t c, std::size_t n) { store_n<Arch>(load_n<Arch>(out + c, n) * faded, out + c, n); });
+    for_each_vector<Arch>(
+        b.head_dim, [out, fade](std::size_t c, std::size_t n) { store_n<Arch>(load_n<Arch>(out + c, n) * fade, out + c, n); });
   }
 
   // out[i][c .. c + Vectors * width) += weights[i][j] values[j][...] for j in [begin, end) in turn; the last vector has `tail`
@@ -193,40 +191,61 @@ struct Attention {
     return b.window != 0 && b.positions[i] + 1 > b.window ? b.positions[i] + 1 - b.window : 0;
   }
 
-  // One chunk for all queries.
+  // Which keys of the chunk that begins at `chunk` query i sees.
+  static void set_range(const AttentionBlock& b, std::size_t i, std::size_t chunk, Query& query) noexcept {
+    const std::size_t first = first_seen(b, i);
+    const std::size_t end = b.positions[i] + 1;
+    query.end = end <= chunk ? 0 : (end - chunk < kChunk ? end - chunk : kChunk);
+    query.begin = first > chunk ? first - chunk : 0;
+    if (query.begin > query.end) query.begin = query.end;
+  }
+
+  // Whether four queries begin at i, all of which see keys of the chunk.
+  static bool is_group(const AttentionBlock& b, const Query* queries, std::size_t i) noexcept {
+    if (b.n_queries - i < kTogether) return false;
+    for (std::size_t j = i; j < i + kTogether; ++j) {
+      if (queries[j].begin == queries[j].end) return false;
+    }
+    return true;
+  }
+
+  static void score_group(const AttentionBlock& b, const Query* queries, std::size_t i, const float* keys,
+                          float (*scores)[kChunk]) noexcept {
+    std::size_t begin = kChunk;
+    std::size_t end = 0;
+    for (std::size_t j = i; j < i + kTogether; ++j) {
+      begin = queries[j].begin < begin ? queries[j].begin : begin;
+      end = queries[j].end > end ? queries[j].end : end;
+    }
+    score_range<kTogether, kVectors>(b.queries + i, b.head_dim, keys, begin, end, scores + i);
+  }
+
+  // One chunk for all queries: first its keys, then its values, each of which the first level of cache then holds.
   static void walk_chunk(const AttentionBlock& b, Query* queries, std::size_t chunk, float (*scores)[kChunk]) noexcept {
     const std::size_t d = b.head_dim;
     const float* keys = b.keys + chunk * d;
     const float* values = b.values + chunk * d;
-    for (std::size_t i = 0; i < b.n_queries; ++i) {
-      const std::size_t first = first_seen(b, i);
-      const std::size_t end = b.positions[i] + 1;
-      queries[i].begin = first > chunk ? first - chunk : 0;
-      queries[i].end = end <= chunk ? 0 : (end - chunk < kChunk ? end - chunk : kChunk);
-      if (queries[i].begin > queries[i].end) queries[i].begin = queries[i].end;
+    for (std::size_t i = 0; i < b.n_queries; ++i) set_range(b, i, chunk, queries[i]);
+    for (std::size_t i = 0; i < b.n_queries;) {
+      const Query& query = queries[i];
+      if (is_group(b, queries, i)) {
+        score_group(b, queries, i, keys, scores);
+        i += kTogether;
+      } else {
+        score_range<1, kLoneVectors>(b.queries + i, d, keys, query.begin, query.end, scores + i);
+        ++i;
+      }
     }
-    for (std::size_t i = 0; i < b.n_queries; i += kTogether) {
-      const std::size_t n = b.n_queries - i < kTogether ? b.n_queries - i : kTogether;
-      std::size_t begin = kChunk;
-      std::size_t end = 0;
-      bool all = n == kTogether;
-      for (std::size_t j = i; j < i + n; ++j) {
-        const Query& query = queries[j];
-        all = all && query.begin < query.end;
-        begin = query.begin < begin ? query.begin : begin;
-        end = query.end > end ? query.end : end;
-      }
-      if (all) {
-        score_range<kTogether, kVectors>(b.queries + i, d, keys, begin, end, scores + i);
-        for (std::size_t j = i; j < i + n; ++j) weigh(b, j, queries[j], chunk, scores[j]);
+    for (std::size_t i = 0; i < b.n_queries; ++i) {
+      if (queries[i].begin < queries[i].end) weigh(b, i, queries[i], chunk, scores[i]);
+    }
+    for (std::size_t i = 0; i < b.n_queries;) {
+      if (is_group(b, queries, i)) {
         mix_together(queries + i, scores + i, values, d, b.outs + i);
-        continue;
-      }
-      for (std::size_t j = i; j < i + n; ++j) {
-        if (queries[j].begin >= queries[j].end) continue;
-        score_range<1, kLoneVectors>(b.queries + j, d, keys, queries[j].begin, queries[j].end, scores + j);
-        weigh(b, j, queries[j], chunk, scores[j]);
-        mix_alone(scores + j, values, d, queries[j].begin, queries[j].end, b.outs + j);
+        i += kTogether;
+      } else {
+        mix_alone(scores + i, values, d, queries[i].begin, queries[i].end, b.outs + i);
+        ++i;
       }
     }
   }
@@ -237,7 +256,7 @@ struct Attention {
     std::size_t first = b.positions[0];
     std::size_t last = 0;
     for (std::size_t i = 0; i < b.n_queries; ++i) {
-      queries[i] = {-std::numeric_limits<float>::infinity(), 0.0F, 0, 0};
+      queries[i] = {V(-std::numeric_limits<float>::infinity()), V(0.0F), 0, 0};
       for (std::size_t c = 0; c < b.head_dim; ++c) b.outs[i][c] = 0.0F;
       first = first_seen(b, i) < first ? first_seen(b, i) : first;
       last = b.positions[i] > last ? b.positions[i] : last;
@@ -246,7 +265,7 @@ struct Attention {
     for (std::size_t i = 0; i < b.n_queries; ++i) {
       float* out = b.outs[i];
       for_each_vector<Arch>(b.head_dim, [&](std::size_t c, std::size_t n) {
-        store_n<Arch>(load_n<Arch>(out + c, n) / V(queries[i].sum), out + c, n);
+        store_n<Arch>(load_n<Arch>(out + c, n) / queries[i].sum, out + c, n);
       });
     }
   }

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "ops/activation.hpp"
+#include "ops/cpu/kernels/functions.hpp"
 #include "ops/cpu/kernels/simd.hpp"
 
 namespace ffmem::kernels {
@@ -51,12 +52,12 @@ struct Elementwise {
   }
 
   // x σ(u)
-  static V gate(const V& x, const V& u) noexcept { return x / (V(1.0F) + xsimd::exp(-u)); }
+  static V gate(const V& x, const V& u) noexcept { return x / (V(1.0F) + exp<Arch>(-u)); }
 
-  // x/2 (1 + erf(x/√2)), without the cancellation for negative x.
-  static V gelu(const V& v) noexcept { return V(0.5F) * v * xsimd::erfc(v * V(static_cast<float>(-1 / std::numbers::sqrt2))); }
+  static V gelu(const V& v) noexcept { return v * normal_cdf<Arch>(v); }
 
-  // x/2 (1 + tanh(factor (x + 0.044715 x³))) = x σ(2 factor (x + 0.044715 x³)), likewise.
+  // x/2 (1 + tanh(factor (x + 0.044715 x³))) = x σ(2 factor (x + 0.044715 x³)), without the
+  // cancellation for negative x.
   static V gelu_of_tanh(const V& v, double factor) noexcept {
     const V inner = fma<Arch>(v * v, V(0.044715F), V(1.0F));
     return gate(v, V(static_cast<float>(2 * factor)) * v * inner);
@@ -64,14 +65,12 @@ struct Elementwise {
 
   // x tanh(log(1 + eˣ)) = x n / (n + 2), n = eˣ (eˣ + 2); from x = 20 on the factor rounds to 1.
   static V mish(const V& v) noexcept {
-    const V e = xsimd::exp(xsimd::select(v > V(20.0F), V(20.0F), v));
+    const V e = exp<Arch>(xsimd::select(v > V(20.0F), V(20.0F), v));
     const V n = e * (e + V(2.0F));
     return v * (n / (n + V(2.0F)));
   }
 
-  static V laplace(const V& v) noexcept {
-    return V(0.5F) * xsimd::erfc((v - V(0.707107F)) * V(static_cast<float>(-1 / (0.282095 * std::numbers::sqrt2))));
-  }
+  static V laplace(const V& v) noexcept { return normal_cdf<Arch>((v - V(0.707107F)) * V(static_cast<float>(1 / 0.282095))); }
 
   static void activate(Activation activation, float* x, std::size_t n) noexcept {
     switch (activation) {

@@ -1,6 +1,7 @@
 // Scans over long rows: exp sums for log_sum_exp, and the compares that top_k and find_above skip most elements with.
 #pragma once
 
+#include "ops/cpu/kernels/functions.hpp"
 #include "ops/cpu/kernels/simd.hpp"
 
 namespace ffmem::kernels {
@@ -15,14 +16,14 @@ struct Search {
     V most(x[0]);
     std::size_t i = 0;
     for (; i + kW <= n; i += kW) most = xsimd::max(most, load<Arch>(x + i));
-    float result = max_lanes<Arch>(most);
+    float result = first_lane<Arch>(max_lanes<Arch>(most));
     for (; i < n; ++i) result = x[i] > result ? x[i] : result;
     return result;
   }
 
-  // exp(x - shift) of a vector, summed in lanes; lanes past the row's end add nothing.
+  // exp(x - shift); lanes past the row's end are 0.
   static V shifted_exp(const float* x, std::size_t lanes, const V& shift) noexcept {
-    const V e = xsimd::exp(load_n<Arch>(x, lanes) - shift);
+    const V e = exp<Arch>(load_n<Arch>(x, lanes) - shift);
     return lanes == kW ? e : xsimd::select(lane_numbers<Arch>() < V(static_cast<float>(lanes)), e, V(0.0F));
   }
 
@@ -32,10 +33,11 @@ struct Search {
     const V shift(*most);
     *sum = 0;
     for (std::size_t begin = 0; begin < n; begin += 1024) {
-      const std::size_t size = n - begin < 1024 ? n - begin : 1024;
-      V sums(0.0F);
-      for_each_vector<Arch>(size, [&](std::size_t i, std::size_t lanes) { sums += shifted_exp(x + begin + i, lanes, shift); });
-      *sum += static_cast<double>(sum_lanes<Arch>(sums));
+      const float* block = x + begin;
+      const V part = sum_row<Arch>(n - begin < 1024 ? n - begin : 1024, [block, shift](std::size_t i, std::size_t lanes) {
+        return shifted_exp(block + i, lanes, shift);
+      });
+      *sum += static_cast<double>(first_lane<Arch>(part));
     }
   }
 

@@ -77,27 +77,6 @@ Vec<Arch> lane_numbers() noexcept {
   return Vec<Arch>::load_aligned(lanes);
 }
 
-/// Combines all lanes pairwise, halves first.
-template <class Arch, class F>
-float reduce_lanes(const Vec<Arch>& v, F f) noexcept {
-  alignas(64) float lanes[kWidth<Arch>];
-  v.store_aligned(lanes);
-  for (std::size_t half = kWidth<Arch> / 2; half > 0; half /= 2) {
-    for (std::size_t i = 0; i < half; ++i) lanes[i] = f(lanes[i], lanes[i + half]);
-  }
-  return lanes[0];
-}
-
-template <class Arch>
-float sum_lanes(const Vec<Arch>& v) noexcept {
-  return reduce_lanes<Arch>(v, [](float a, float b) { return a + b; });
-}
-
-template <class Arch>
-float max_lanes(const Vec<Arch>& v) noexcept {
-  return reduce_lanes<Arch>(v, [](float a, float b) { return a > b ? a : b; });
-}
-
 /// a * b + c, rounded once where the instruction set can. (xsimd 8's own fma rounds twice on AVX-512 and NEON.)
 template <class Arch>
 Vec<Arch> fma(const Vec<Arch>& a, const Vec<Arch>& b, const Vec<Arch>& c) noexcept {
@@ -157,6 +136,16 @@ struct Shuffle<Arch, std::index_sequence<L...>> {
     }
   }
 
+  // Every lane: all lanes combined by f, pairs `Step` apart first.
+  template <std::size_t Step, class F>
+  static V fold(const V& v, F f) noexcept {
+    if constexpr (Step == 0) {
+      return v;
+    } else {
+      return fold<Step / 2>(f(v, V(__builtin_shufflevector(v.data, v.data, static_cast<int>(L ^ Step)...))), f);
+    }
+  }
+
   static void transpose(V* v) noexcept {
 #pragma GCC unroll 4
     for (std::size_t i = 0; i < kW; i += 4) {
@@ -174,6 +163,43 @@ struct Shuffle<Arch, std::index_sequence<L...>> {
 };
 
 }  // namespace detail
+
+/// The sum of all lanes, in every lane.
+template <class Arch>
+Vec<Arch> sum_lanes(const Vec<Arch>& v) noexcept {
+  using V = Vec<Arch>;
+  return detail::Shuffle<Arch, std::make_index_sequence<kWidth<Arch>>>::template fold<kWidth<Arch> / 2>(
+      v, [](const V& a, const V& b) { return a + b; });
+}
+
+/// The largest lane, in every lane.
+template <class Arch>
+Vec<Arch> max_lanes(const Vec<Arch>& v) noexcept {
+  using V = Vec<Arch>;
+  return detail::Shuffle<Arch, std::make_index_sequence<kWidth<Arch>>>::template fold<kWidth<Arch> / 2>(
+      v, [](const V& a, const V& b) { return xsimd::max(a, b); });
+}
+
+template <class Arch>
+float first_lane(const Vec<Arch>& v) noexcept {
+  alignas(64) float lanes[kWidth<Arch>];
+  v.store_aligned(lanes);
+  return lanes[0];
+}
+
+/// Adds up term(i, n) over the vectors of a row of `size`, n lanes of each existing, in four partial sums that take turns.
+template <class Arch, class Term>
+Vec<Arch> sum_row(std::size_t size, Term term) noexcept {
+  constexpr std::size_t kW = kWidth<Arch>;
+  Vec<Arch> sums[4] = {Vec<Arch>(0.0F), Vec<Arch>(0.0F), Vec<Arch>(0.0F), Vec<Arch>(0.0F)};
+  std::size_t i = 0;
+  for (; i + 4 * kW <= size; i += 4 * kW) {
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < 4; ++j) sums[j] += term(i + j * kW, kW);
+  }
+  for (std::size_t j = 0; i < size; ++j, i += kW) sums[j] += term(i, size - i < kW ? size - i : kW);
+  return sum_lanes<Arch>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
 
 /// Lane j of vector i changes places with lane i of vector j; v holds width vectors.
 template <class Arch>

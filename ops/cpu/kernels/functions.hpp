@@ -1,0 +1,54 @@
+// exp and the normal distribution function on vectors, to about 2e-7 relative where results are normal numbers. xsimd's own
+// exp and erfc are right too, but take twice as long: version 8 does not fuse on AVX-512, and erfc computes two branches.
+//
+// Coefficients by fit_functions.py.
+#pragma once
+
+#include <limits>
+
+#include "ops/cpu/kernels/simd.hpp"
+
+namespace ffmem::kernels {
+
+/// c0 + c1 x + c2 x² + ...
+template <class Arch>
+Vec<Arch> polynomial(const Vec<Arch>& /*x*/, float c0) noexcept {
+  return Vec<Arch>(c0);
+}
+template <class Arch, class... Floats>
+Vec<Arch> polynomial(const Vec<Arch>& x, float c0, Floats... higher) noexcept {
+  return fma<Arch>(polynomial<Arch>(x, higher...), x, Vec<Arch>(c0));
+}
+
+/// eˣ; 0 where that is below 2^-126, infinity where it is above 2^127.5. NaN stays NaN.
+template <class Arch>
+Vec<Arch> exp(const Vec<Arch>& x) noexcept {
+  using V = Vec<Arch>;
+  // x = n ln 2 + r, |r| <= ln 2 / 2, with ln 2 in two parts, of which n times the first is exact.
+  const V n = xsimd::nearbyint(x * V(1.44269504F));
+  const V r = fma<Arch>(n, V(2.12194440e-4F), fma<Arch>(n, V(-0.693359375F), x));
+  const V power = polynomial<Arch>(r, 1.0F, 1.0F, 0.49999991059303284F, 0.16666419804096222F, 0.04166822507977486F,
+                                   0.008374824188649654F, 0.0013836835278198123F);
+  const V result = xsimd::select(x < V(-87.3365F), V(0.0F), xsimd::ldexp(power, xsimd::to_int(n)));
+  return xsimd::select(x > V(88.376F), V(std::numeric_limits<float>::infinity()), result);
+}
+
+/// Φ(u), the probability of a standard normal value below u, without cancellation for negative u.
+template <class Arch>
+Vec<Arch> normal_cdf(const Vec<Arch>& u) noexcept {
+  using V = Vec<Arch>;
+  // 1 - Φ(a) = t R(t) exp(-a²/2), t = 1 / (1 + a/4), a = |u|; from 14 on it is 0 in float32.
+  const V magnitude = xsimd::abs(u);
+  const V a = xsimd::select(magnitude > V(14.0F), V(14.0F), magnitude);
+  const V t = V(1.0F) / fma<Arch>(a, V(0.25F), V(1.0F));
+  const V r = polynomial<Arch>(t, 0.09975060075521469F, 0.09944377094507217F, 0.09589526802301407F, 0.07033109664916992F,
+                               0.09122809022665024F, 0.004602947738021612F, 0.03776364028453827F, 0.0449315570294857F,
+                               -0.06003528833389282F, 0.016088316217064857F);
+  const V square = a * a;
+  const V rounding = fma<Arch>(a, a, -square);  // exp(-(square + rounding)/2) = e (1 - rounding/2)
+  const V e = exp<Arch>(V(-0.5F) * square);
+  const V tail = t * r * fma<Arch>(e, V(-0.5F) * rounding, e);
+  return xsimd::select(u < V(0.0F), tail, V(1.0F) - tail);
+}
+
+}  // namespace ffmem::kernels

@@ -1,0 +1,151 @@
+#include "ops/cpu/onednn_matmul.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <mutex>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <shared_mutex>
+#include <unordered_map>
+#include <utility>
+
+#include "ops/aligned_buffer.hpp"
+#include "ops/error.hpp"
+#include "ops/threads.hpp"
+
+namespace ffmem {
+namespace {
+
+using dnnl::memory;
+using Dim = memory::dim;
+
+/// Every number of rows has its own primitive. Beyond this many, all are dropped and made anew as needed.
+constexpr std::size_t kMaxPrimitives = 4096;
+
+struct Key {
+  Dim n_rows, n_in, n_out;
+  Dim x_stride, w_in_stride, w_out_stride, y_stride;
+  bool has_bias;
+  int n_threads;
+  auto operator<=>(const Key&) const = default;
+};
+
+memory::desc describe(Dim rows, Dim cols, Dim row_stride, Dim col_stride) {
+  return {{rows, cols}, memory::data_type::f32, memory::dims{row_stride, col_stride}};
+}
+
+dnnl::matmul make_primitive(const dnnl::engine& engine, const Key& key) {
+  const memory::desc x = describe(key.n_rows, key.n_in, key.x_stride, 1);
+  const memory::desc w = describe(key.n_in, key.n_out, key.w_in_stride, key.w_out_stride);
+  const memory::desc bias = key.has_bias ? describe(1, key.n_out, key.n_out, 1) : memory::desc();
+  const memory::desc y = describe(key.n_rows, key.n_out, key.y_stride, 1);
+#if DNNL_VERSION_MAJOR >= 3
+  return dnnl::matmul(dnnl::matmul::primitive_desc(engine, x, w, bias, y));
+#else
+  return dnnl::matmul(dnnl::matmul::primitive_desc(dnnl::matmul::desc(x, w, bias, y), engine));
+#endif
+}
+
+/// A shape as far as the choice of code path goes.
+using Shape = std::array<std::size_t, 4>;
+
+Shape shape_of(const F32Matrix& w) { return {w.rows(), w.cols(), w.row_stride(), w.col_stride()}; }
+
+/// Numbers without a pattern, the same ones every time.
+void fill(MatrixView x) {
+  std::uint32_t state = 1;
+  for (std::size_t t = 0; t < x.rows; ++t) {
+    for (float& value : x.row(t)) {
+      state = state * 1664525U + 1013904223U;
+      value = static_cast<float>(static_cast<std::int32_t>(state)) * 0x1p-31F;
+    }
+  }
+}
+
+}  // namespace
+
+struct OneDnnMatmul::State {
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  std::shared_mutex mutex;
+  std::map<Key, dnnl::matmul> primitives;
+  std::map<Shape, bool> invariant;
+
+  dnnl::matmul primitive(const Key& key) {
+    {
+      const std::shared_lock lock(mutex);
+      if (const auto found = primitives.find(key); found != primitives.end()) return found->second;
+    }
+    dnnl::matmul made = make_primitive(engine, key);
+    const std::unique_lock lock(mutex);
+    if (primitives.size() >= kMaxPrimitives) primitives.clear();
+    return primitives.emplace(key, std::move(made)).first->second;
+  }
+};
+
+OneDnnMatmul::OneDnnMatmul() : state_(std::make_unique<State>()) {}
+OneDnnMatmul::~OneDnnMatmul() = default;
+
+void OneDnnMatmul::run(ConstMatrixView x, const F32Matrix& w, const float* bias, MatrixView y) const {
+  if (x.rows == 0) return;
+  const Key key{.n_rows = static_cast<Dim>(x.rows),
+                .n_in = static_cast<Dim>(w.cols()),
+                .n_out = static_cast<Dim>(w.rows()),
+                .x_stride = static_cast<Dim>(x.stride),
+                .w_in_stride = static_cast<Dim>(w.col_stride()),
+                .w_out_stride = static_cast<Dim>(w.row_stride()),
+                .y_stride = static_cast<Dim>(y.stride),
+                .has_bias = bias != nullptr,
+                .n_threads = available_threads()};
+  // oneDNN takes its inputs by pointers that could write; it does not.
+  const auto at = [&](const memory::desc& desc, const float* data) {
+    return memory(desc, state_->engine, const_cast<float*>(data));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+  };
+  std::unordered_map<int, memory> arguments{
+      {DNNL_ARG_SRC, at(describe(key.n_rows, key.n_in, key.x_stride, 1), x.data)},
+      {DNNL_ARG_WEIGHTS, at(describe(key.n_in, key.n_out, key.w_in_stride, key.w_out_stride), w.data())},
+      {DNNL_ARG_DST, at(describe(key.n_rows, key.n_out, key.y_stride, 1), y.data)}};
+  if (key.has_bias) arguments.emplace(DNNL_ARG_BIAS, at(describe(1, key.n_out, key.n_out, 1), bias));
+  try {
+    dnnl::stream stream(state_->engine);
+    state_->primitive(key).execute(stream, arguments);
+    stream.wait();
+  } catch (const dnnl::error& error) {
+    fail(ErrorCode::backend_failed, "oneDNN: matrix product of [", key.n_rows, ", ", key.n_in, "] and [", key.n_out, ", ",
+         key.n_in, "]: ", error.what());
+  }
+}
+
+bool OneDnnMatmul::is_invariant(const F32Matrix& w) const {
+  {
+    const std::shared_lock lock(state_->mutex);
+    if (const auto found = state_->invariant.find(shape_of(w)); found != state_->invariant.end()) return found->second;
+  }
+  constexpr std::size_t kRows = 40;
+  const AlignedBuffer x_buffer(kRows * w.cols());
+  const AlignedBuffer expected_buffer(kRows * w.rows());
+  const AlignedBuffer y_buffer(kRows * w.rows());
+  const MatrixView x = x_buffer.matrix(kRows, w.cols());
+  const MatrixView expected = expected_buffer.matrix(kRows, w.rows());
+  fill(x);
+  const int n_threads = available_threads();
+  run(x, w, nullptr, expected);
+  bool same = true;
+  for (const int threads : {1, 2, n_threads}) {
+    const ThreadScope scope(threads);
+    // One row, few, an odd number, and more; each starting elsewhere, so that a row's place in a tile varies too.
+    for (const auto& [first, n] : {std::pair<std::size_t, std::size_t>{0, 1}, {kRows - 1, 1}, {1, 2}, {3, 7}, {5, 33}}) {
+      const MatrixView y = y_buffer.matrix(n, w.rows());
+      run(x.rows_between(first, first + n), w, nullptr, y);
+      same = same && std::equal(y.data, y.data + n * w.rows(), expected.row_data(first));
+    }
+  }
+  const std::unique_lock lock(state_->mutex);
+  return state_->invariant.emplace(shape_of(w), same).first->second;
+}
+
+std::string onednn_version() {
+  const dnnl_version_t* version = dnnl_version();
+  return concat("oneDNN ", version->major, ".", version->minor, ".", version->patch);
+}
+
+}  // namespace ffmem
