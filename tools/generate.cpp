@@ -54,7 +54,6 @@ class TextOutput {
   void finish() {
     if (stream_) show(stops_.push(stream_->finish()) + stops_.finish());
     if (!silent_) write_out("\n");
-    flush_out();
   }
 
   const std::string& text() const noexcept { return text_; }
@@ -137,6 +136,7 @@ void run(Options& options) {
     const std::string_view end = end_name(result.end, output.stopped());
     write_out(JsonObject().add("tokens", result.tokens).add("text", text).add("end", end).line());
   }
+  flush_out();
   print_speed(result);
   throw_if_interrupted();
 }

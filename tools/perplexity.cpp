@@ -1,6 +1,9 @@
-// ffmem perplexity: how well a model predicts a text, by Hugging Face's sliding windows
-// (huggingface.co/docs/transformers/perplexity): windows begin at 0, stride, 2 stride, ...; of each, the tokens behind the
-// previous window's end are scored; the first token of a window never is, and the window that reaches the end is the last.
+// ffmem perplexity: how well a model predicts a text, in windows that begin at 0, stride, 2 stride, ...
+//
+// Without --lines, Hugging Face's recipe (huggingface.co/docs/transformers/perplexity): of each window, the tokens behind the
+// previous window's end are scored, never its first token; the window that reaches the end of the text is the last. With
+// --lines, as in training: each token behind the previous window's end predicts the next one, the window's last token the
+// first one behind the window, so that of all tokens only the very first is not scored.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -36,18 +39,24 @@ struct Options {
   bool json = false;
 };
 
-/// Tokens [begin, end) are run, tokens [first_scored, end) scored.
+/// Tokens [begin, end) are run; those in [first_scored, end_scored) are scored by what they predict for the token behind them.
 struct Window {
   std::size_t begin = 0;
   std::size_t end = 0;
   std::size_t first_scored = 0;
+  std::size_t end_scored = 0;
 };
 
-std::vector<Window> make_windows(std::size_t n_tokens, std::size_t window, std::size_t stride) {
+std::vector<Window> make_windows(std::size_t n_tokens, std::size_t window, std::size_t stride, bool lines) {
+  const std::size_t n_run = lines ? n_tokens - 1 : n_tokens;
   std::vector<Window> windows;
-  for (std::size_t begin = 0, previous_end = 0; previous_end < n_tokens; begin += stride) {
-    const std::size_t end = std::min(begin + window, n_tokens);
-    windows.push_back({begin, end, std::max(previous_end, begin + 1)});
+  for (std::size_t begin = 0, previous_end = 0; previous_end < n_run; begin += stride) {
+    const std::size_t end = std::min(begin + window, n_run);
+    if (lines) {
+      windows.push_back({begin, end, previous_end, end});
+    } else {
+      windows.push_back({begin, end, std::max(previous_end, begin + 1) - 1, end - 1});
+    }
     previous_end = end;
   }
   return windows;
@@ -96,8 +105,8 @@ class Score : public Hook {
   void next_run(std::span<const Window> windows, std::span<const TokenId> tokens) {
     targets_.clear();
     for (const Window& window : windows) {
-      for (std::size_t t = window.begin + 1; t <= window.end; ++t) {
-        targets_.push_back(t >= window.first_scored && t < window.end ? tokens[t] : kNotScored);
+      for (std::size_t t = window.begin; t < window.end; ++t) {
+        targets_.push_back(t >= window.first_scored && t < window.end_scored ? tokens[t + 1] : kNotScored);
       }
     }
   }
@@ -172,7 +181,8 @@ void run(const Options& options) {
   const auto model = load_model(options.model);
   const std::size_t context = model->config().max_positions;
   const std::size_t window = options.window == 0 ? context : options.window;
-  const std::size_t stride = options.stride == 0 ? std::max<std::size_t>(1, window / 2) : options.stride;
+  const std::size_t default_stride = options.lines ? window : std::max<std::size_t>(1, window / 2);
+  const std::size_t stride = options.stride == 0 ? default_stride : options.stride;
   if (window > context) {
     fail(ErrorCode::context_exceeded, "--window ", window, ": the model's context is ", context);
   }
@@ -181,7 +191,7 @@ void run(const Options& options) {
 
   const std::vector<TokenId> tokens = read_tokens(options, model->config());
   catch_interrupts();
-  const Score result = score(model, tokens, make_windows(tokens.size(), window, stride), options.model.threads);
+  const Score result = score(model, tokens, make_windows(tokens.size(), window, stride, options.lines), options.model.threads);
   const double nats = -result.sum() / static_cast<double>(result.n_scored());
   if (options.json) {
     write_out(JsonObject()
@@ -207,7 +217,9 @@ void add_perplexity(CLI::App& app) {
   add_model_options(*command, options->model);
   command->add_option("FILE", options->file, "UTF-8 text")->required();
   command->add_option("--window", options->window, "Tokens of a window (default: the model's context)")->type_name("N");
-  command->add_option("--stride", options->stride, "Tokens from one window's begin to the next's (default: half a window)")
+  command
+      ->add_option("--stride", options->stride,
+                   "Tokens from one window's begin to the next's (default: half a window; with --lines a window)")
       ->type_name("N");
   command->add_option("--max-tokens", options->max_tokens, "Use the first N tokens only")->type_name("N");
   command->add_flag("--lines", options->lines,
@@ -215,10 +227,12 @@ void add_perplexity(CLI::App& app) {
   command->add_flag("--json", options->json, "One JSON object");
   command->footer(
       "Hugging Face's recipe: of each window, the tokens behind the previous window's end are scored, but never a window's\n"
-      "first token. A smaller stride gives each token more context and takes longer.\n"
+      "first token. With --lines, as in training: each token of a window predicts the next one, the last one the first token\n"
+      "behind the window. A smaller stride gives each token more context and takes longer.\n"
       "Examples:\n"
       "  ffmem perplexity models/gpt2 wiki.test.tokens\n"
-      "  ffmem perplexity models/gpt2 wiki.test.tokens --stride 1024     (windows side by side)");
+      "  ffmem perplexity models/gpt2 wiki.test.tokens --stride 1024     (windows side by side)\n"
+      "  ffmem perplexity models/wikitext2-relu-12x256 wiki.test.tokens --lines     (how its card measures)");
   command->callback([options] { run(*options); });
 }
 

@@ -1,0 +1,207 @@
+// What a user sees who gets something wrong: one line that names the thing, and the exit code.
+#include <doctest/doctest.h>
+
+#include <csignal>
+
+#include "tests/loaders/thrown.hpp"
+#include "tests/tools/command.hpp"
+#include "tests/tools/tiny_model.hpp"
+
+using namespace ffmem;
+
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+const std::string kDemo = FFMEM_DEMO_MODEL;
+const std::string kTiny = kTinyModel.string();
+
+/// Checks that the command ends with `exit_code` and says one line that holds all of `parts`.
+void check_complaint(const Arguments& arguments, int exit_code, const std::vector<std::string>& parts,
+                     const CommandSetting& setting = {}) {
+  const CommandResult result = ffmem_command(arguments, setting);
+  CAPTURE(result.err);
+  CHECK(result.exit_code == exit_code);
+  CHECK(result.err.starts_with("ffmem: "));
+  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+  for (const std::string& part : parts) {
+    CAPTURE(part);
+    CHECK(contains(result.err, part));
+  }
+}
+
+Arguments with(Arguments arguments, const Arguments& more) {
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+const Arguments kGenerate{"generate", kTiny, "--tokens", "5,6,7", "--max-new", "2", "--json"};
+
+}  // namespace
+
+TEST_CASE("ffmem: a command line that makes no sense is exit code 2") {
+  check_complaint({}, 2, {"ffmem --help"});
+  check_complaint({"traec", kTiny}, 2, {"no command 'traec'", "did you mean trace?"});
+  check_complaint({"frobnicate"}, 2, {"there are info, "});
+  check_complaint({"info"}, 2, {"MODEL", "ffmem info --help"});
+  check_complaint({"info", kTiny, "--frob"}, 2, {"--frob"});
+  check_complaint({"info", kTiny, "--threads", "0"}, 2, {"--threads"});
+  check_complaint({"generate", kTiny}, 2, {"--prompt"});
+  check_complaint({"generate", kTiny, "--prompt", "a", "--tokens", "5"}, 2, {"--prompt"});
+  check_complaint({"generate", kTiny, "--tokens", "5,x"}, 2, {"token ids", "'x'"});
+  check_complaint({"generate", kTiny, "--tokens", "5", "--max-new", "many"}, 2, {"--max-new"});
+  check_complaint({"generate", kTiny, "--tokens", "5", "--temperature", "-1"}, 2, {"--temperature"});
+  check_complaint({"tokenize", kDemo}, 2, {"nothing to tokenize"});
+  check_complaint({"trace", kDemo, "a", "--lens", "fisheye"}, 2, {"--lens"});
+  check_complaint({"capture", kTiny, "--tokens", "5", "--points", "coeficients", "-o", "x"}, 2,
+                  {"coeficients", "coefficients"});
+  check_complaint({"capture", kTiny, "--tokens", "5", "--points", "ffn_in", "--layers", "a:b", "-o", "x"}, 2,
+                  {"--layers", "'a'"});
+  check_complaint({"perplexity", kDemo, "x", "--window", "8", "--stride", "9"}, 2, {"--stride 9"});
+}
+
+TEST_CASE("ffmem: a malformed intervention is exit code 2 and shows the form") {
+  check_complaint(with(kGenerate, {"--set", "coefficients:1=3"}), 2, {"coefficients:1=3", "POINT:LAYER:UNIT=VALUE"});
+  check_complaint(with(kGenerate, {"--set", "coefficients:1:2"}), 2, {"POINT:LAYER:UNIT=VALUE"});
+  check_complaint(with(kGenerate, {"--scale", "coefficients:1:2=big"}), 2, {"'big'"});
+  check_complaint(with(kGenerate, {"--zero", "logits:1:2"}), 2, {"without :LAYER"});
+  check_complaint(with(kGenerate, {"--zero", "ffn_uot:1"}), 2, {"ffn_out"});
+  check_complaint(with(kGenerate, {"--add", "ffn_out:1=vectors"}), 2, {"FILE:TENSOR"});
+}
+
+TEST_CASE("ffmem: an intervention outside the model is an error before any work") {
+  check_complaint(with(kGenerate, {"--zero", "coefficients:3"}), 1, {"layer 3", "0 to 2"});
+  check_complaint(with(kGenerate, {"--set", "coefficients:1:44=1"}), 1, {"unit 44", "0 to 43"});
+  check_complaint(with(kGenerate, {"--set", "ffn_out:1:24=1"}), 1, {"unit 24", "0 to 23"});
+  check_complaint(with(kGenerate, {"--set", "logits:64=1"}), 1, {"unit 64", "0 to 63"});
+  check_complaint(with(kGenerate, {"--zero", "ffn_out:1@5"}), 1, {"position 5", "0 to 4"});
+  const Arguments trace{"trace", kTiny, "--tokens", "5,6"};
+  check_complaint(with(trace, {"--zero", "ffn_out:1@2"}), 1, {"position 2", "0 to 1"});
+  check_complaint(with(trace, {"--position", "2"}), 1, {"--position 2", "0 to 1"});
+  const Arguments capture{"capture", kTiny, "--tokens", "5", "-o", "/nowhere/x", "--points", "ffn_in"};
+  check_complaint(with(capture, {"--layers", "3"}), 1, {"--layers 3", "0 to 2"});
+  check_complaint(with(capture, {"--layers", "2:2"}), 1, {"--layers 2:2"});
+}
+
+TEST_CASE("ffmem: a patch or vector file that lacks something is named") {
+  const TemporaryFolder folder;
+  const std::string file = folder.path() / "v.safetensors";
+  const std::vector<float> zeros(48, 0.0F);
+  const std::vector<std::int64_t> ids{1};
+  write_safetensors(file, {{"ffn_out.1", DType::f32, {2, 24}, zeros.data()},
+                           {"short", DType::f32, {23}, zeros.data()},
+                           {"ids", DType::i64, {1}, ids.data()}});
+  check_complaint(with(kGenerate, {"--patch", "ffn_out:1=/nowhere/v"}), 1, {"/nowhere/v"});
+  check_complaint(with(kGenerate, {"--patch", "ffn_out:2=" + file}), 1, {file, "ffn_out.2"});
+  check_complaint(with(kGenerate, {"--patch", "ffn_out:1@3=" + file}), 1, {"position 3", "0 to 1"});
+  check_complaint(with(kGenerate, {"--add", "ffn_out:1=" + file + ":short"}), 1, {"short", "[24]", "[23]"});
+  check_complaint(with(kGenerate, {"--add", "ffn_out:1=" + file + ":ids"}), 1, {"ids", "I64"});
+}
+
+TEST_CASE("ffmem: files that are missing, or a folder where a file belongs") {
+  const TemporaryFolder folder;
+  check_complaint({"info", "/nowhere/model"}, 1, {"/nowhere/model"});
+  check_complaint({"info", folder.path()}, 1, {"config.json"});
+  check_complaint({"tokenize", kTiny, "a"}, 1, {"tokenizer.json"});
+  check_complaint({"tokenize", kDemo, "--file", "/nowhere/text"}, 1, {"/nowhere/text"});
+  check_complaint({"tokenize", kDemo, "--file", folder.path()}, 1, {folder.path().string(), "directory"});
+  check_complaint({"generate", kTiny, "--prompt", "a"}, 1, {"tokenizer"});
+  check_complaint({"perplexity", kDemo, "/nowhere/text"}, 1, {"/nowhere/text"});
+  check_complaint({"perplexity", kDemo, folder.path()}, 1, {"directory"});
+  check_complaint({"capture", kTiny, "--tokens-file", "/nowhere/ids", "--points", "ffn_in", "-o", "x"}, 1, {"/nowhere/ids"});
+  std::filesystem::create_directory(folder.path() / "config.json");
+  check_complaint({"info", folder.path()}, 1, {"config.json", "directory"});
+}
+
+TEST_CASE("ffmem: weights that are truncated, overlap, or have the wrong shape or type") {
+  const ModelFolder truncated;
+  std::filesystem::resize_file(truncated.weights(), std::filesystem::file_size(truncated.weights()) - 100);
+  check_complaint({"info", truncated.path()}, 1, {"model.safetensors"});
+
+  const ModelFolder overlap;
+  const std::string header =
+      R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})";
+  overlap.write("model.safetensors",
+                std::string(1, static_cast<char>(header.size())) + std::string(7, '\0') + header + std::string(12, '\0'));
+  check_complaint({"info", overlap.path()}, 1, {"model.safetensors", "b"});
+
+  const ModelFolder shape;
+  shape.edit_tensors([](auto& tensors) {
+    std::swap(tensors.at("transformer.h.1.mlp.c_fc.weight").shape[0], tensors.at("transformer.h.1.mlp.c_fc.weight").shape[1]);
+  });
+  check_complaint({"info", shape.path()}, 1, {"h.1.mlp.c_fc.weight", "[24, 44]", "[44, 24]"});
+
+  const ModelFolder dtype;
+  dtype.edit_tensors([](auto& tensors) { tensors.at("transformer.h.1.mlp.c_fc.weight").dtype = DType::i32; });
+  check_complaint({"info", dtype.path()}, 1, {"h.1.mlp.c_fc.weight", "I32"});
+
+  const ModelFolder missing;
+  missing.edit_tensors([](auto& tensors) { tensors.erase("transformer.h.2.attn.c_attn.bias"); });
+  check_complaint({"info", missing.path()}, 1, {"h.2.attn.c_attn.bias"});
+}
+
+TEST_CASE("ffmem: a configuration this program does not know") {
+  const ModelFolder family;
+  family.edit_config("\"model_type\": \"gpt2\"", "\"model_type\": \"gpt17\"");
+  check_complaint({"info", family.path()}, 1, {"config.json", "gpt17"});
+  const ModelFolder activation;
+  activation.edit_config("\"relu\"", "\"swoosh\"");
+  check_complaint({"info", activation.path()}, 1, {"config.json", "swoosh"});
+  const ModelFolder malformed;
+  malformed.write("config.json", "{\"model_type\": ");
+  check_complaint({"info", malformed.path()}, 1, {"config.json"});
+}
+
+TEST_CASE("ffmem: a tokenizer with more ids than the vocabulary does not fit; one with fewer does") {
+  const ModelFolder larger;
+  larger.add_tokenizer(65);
+  check_complaint({"generate", larger.path(), "--prompt", "w5"}, 1, {"65 tokens", "64"});
+  const ModelFolder smaller;
+  smaller.add_tokenizer(60);
+  CHECK(ffmem_command({"generate", smaller.path(), "--prompt", "w5", "--max-new", "2"}).exit_code == 0);
+}
+
+TEST_CASE("ffmem: tokens outside the vocabulary, and texts that are too long or empty") {
+  check_complaint({"generate", kTiny, "--tokens", "5,64"}, 1, {"token id 64", "0 to 63"});
+  check_complaint({"generate", kTiny, "--tokens", "-1"}, 1, {"token id -1"});
+  check_complaint({"generate", kTiny, "--tokens", ""}, 1, {"no tokens"});
+  check_complaint({"tokenize", kDemo, "--decode", "8192"}, 1, {"8192"});
+  std::string ids = "5";
+  for (int i = 0; i < 32; ++i) ids += " 5";
+  check_complaint({"generate", kTiny, "--tokens", ids}, 1, {"33 tokens", "32"});
+  check_complaint({"trace", kTiny, "--tokens", ids}, 1, {"33 tokens", "32"});
+  check_complaint({"capture", kTiny, "--tokens", ids, "--points", "ffn_in", "-o", "x"}, 1, {"33 tokens", "32"});
+  const TemporaryFolder folder;
+  check_complaint({"perplexity", kDemo, folder.write("empty", "")}, 1, {"empty"});
+  check_complaint({"perplexity", kDemo, folder.write("text", "a b c"), "--window", "257"}, 1, {"257", "256"});
+}
+
+TEST_CASE("ffmem capture: an output that cannot be written leaves nothing behind") {
+  const TemporaryFolder folder;
+  const Arguments capture{"capture", kTiny, "--tokens", "5,6,7", "--points", "all"};
+  check_complaint(with(capture, {"-o", "/nowhere/x"}), 1, {"/nowhere/x"});
+  check_complaint(with(capture, {"-o", folder.path()}), 1, {folder.path().string()});
+  check_complaint(with(capture, {"-o", folder.path() / "x"}), 1, {"x"}, {.max_file_bytes = 4096});
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("ffmem: standard output that is full or closed is an error; one that nobody reads ends quietly") {
+  for (const Arguments& arguments :
+       {Arguments{"info", kTiny}, Arguments{"tokenize", kDemo, "a"}, Arguments{"trace", kTiny, "--tokens", "5"}, kGenerate}) {
+    CAPTURE(arguments[0]);
+    check_complaint(arguments, 1, {"standard output", "No space left"}, {.stdout_to = "/dev/full"});
+    check_complaint(arguments, 1, {"standard output"}, {.stdout_closed = true});
+    const CommandResult unread = ffmem_command(arguments, {.stdout_without_reader = true});
+    CHECK(unread.exit_code == -SIGPIPE);
+    CHECK(unread.err == "");
+  }
+  check_complaint({"--help"}, 1, {"standard output"}, {.stdout_to = "/dev/full"});
+}
+
+TEST_CASE("ffmem generate: Ctrl-C ends the text and is exit code 130") {
+  const CommandResult result = ffmem_command({"generate", kDemo, "--prompt", "The", "--max-new", "250", "--ignore-eos"},
+                                             {.interrupt_after_output = true});
+  CHECK(result.exit_code == 130);
+  CHECK(result.out.ends_with("\n"));
+  CHECK(contains(result.err, "interrupted"));
+}
