@@ -35,14 +35,14 @@ void AddedTokenFinder::add(const AddedToken& token, std::string_view form) {
   std::size_t node = 0;
   for (const char byte : form) {
     std::size_t next = child(node, byte);
-    if (next == none) {
+    if (next == kNone) {
       next = nodes_.size();
       nodes_[node].children.emplace_back(byte, next);
       nodes_.emplace_back();
     }
     node = next;
   }
-  if (nodes_[node].token != none) return;
+  if (nodes_[node].token != kNone) return;
   nodes_[node].token = tokens_.size();
   tokens_.push_back(token);
 }
@@ -51,7 +51,7 @@ std::size_t AddedTokenFinder::child(std::size_t node, char byte) const noexcept 
   for (const auto& [label, next] : nodes_[node].children) {
     if (label == byte) return next;
   }
-  return none;
+  return kNone;
 }
 
 /// The next place where a form may begin, or the text's end.
@@ -68,8 +68,8 @@ std::optional<AddedTokenFinder::Found> AddedTokenFinder::longest_at(std::string_
   std::size_t node = 0;
   for (std::size_t at = begin; at < text.size(); ++at) {
     node = child(node, text[at]);
-    if (node == none) break;
-    if (nodes_[node].token != none) longest = Found{at + 1, &tokens_[nodes_[node].token]};
+    if (node == kNone) break;
+    if (nodes_[node].token != kNone) longest = Found{at + 1, &tokens_[nodes_[node].token]};
   }
   return longest;
 }

@@ -39,12 +39,12 @@ class AddedTokenFinder {
   void split(std::string_view text, FunctionRef<void(Part)> visit) const;
 
  private:
-  static constexpr std::size_t none = static_cast<std::size_t>(-1);
+  static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
 
   /// Of a tree of all forms, byte by byte.
   struct Node {
     std::vector<std::pair<char, std::size_t>> children;  // few, in no order
-    std::size_t token = none;                            // whose form ends here
+    std::size_t token = kNone;                           // whose form ends here
   };
   struct Found {
     std::size_t end;

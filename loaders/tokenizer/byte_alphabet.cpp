@@ -5,7 +5,7 @@
 namespace ffmem::tokenization {
 namespace {
 
-constexpr char32_t largest_code = 0x143;  // 0x100 + 68 - 1
+constexpr char32_t kLargestCode = 0x143;  // 0x100 + 68 - 1
 
 bool stands_for_itself(char32_t byte) noexcept {
   return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
@@ -18,10 +18,10 @@ std::array<char32_t, 256> codes_of_bytes() {
   return codes;
 }
 
-/// The byte of each code point up to largest_code, -1 for none.
-const std::array<int, largest_code + 1>& bytes_of_codes() {
+/// The byte of each code point up to kLargestCode, -1 for none.
+const std::array<int, kLargestCode + 1>& bytes_of_codes() {
   static const auto table = [] {
-    std::array<int, largest_code + 1> bytes{};
+    std::array<int, kLargestCode + 1> bytes{};
     bytes.fill(-1);
     const auto codes = codes_of_bytes();
     for (std::size_t byte = 0; byte < 256; ++byte) bytes[codes[byte]] = static_cast<int>(byte);
@@ -52,7 +52,7 @@ std::optional<std::string> bytes_of_spelling(std::string_view spelling) {
   std::string bytes;
   for (std::size_t at = 0; at < spelling.size();) {
     const Utf8Char c = utf8_at(spelling, at);
-    if (c.code > largest_code || table[c.code] < 0) return std::nullopt;
+    if (c.code > kLargestCode || table[c.code] < 0) return std::nullopt;
     bytes += static_cast<char>(static_cast<unsigned char>(table[c.code]));
     at += c.length;
   }

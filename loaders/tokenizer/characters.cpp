@@ -59,7 +59,7 @@ UBool fill_range(const void* context, UChar32 start, UChar32 limit, UCharCategor
 }  // namespace
 
 CharTable::CharTable() {
-  std::vector<std::uint8_t> kinds(n_codes);
+  std::vector<std::uint8_t> kinds(kNumCodes);
   const Filling filling{kinds};
   u_enumCharTypes(fill_range, &filling);
   for (const CategoryRange& range : characters_after_unicode_15()) {
@@ -70,8 +70,8 @@ CharTable::CharTable() {
 
   std::map<std::string, std::uint16_t> known;
   for (std::size_t b = 0; b < block_of_.size(); ++b) {
-    const auto first = kinds.begin() + static_cast<std::ptrdiff_t>(b * block_size);
-    const std::string block(first, first + block_size);
+    const auto first = kinds.begin() + static_cast<std::ptrdiff_t>(b * kBlockSize);
+    const std::string block(first, first + kBlockSize);
     const auto [found, is_new] = known.try_emplace(block, static_cast<std::uint16_t>(known.size()));
     if (is_new) blocks_.insert(blocks_.end(), block.begin(), block.end());
     block_of_[b] = found->second;

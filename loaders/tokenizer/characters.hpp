@@ -26,16 +26,16 @@ class CharTable {
   static const CharTable& get();
 
   std::uint8_t kinds(char32_t code) const noexcept {
-    return code < n_codes ? blocks_[block_of_[code / block_size] * block_size + code % block_size] : std::uint8_t{0};
+    return code < kNumCodes ? blocks_[block_of_[code / kBlockSize] * kBlockSize + code % kBlockSize] : std::uint8_t{0};
   }
   bool is(char32_t code, std::uint8_t kind) const noexcept { return (kinds(code) & kind) != 0; }
 
  private:
   CharTable();
 
-  static constexpr std::size_t n_codes = 0x110000;
-  static constexpr std::size_t block_size = 128;
-  std::array<std::uint16_t, n_codes / block_size> block_of_;
+  static constexpr std::size_t kNumCodes = 0x110000;
+  static constexpr std::size_t kBlockSize = 128;
+  std::array<std::uint16_t, kNumCodes / kBlockSize> block_of_;
   std::vector<std::uint8_t> blocks_;
 };
 

@@ -138,7 +138,7 @@ std::unique_ptr<const DecoderStep> read_decoder_step(const JsonNode& node) {
 std::vector<TokenId> template_ids(const JsonNode& processor, const std::string& name) {
   std::vector<TokenId> ids;
   for (const JsonNode& id : processor.at("special_tokens").at(name).at("ids").elements()) {
-    if (id.size() >= Vocabulary::max_size) id.invalid("the id of a token");
+    if (id.size() >= Vocabulary::kMaxSize) id.invalid("the id of a token");
     ids.push_back(static_cast<TokenId>(id.size()));
   }
   return ids;

@@ -153,7 +153,7 @@ class ByteFallback final : public DecoderStep {
       if (valid_utf8_prefix(run_) == run_.size()) {
         put_out(run_);
       } else {
-        for (std::size_t i = 0; i < run_.size(); ++i) put_out(replacement_character);
+        for (std::size_t i = 0; i < run_.size(); ++i) put_out(kReplacementCharacter);
       }
       run_.clear();
     }

@@ -14,9 +14,9 @@
 namespace ffmem::tokenization {
 namespace {
 
-constexpr std::array special_words = {"<s>", "<pad>", "</s>", "<unk>"};  // ids 0 to 3
-constexpr TokenId end_of_sentence = 2;
-constexpr TokenId unknown = 3;
+constexpr std::array kSpecialWords = {"<s>", "<pad>", "</s>", "<unk>"};  // ids 0 to 3
+constexpr TokenId kEndOfSentence = 2;
+constexpr TokenId kUnknown = 3;
 
 /// White space as Python's str.split has it.
 bool separates_words(char32_t code) { return CharTable::get().is(code, CharKind::space) || (code >= 0x1C && code <= 0x1F); }
@@ -31,10 +31,10 @@ class FairseqTokenizer final : public Tokenizer {
     std::string repaired;
     if (valid_utf8_prefix(text) < text.size()) text = repaired = repair_utf8(text);
     std::vector<TokenId> ids;
-    if (special == Special::add) ids.push_back(end_of_sentence);
+    if (special == Special::add) ids.push_back(kEndOfSentence);
     std::size_t begin = 0;
     const auto take_word = [&](std::size_t end) {
-      if (begin < end) ids.push_back(words_.find(text.substr(begin, end - begin)).value_or(unknown));
+      if (begin < end) ids.push_back(words_.find(text.substr(begin, end - begin)).value_or(kUnknown));
     };
     for (std::size_t at = 0; at < text.size();) {
       const Utf8Char c = utf8_at(text, at);
@@ -51,10 +51,10 @@ class FairseqTokenizer final : public Tokenizer {
   std::size_t vocab_size() const noexcept override { return words_.size(); }
   std::string token(TokenId id) const override { return known_word(id); }
   std::optional<TokenId> find(std::string_view token) const override { return words_.find(token); }
-  bool is_special(TokenId id) const noexcept override { return id >= 0 && id <= end_of_sentence; }
+  bool is_special(TokenId id) const noexcept override { return id >= 0 && id <= kEndOfSentence; }
   std::string token_bytes(TokenId id) const override { return " " + known_word(id); }
-  std::optional<TokenId> bos() const noexcept override { return end_of_sentence; }
-  std::optional<TokenId> eos() const noexcept override { return end_of_sentence; }
+  std::optional<TokenId> bos() const noexcept override { return kEndOfSentence; }
+  std::optional<TokenId> eos() const noexcept override { return kEndOfSentence; }
   std::unique_ptr<Stream> stream(SpecialText special) const override { return std::make_unique<WordStream>(*this, special); }
 
  private:
@@ -94,9 +94,10 @@ std::string_view without_trailing_space(std::string_view line) {
 
 /// The word of a line "WORD COUNT", with or without a flag behind it.
 std::string word_of(std::string_view line, const std::string& place) {
-  constexpr std::string_view overwrite = " #fairseq:overwrite";
+  constexpr std::string_view kOverwrite = " #fairseq:overwrite";
   line = without_trailing_space(line);
-  if (line.ends_with(overwrite)) fail(ErrorCode::tokenizer_unsupported, place, ": this program does not implement", overwrite);
+  if (line.ends_with(kOverwrite))
+    fail(ErrorCode::tokenizer_unsupported, place, ": this program does not implement", kOverwrite);
   const std::size_t space = line.rfind(' ');
   const std::string_view count = space == std::string_view::npos ? std::string_view() : line.substr(space + 1);
   long long value = 0;
@@ -115,7 +116,7 @@ std::shared_ptr<const Tokenizer> load_fairseq_dictionary(const std::filesystem::
     fail(ErrorCode::tokenizer_invalid, file.string(), ": expected UTF-8, found other bytes at ", valid);
   }
   Vocabulary words;
-  for (const char* word : special_words) words.add(word, words.size(), file.string());
+  for (const char* word : kSpecialWords) words.add(word, words.size(), file.string());
   std::string_view rest = text;
   for (std::size_t number = 1; !rest.empty(); ++number) {
     const std::size_t end = std::min(rest.find('\n'), rest.size());

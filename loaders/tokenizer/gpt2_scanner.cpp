@@ -5,13 +5,13 @@
 namespace ffmem::tokenization {
 namespace {
 
-constexpr std::uint8_t kinds_in_pattern = CharKind::letter | CharKind::number | CharKind::space;
+constexpr std::uint8_t kKindsInPattern = CharKind::letter | CharKind::number | CharKind::space;
 
 }  // namespace
 
 Gpt2Scanner::Look Gpt2Scanner::look(std::size_t at) const noexcept {
   const Utf8Char c = utf8_at(text_, at);
-  return {static_cast<std::uint8_t>(table_.kinds(c.code) & kinds_in_pattern), c.length};
+  return {static_cast<std::uint8_t>(table_.kinds(c.code) & kKindsInPattern), c.length};
 }
 
 /// Bytes of 's, 't, 're, 've, 'm, 'll or 'd at the current position, which holds an apostrophe; 0 if none.

@@ -1,5 +1,7 @@
 #include "loaders/tokenizer/json_node.hpp"
 
+#include <cstdint>
+
 #include "loaders/tokenizer/utf8.hpp"
 #include "ops/error.hpp"
 
@@ -7,10 +9,10 @@ namespace ffmem::tokenization {
 namespace {
 
 std::string shortened(const nlohmann::json& value) {
-  constexpr std::size_t longest = 60;
+  constexpr std::size_t kLongest = 60;
   if (value.is_structured()) return concat(value.is_array() ? "an array of " : "an object of ", value.size());
   std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  if (text.size() > longest) text.replace(longest, std::string::npos, "...");
+  if (text.size() > kLongest) text.replace(kLongest, std::string::npos, "...");
   return text;
 }
 
@@ -43,11 +45,17 @@ std::optional<JsonNode> JsonNode::find(std::string_view key) const {
   return at(key);
 }
 
-std::vector<JsonNode> JsonNode::elements() const {
+const nlohmann::json& JsonNode::array() const {
   if (!value_->is_array()) invalid("an array");
+  return *value_;
+}
+
+JsonNode JsonNode::at(std::size_t index) const { return {(*value_)[index], *file_, concat(place_, "[", index, "]")}; }
+
+std::vector<JsonNode> JsonNode::elements() const {
   std::vector<JsonNode> nodes;
-  nodes.reserve(value_->size());
-  for (std::size_t i = 0; i < value_->size(); ++i) nodes.push_back({(*value_)[i], *file_, concat(place_, "[", i, "]")});
+  nodes.reserve(array().size());
+  for (std::size_t i = 0; i < value_->size(); ++i) nodes.push_back(at(i));
   return nodes;
 }
 
@@ -62,7 +70,8 @@ bool JsonNode::flag() const {
 }
 
 std::size_t JsonNode::size() const {
-  if (!value_->is_number_unsigned()) invalid("a whole number from 0");
+  const bool is_whole = value_->is_number_unsigned() || (value_->is_number_integer() && value_->get<std::int64_t>() >= 0);
+  if (!is_whole) invalid("a whole number from 0");
   return value_->get<std::size_t>();
 }
 

@@ -21,8 +21,12 @@ class JsonNode {
   /// Nothing where it is absent or null.
   std::optional<JsonNode> find(std::string_view key) const;
 
+  /// An element of this array, which must have it.
+  JsonNode at(std::size_t index) const;
+
   std::vector<JsonNode> elements() const;
-  const nlohmann::json& object() const;  // to walk over the fields of large objects
+  const nlohmann::json& array() const;  // to walk over large ones
+  const nlohmann::json& object() const;
   std::string text() const;
   bool flag() const;
   std::size_t size() const;

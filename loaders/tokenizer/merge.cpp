@@ -6,9 +6,9 @@
 namespace ffmem::tokenization {
 namespace {
 
-constexpr auto none = PairRanks::none;
+constexpr auto kNone = PairRanks::kNone;
 // Up to here looking through all pairs beats keeping them in order.
-constexpr std::size_t max_scanned = 48;
+constexpr std::size_t kMaxScanned = 48;
 
 std::uint32_t rank_of(const PairRanks& ranks, TokenId left, TokenId right) noexcept {
   return ranks.find(static_cast<std::uint32_t>(left), static_cast<std::uint32_t>(right));
@@ -21,7 +21,7 @@ void merge_by_scanning(const PairRanks& ranks, const std::vector<TokenId>& merge
   for (std::size_t i = 0; i + 1 < symbols.size(); ++i) pair_ranks[i] = rank_of(ranks, symbols[i], symbols[i + 1]);
   while (!pair_ranks.empty()) {
     const auto best = std::min_element(pair_ranks.begin(), pair_ranks.end());
-    if (*best == none) break;
+    if (*best == kNone) break;
     const auto i = static_cast<std::size_t>(best - pair_ranks.begin());
     symbols[i] = merged[*best];
     symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(i) + 1);
@@ -54,7 +54,7 @@ class HeapMerge {
   static std::uint64_t filed(std::uint32_t rank, std::size_t position) noexcept { return std::uint64_t{rank} << 32 | position; }
 
   void start() {
-    space_.ranks.assign(n_, none);
+    space_.ranks.assign(n_, kNone);
     space_.previous.resize(n_);
     space_.next.resize(n_);
     space_.heap.clear();
@@ -63,7 +63,7 @@ class HeapMerge {
       space_.next[i] = i + 1;
       if (i + 1 == n_) break;
       space_.ranks[i] = rank_of(ranks_, space_.symbols[i], space_.symbols[i + 1]);
-      if (space_.ranks[i] != none) space_.heap.push_back(filed(space_.ranks[i], i));
+      if (space_.ranks[i] != kNone) space_.heap.push_back(filed(space_.ranks[i], i));
     }
     std::make_heap(space_.heap.begin(), space_.heap.end(), std::greater<>());
   }
@@ -73,7 +73,7 @@ class HeapMerge {
     const std::uint32_t after = space_.next[gone];
     space_.symbols[position] = merged_[space_.ranks[position]];
     space_.symbols[gone] = -1;
-    space_.ranks[gone] = none;
+    space_.ranks[gone] = kNone;
     space_.next[position] = after;
     if (after < n_) space_.previous[after] = position;
     file(position);
@@ -83,9 +83,9 @@ class HeapMerge {
   /// Files the pair that starts at `position` anew.
   void file(std::uint32_t position) {
     const std::uint32_t right = space_.next[position];
-    const std::uint32_t rank = right < n_ ? rank_of(ranks_, space_.symbols[position], space_.symbols[right]) : none;
+    const std::uint32_t rank = right < n_ ? rank_of(ranks_, space_.symbols[position], space_.symbols[right]) : kNone;
     space_.ranks[position] = rank;
-    if (rank == none) return;
+    if (rank == kNone) return;
     space_.heap.push_back(filed(rank, position));
     std::push_heap(space_.heap.begin(), space_.heap.end(), std::greater<>());
   }
@@ -102,7 +102,7 @@ class HeapMerge {
 
 void merge_symbols(const PairRanks& ranks, const std::vector<TokenId>& merged, Workspace& workspace) {
   if (workspace.symbols.size() < 2) return;
-  if (workspace.symbols.size() <= max_scanned) {
+  if (workspace.symbols.size() <= kMaxScanned) {
     merge_by_scanning(ranks, merged, workspace);
   } else {
     HeapMerge(ranks, merged, workspace).run();

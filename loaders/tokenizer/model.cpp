@@ -94,7 +94,7 @@ std::optional<TokenId> Bpe::whole_token(std::string_view piece) const {
 }
 
 void Bpe::encode(std::string_view piece, Workspace& workspace, std::vector<TokenId>& ids) const {
-  if (piece.size() <= PieceCache::max_bytes) return encode_short(piece, workspace, ids);
+  if (piece.size() <= PieceCache::kMaxBytes) return encode_short(piece, workspace, ids);
   if (options_.ignore_merges) {
     if (const auto id = whole_token(piece)) return ids.push_back(*id);
   }
@@ -106,7 +106,7 @@ void Bpe::encode(std::string_view piece, Workspace& workspace, std::vector<Token
 /// (SentencePiece's models) these are about the words, and the whole text is one piece.
 void Bpe::encode_stretches(std::string_view piece, Workspace& workspace, std::vector<TokenId>& ids) const {
   const auto flush = [&](std::string_view stretch) {
-    if (stretch.size() <= PieceCache::max_bytes) {
+    if (stretch.size() <= PieceCache::kMaxBytes) {
       encode_short(stretch, workspace, ids);
     } else {
       encode_uncached(stretch, workspace, ids);
@@ -118,7 +118,7 @@ void Bpe::encode_stretches(std::string_view piece, Workspace& workspace, std::ve
   for (std::size_t at = 0; at < piece.size();) {
     const Utf8Char c = utf8_at(piece, at);
     const bool is_known = symbol_of(c.code) >= 0;
-    if (is_known && before_is_known && crossings_.find(before, c.code) == PairRanks::none) {
+    if (is_known && before_is_known && crossings_.find(before, c.code) == PairRanks::kNone) {
       flush(piece.substr(begin, at - begin));
       begin = at;
     }

@@ -9,7 +9,7 @@
 namespace ffmem::tokenization {
 namespace {
 
-constexpr std::uint8_t pcre2_unicode = 14;  // the version of PCRE2 10.42, the oldest in use
+constexpr std::uint8_t kPcre2Unicode = 14;  // the version of PCRE2 10.42, the oldest in use
 
 constexpr UCharCategory Ll = U_LOWERCASE_LETTER;
 constexpr UCharCategory Lm = U_MODIFIER_LETTER;
@@ -24,7 +24,7 @@ constexpr UCharCategory Sm = U_MATH_SYMBOL;
 constexpr UCharCategory So = U_OTHER_SYMBOL;
 
 /// What Unicode 15.1 and 16.0 added to 15.0, in order. Source: DerivedGeneralCategory.txt of 16.0.
-constexpr auto added = std::to_array<CategoryRange>({
+constexpr auto kAdded = std::to_array<CategoryRange>({
     {0x897, 0x897, Mn},     {0x1B4E, 0x1B4F, Po},   {0x1B7F, 0x1B7F, Po},   {0x1C89, 0x1C89, Lu},   {0x1C8A, 0x1C8A, Ll},
     {0x2427, 0x2429, So},   {0x2FFC, 0x2FFF, So},   {0x31E4, 0x31E5, So},   {0x31EF, 0x31EF, So},   {0xA7CB, 0xA7CC, Lu},
     {0xA7CD, 0xA7CD, Ll},   {0xA7DA, 0xA7DA, Lu},   {0xA7DB, 0xA7DB, Ll},   {0xA7DC, 0xA7DC, Lu},   {0x105C0, 0x105F3, Lo},
@@ -50,7 +50,7 @@ UBool collect_young(const void* context, UChar32 start, UChar32 limit, UCharCate
   for (UChar32 code = start; code < limit; ++code) {
     UVersionInfo version;
     u_charAge(code, version);
-    if (version[0] <= pcre2_unicode) continue;
+    if (version[0] <= kPcre2Unicode) continue;
     const auto c = static_cast<char32_t>(code);
     if (!ranges.empty() && ranges.back().last + 1 == c && ranges.back().category == category) {
       ranges.back().last = c;
@@ -66,7 +66,7 @@ const std::vector<CategoryRange>& young_characters() {
   static const auto list = [] {
     std::vector<CategoryRange> ranges;
     u_enumCharTypes(collect_young, &ranges);
-    ranges.insert(ranges.end(), added.begin(), added.end());
+    ranges.insert(ranges.end(), kAdded.begin(), kAdded.end());
     return ranges;
   }();
   return list;
@@ -77,7 +77,7 @@ struct CategoryName {
   std::uint32_t mask;
 };
 
-constexpr auto category_names = std::to_array<CategoryName>({
+constexpr auto kCategoryNames = std::to_array<CategoryName>({
     {"L", U_GC_L_MASK},   {"Lu", U_GC_LU_MASK}, {"Ll", U_GC_LL_MASK}, {"Lt", U_GC_LT_MASK}, {"Lm", U_GC_LM_MASK},
     {"Lo", U_GC_LO_MASK}, {"M", U_GC_M_MASK},   {"Mn", U_GC_MN_MASK}, {"Mc", U_GC_MC_MASK}, {"Me", U_GC_ME_MASK},
     {"N", U_GC_N_MASK},   {"Nd", U_GC_ND_MASK}, {"Nl", U_GC_NL_MASK}, {"No", U_GC_NO_MASK}, {"P", U_GC_P_MASK},
@@ -88,7 +88,7 @@ constexpr auto category_names = std::to_array<CategoryName>({
 });
 
 std::uint32_t mask_of(std::string_view name) noexcept {
-  for (const CategoryName& category : category_names) {
+  for (const CategoryName& category : kCategoryNames) {
     if (category.name == name) return category.mask;
   }
   return 0;
@@ -96,7 +96,7 @@ std::uint32_t mask_of(std::string_view name) noexcept {
 
 }  // namespace
 
-std::span<const CategoryRange> characters_after_unicode_15() noexcept { return added; }
+std::span<const CategoryRange> characters_after_unicode_15() noexcept { return kAdded; }
 
 bool is_general_category(std::string_view name) noexcept { return mask_of(name) != 0; }
 

@@ -110,13 +110,13 @@ bool is_accent(char32_t code) {
 class Lowercase final : public Normalizer {
  public:
   void apply(NormalizedText& text) const override {
-    constexpr char32_t capital_i_with_dot = 0x130;  // the only one whose small form is two characters
+    constexpr char32_t kCapitalIWithDot = 0x130;  // the only one whose small form is two characters
     std::string lower;
     lower.reserve(text.text.size());
     for (std::size_t at = 0; at < text.text.size();) {
       const Utf8Char c = utf8_at(text.text, at);
       at += c.length;
-      if (c.code == capital_i_with_dot) {
+      if (c.code == kCapitalIWithDot) {
         lower += "i\xCC\x87";
       } else {
         append_utf8(lower, lower_of(c.code));

@@ -14,10 +14,10 @@
 namespace ffmem::tokenization {
 namespace {
 
-constexpr std::string_view space_items =
+constexpr std::string_view kSpaceItems =
     "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
-constexpr std::string_view hex_digit_items = "0-9a-fA-F";
-constexpr int max_class_depth = 20;
+constexpr std::string_view kHexDigitItems = "0-9a-fA-F";
+constexpr int kMaxClassDepth = 20;
 
 bool is_ascii_alphanumeric(char32_t c) noexcept {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -111,11 +111,12 @@ class Translator {
 
   /// Where case is ignored, Oniguruma takes some characters for two or three others ("ß" for "ss"); PCRE2 does not.
   void refuse_unequal_folding(char32_t letter) const {
-    constexpr std::array<std::string_view, 5> folded = {"ff", "fi", "fl", "ss", "st"};
+    constexpr std::array<std::string_view, 5> kFolded = {"ff", "fi", "fl", "ss", "st"};
     const auto is_folded = [&](std::string_view pair) {
       return previous_letter_ == static_cast<char32_t>(pair[0]) && letter == static_cast<char32_t>(pair[1]);
     };
-    if (letter >= 0x80 || std::any_of(folded.begin(), folded.end(), is_folded)) unsupported("this text where case is ignored");
+    if (letter >= 0x80 || std::any_of(kFolded.begin(), kFolded.end(), is_folded))
+      unsupported("this text where case is ignored");
   }
 
   void element() {
@@ -233,7 +234,7 @@ class Translator {
       case 's':
       case 'S':
         ++at_;
-        return CharSet{std::string(space_items), {}};
+        return CharSet{std::string(kSpaceItems), {}};
       case 'd':
       case 'D':
         ++at_;
@@ -245,7 +246,7 @@ class Translator {
       case 'h':
       case 'H':
         ++at_;
-        return CharSet{std::string(hex_digit_items), {}};
+        return CharSet{std::string(kHexDigitItems), {}};
       case 'p':
       case 'P':
         ++at_;
@@ -326,7 +327,7 @@ class Translator {
   }
 
   CharSet class_members(int depth) {
-    if (depth > max_class_depth) unsupported("classes nested that deep");
+    if (depth > kMaxClassDepth) unsupported("classes nested that deep");
     if (next_is("]")) unsupported("']' as a class's first member");
     CharSet set;
     while (!take("]")) {

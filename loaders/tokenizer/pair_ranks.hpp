@@ -9,7 +9,7 @@ namespace ffmem::tokenization {
 
 class PairRanks {
  public:
-  static constexpr std::uint32_t none = 0xFFFFFFFF;
+  static constexpr std::uint32_t kNone = 0xFFFFFFFF;
 
   /// Room for `n_pairs` pairs.
   explicit PairRanks(std::size_t n_pairs = 0) {
@@ -19,11 +19,11 @@ class PairRanks {
     slots_.resize(n_slots);
   }
 
-  /// A pair that is there already gets the new value. No pair may be (none, none).
+  /// A pair that is there already gets the new value. No pair may be (kNone, kNone).
   void set(std::uint32_t left, std::uint32_t right, std::uint32_t value) noexcept {
     const std::uint64_t key = key_of(left, right);
     std::size_t slot = slot_of(key);
-    while (slots_[slot].key != key && slots_[slot].key != empty) slot = (slot + 1) % slots_.size();
+    while (slots_[slot].key != key && slots_[slot].key != kEmpty) slot = (slot + 1) % slots_.size();
     slots_[slot] = {key, value};
   }
 
@@ -31,15 +31,15 @@ class PairRanks {
     const std::uint64_t key = key_of(left, right);
     for (std::size_t slot = slot_of(key);; slot = (slot + 1) & (slots_.size() - 1)) {
       if (slots_[slot].key == key) return slots_[slot].value;
-      if (slots_[slot].key == empty) return none;
+      if (slots_[slot].key == kEmpty) return kNone;
     }
   }
 
  private:
-  static constexpr std::uint64_t empty = ~std::uint64_t{0};
+  static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};
   struct Slot {
-    std::uint64_t key = empty;
-    std::uint32_t value = none;
+    std::uint64_t key = kEmpty;
+    std::uint32_t value = kNone;
   };
 
   static std::uint64_t key_of(std::uint32_t left, std::uint32_t right) noexcept { return std::uint64_t{left} << 32 | right; }

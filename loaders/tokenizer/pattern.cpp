@@ -12,7 +12,7 @@
 
 namespace ffmem::tokenization {
 
-const std::string_view gpt2_regex = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const std::string_view kGpt2Regex = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 namespace {
 
@@ -57,9 +57,9 @@ using MatchData = std::unique_ptr<pcre2_match_data, Pcre2Deleter<pcre2_match_dat
 using MatchContext = std::unique_ptr<pcre2_match_context, Pcre2Deleter<pcre2_match_context_free>>;
 
 // What one search may cost: enough for any honest pattern, whatever the text, and an end to the others.
-constexpr std::uint32_t heap_limit_kibibytes = 512 * 1024;
-constexpr std::size_t base_steps = 1'000'000;
-constexpr std::size_t steps_per_byte = 64;
+constexpr std::uint32_t kHeapLimitKibibytes = 512 * 1024;
+constexpr std::size_t kBaseSteps = 1'000'000;
+constexpr std::size_t kStepsPerByte = 64;
 
 std::string pcre2_text(int error) {
   std::array<PCRE2_UCHAR, 200> text{};
@@ -111,9 +111,9 @@ class RegexPattern final : public Pattern {
           text_(text),
           data_(pcre2_match_data_create(1, nullptr)),
           context_(pcre2_match_context_create(nullptr)) {
-      const std::size_t steps = base_steps + steps_per_byte * text.size();
+      const std::size_t steps = kBaseSteps + kStepsPerByte * text.size();
       pcre2_set_match_limit(context_.get(), static_cast<std::uint32_t>(std::min<std::size_t>(steps, UINT32_MAX)));
-      pcre2_set_heap_limit(context_.get(), heap_limit_kibibytes);
+      pcre2_set_heap_limit(context_.get(), kHeapLimitKibibytes);
     }
 
     bool find(std::size_t from) {
@@ -150,7 +150,7 @@ class RegexPattern final : public Pattern {
 std::unique_ptr<const Pattern> literal_pattern(std::string text) { return std::make_unique<LiteralPattern>(std::move(text)); }
 
 std::unique_ptr<const Pattern> regex_pattern(std::string_view regex, const std::string& origin) {
-  if (regex == gpt2_regex) return std::make_unique<Gpt2Pattern>();
+  if (regex == kGpt2Regex) return std::make_unique<Gpt2Pattern>();
   return std::make_unique<RegexPattern>(regex, origin);
 }
 

@@ -36,6 +36,6 @@ std::unique_ptr<const Pattern> literal_pattern(std::string text);
 std::unique_ptr<const Pattern> regex_pattern(std::string_view regex, const std::string& origin);
 
 /// The pattern of `ByteLevel` with use_regex.
-extern const std::string_view gpt2_regex;
+extern const std::string_view kGpt2Regex;
 
 }  // namespace ffmem::tokenization

@@ -18,37 +18,41 @@ std::shared_ptr<const Vocabulary> read_vocabulary(const JsonNode& node) {
   return vocabulary;
 }
 
-/// "a b" or ["a", "b"]; nothing for a version line.
-std::optional<std::pair<std::string, std::string>> read_merge(const JsonNode& node) {
+/// "a b" or ["a", "b"] as two tokens, neither empty; nothing for anything else.
+std::optional<std::pair<std::string, std::string>> merge_parts(const nlohmann::json& merge) {
   std::string left, right;
-  if (node.is_array()) {
-    const auto parts = node.elements();
-    if (parts.size() != 2) node.invalid("two tokens");
-    left = parts[0].text();
-    right = parts[1].text();
-  } else {
-    const std::string line = node.text();
-    if (line.starts_with("#version")) return std::nullopt;
+  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+    left = merge[0].get<std::string>();
+    right = merge[1].get<std::string>();
+  } else if (merge.is_string()) {
+    const auto& line = merge.get_ref<const std::string&>();
     const std::size_t space = line.find(' ');
-    if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) node.invalid("two tokens and one space");
+    if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) return std::nullopt;
     left = line.substr(0, space);
     right = line.substr(space + 1);
   }
-  if (left.empty() || right.empty()) node.invalid("two tokens that are not empty");
+  if (left.empty() || right.empty()) return std::nullopt;
   return std::pair(std::move(left), std::move(right));
 }
 
+bool is_version_line(const nlohmann::json& merge) {
+  return merge.is_string() && merge.get_ref<const std::string&>().starts_with("#version");
+}
+
 std::vector<Bpe::Merge> read_merges(const JsonNode& node, const Vocabulary& vocabulary) {
+  const nlohmann::json& list = node.array();
   std::vector<Bpe::Merge> merges;
-  for (const JsonNode& element : node.elements()) {
-    const auto pair = read_merge(element);
-    if (!pair) continue;
+  merges.reserve(list.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (is_version_line(list[i])) continue;
+    const auto parts = merge_parts(list[i]);
+    if (!parts) node.at(i).invalid("two tokens, as 'a b' or ['a', 'b']");
     const auto id_of = [&](const std::string& token) {
       const auto id = vocabulary.find(token);
-      if (!id) element.invalid("a merge of tokens of the vocabulary, which lacks '" + token + "'");
+      if (!id) node.at(i).invalid("a merge of tokens of the vocabulary, which lacks '" + token + "'");
       return *id;
     };
-    merges.push_back({id_of(pair->first), id_of(pair->second), id_of(pair->first + pair->second)});
+    merges.push_back({id_of(parts->first), id_of(parts->second), id_of(parts->first + parts->second)});
   }
   return merges;
 }
@@ -99,7 +103,7 @@ std::vector<AddedToken> read_added_tokens(const JsonNode& node) {
     AddedToken token;
     token.content = element.at("content").text();
     const JsonNode id = element.at("id");
-    if (id.size() >= Vocabulary::max_size) id.invalid("the id of a token");
+    if (id.size() >= Vocabulary::kMaxSize) id.invalid("the id of a token");
     token.id = static_cast<TokenId>(id.size());
     token.special = element.flag("special", false);
     token.single_word = element.flag("single_word", false);

@@ -87,7 +87,7 @@ std::string repair_utf8(std::string_view text) {
     repaired += text.substr(0, valid);
     text.remove_prefix(valid);
     if (text.empty()) break;
-    repaired += replacement_character;
+    repaired += kReplacementCharacter;
     text.remove_prefix(utf8_step(text, 0).length);
   }
   return repaired;

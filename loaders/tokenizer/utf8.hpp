@@ -7,7 +7,7 @@
 
 namespace ffmem::tokenization {
 
-inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";  // U+FFFD
+inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";  // U+FFFD
 
 struct Utf8Char {
   char32_t code = 0;

@@ -5,8 +5,8 @@
 namespace ffmem::tokenization {
 
 void Vocabulary::add(const std::string& token, std::size_t id, const std::string& origin) {
-  if (id >= max_size) {
-    fail(ErrorCode::tokenizer_invalid, origin, ": token '", token, "': expected an id below ", max_size, ", found ", id);
+  if (id >= kMaxSize) {
+    fail(ErrorCode::tokenizer_invalid, origin, ": token '", token, "': expected an id below ", kMaxSize, ", found ", id);
   }
   if (id < tokens_.size() && tokens_[id] != nullptr && *tokens_[id] != token) {
     fail(ErrorCode::tokenizer_invalid, origin, ": id ", id, ": expected one token, found '", *tokens_[id], "' and '", token,

@@ -16,9 +16,9 @@ namespace ffmem::tokenization {
 class Vocabulary {
  public:
   /// No file has more tokens: an id beyond is a mistake or an attack on memory.
-  static constexpr std::size_t max_size = std::size_t{1} << 24;
+  static constexpr std::size_t kMaxSize = std::size_t{1} << 24;
 
-  /// `origin` ("DIR/vocab.json") starts the messages. Throws tokenizer_invalid: an id of max_size or more, an id given twice,
+  /// `origin` ("DIR/vocab.json") starts the messages. Throws tokenizer_invalid: an id of kMaxSize or more, an id given twice,
   /// a token given twice with different ids.
   void add(const std::string& token, std::size_t id, const std::string& origin);
 

@@ -6,7 +6,7 @@ namespace ffmem::tokenization {
 namespace {
 
 /// After a long text without spaces a workspace is not worth keeping.
-constexpr std::size_t max_kept_symbols = 1'000'000;
+constexpr std::size_t kMaxKeptSymbols = 1'000'000;
 
 std::uint64_t mix(std::uint64_t value) noexcept {
   value *= 0x9E3779B97F4A7C15U;
@@ -22,11 +22,11 @@ PieceCache::Place PieceCache::place(std::string_view piece) noexcept {
     std::memcpy(&word, piece.data() + at, std::min(sizeof word, piece.size() - at));
     hash = mix(hash ^ word);
   }
-  return {static_cast<std::size_t>(mix(hash) >> 32) % n_entries};
+  return {static_cast<std::size_t>(mix(hash) >> 32) % kNumEntries};
 }
 
 void PieceCache::store(Place place, std::string_view piece, std::span<const TokenId> ids) noexcept {
-  if (ids.empty() || ids.size() > max_ids) return;
+  if (ids.empty() || ids.size() > kMaxIds) return;
   Entry& entry = entries_[place.index];
   entry.n_bytes = static_cast<std::uint8_t>(piece.size());
   entry.n_ids = static_cast<std::uint8_t>(ids.size());
@@ -47,7 +47,7 @@ std::unique_ptr<Workspace> WorkspacePool::take() {
 }
 
 void WorkspacePool::give_back(std::unique_ptr<Workspace> workspace) noexcept {
-  if (workspace->symbols.capacity() > max_kept_symbols) return;
+  if (workspace->symbols.capacity() > kMaxKeptSymbols) return;
   const std::lock_guard lock(mutex_);
   try {
     idle_.push_back(std::move(workspace));

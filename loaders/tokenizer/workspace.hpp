@@ -17,12 +17,12 @@ namespace ffmem::tokenization {
 /// The ids of short pieces, in a table of fixed size where a newer piece displaces an older one. For one thread.
 class PieceCache {
  public:
-  static constexpr std::size_t max_bytes = 30;
-  static constexpr std::size_t max_ids = 8;
+  static constexpr std::size_t kMaxBytes = 30;
+  static constexpr std::size_t kMaxIds = 8;
 
-  PieceCache() : entries_(n_entries) {}
+  PieceCache() : entries_(kNumEntries) {}
 
-  /// Where the piece (1 to max_bytes bytes) has its place.
+  /// Where the piece (1 to kMaxBytes bytes) has its place.
   struct Place {
     std::size_t index;
   };
@@ -35,17 +35,17 @@ class PieceCache {
     return {entry.ids.data(), entry.n_ids};
   }
 
-  /// Does nothing for no ids or more than max_ids.
+  /// Does nothing for no ids or more than kMaxIds.
   void store(Place place, std::string_view piece, std::span<const TokenId> ids) noexcept;
 
  private:
   struct alignas(64) Entry {
     std::uint8_t n_bytes = 0;  // 0: empty
     std::uint8_t n_ids = 0;
-    std::array<char, max_bytes> bytes;
-    std::array<TokenId, max_ids> ids;
+    std::array<char, kMaxBytes> bytes;
+    std::array<TokenId, kMaxIds> ids;
   };
-  static constexpr std::size_t n_entries = std::size_t{1} << 15;  // 2 MiB
+  static constexpr std::size_t kNumEntries = std::size_t{1} << 15;  // 2 MiB
 
   std::vector<Entry> entries_;
 };

@@ -1,0 +1,224 @@
+// The layouts of a tokenizer's folder, and what is wrong with them.
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "loaders/tokenizer.hpp"
+#include "tests/loaders/temporary_folder.hpp"
+#include "tests/loaders/thrown.hpp"
+
+namespace ffmem {
+namespace {
+
+using Ids = std::vector<TokenId>;
+
+const std::filesystem::path kFolder = std::filesystem::path(FFMEM_TEST_DATA) / "tokenizers";
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+/// A tokenizer.json with this model, and other fields in front of it.
+std::string tokenizer_json(const std::string& model, const std::string& fields = "") {
+  return "{\"version\": \"1.0\", " + fields + (fields.empty() ? "" : ", ") + "\"model\": " + model + "}";
+}
+
+std::string bpe(const std::string& vocab, const std::string& merges = "[]", const std::string& options = "") {
+  return R"({"type": "BPE", )" + options + R"("vocab": )" + vocab + R"(, "merges": )" + merges + "}";
+}
+
+Error load_error(const std::string& name, const std::string& content) {
+  const TemporaryFolder folder;
+  folder.write(name, content);
+  return thrown([&] { Tokenizer::load(folder.path()); });
+}
+
+void check_invalid(const std::string& json, const std::string& message, ErrorCode code = ErrorCode::tokenizer_invalid) {
+  CAPTURE(json);
+  const Error error = load_error("tokenizer.json", json);
+  CAPTURE(error.what());
+  CHECK(error.code() == code);
+  CHECK(contains(error.what(), "tokenizer.json: "));
+  CHECK(contains(error.what(), message));
+}
+
+TEST_CASE("tokenizer files: a folder without a tokenizer names the three layouts") {
+  const TemporaryFolder folder;
+  folder.write("vocab.json", "{}");  // merges.txt is missing
+  const Error error = thrown([&] { Tokenizer::load(folder.path()); });
+  CHECK(error.code() == ErrorCode::file_not_found);
+  for (const char* part : {folder.path().c_str(), "tokenizer.json", "vocab.json and merges.txt", "dict.txt"}) {
+    CHECK(contains(error.what(), part));
+  }
+}
+
+TEST_CASE("tokenizer.json: malformed files are refused with the place") {
+  check_invalid("{", "line 1");
+  check_invalid("[]", "expected an object, found an array of 0");
+  check_invalid("{}", "expected a field 'model'");
+  check_invalid(tokenizer_json(R"({"type": "BPE", "merges": []})"), "model: expected a field 'vocab'");
+  check_invalid(tokenizer_json(bpe("[]")), "model.vocab: expected an object, found an array");
+  check_invalid(tokenizer_json(bpe(R"({"a": "0"})")), "model.vocab.a: expected an id, found \"0\"");
+  check_invalid(tokenizer_json(bpe(R"({"a": -1})")), "model.vocab.a: expected an id, found -1");
+  check_invalid(tokenizer_json(bpe(R"({"a": 0, "b": 0})")), "model.vocab: id 0: expected one token, found 'a' and 'b'");
+  check_invalid(tokenizer_json(bpe(R"({"a": 16777216})")), "'a': expected an id below 16777216, found 16777216");
+  check_invalid(tokenizer_json(bpe(R"({"a": 0})", R"(["a"])")), "model.merges[0]: expected two tokens");
+  check_invalid(tokenizer_json(bpe(R"({"a": 0})", R"([["a", ""]])")), "model.merges[0]: expected two tokens");
+  check_invalid(tokenizer_json(bpe(R"({"a": 0})", R"(["#version: 0.2", "a b"])")),
+                "model.merges[1]: expected a merge of tokens of the vocabulary, which lacks 'b'");
+  check_invalid(tokenizer_json(bpe(R"({"a": 0, "b": 1})", R"([["a", "b"]])")), "which lacks 'ab'");
+  check_invalid(tokenizer_json(bpe(R"({"a": 0})"), R"("added_tokens": [{"id": 0, "content": "b"}])"),
+                "added_tokens: id 0: expected one token");
+  check_invalid(tokenizer_json(bpe(R"({"a": 0})"), R"("added_tokens": [{"id": 1, "content": "a"}])"),
+                "added_tokens: token 'a': expected one id, found 0 and 1");
+  check_invalid(tokenizer_json(bpe(R"({"a": 0})"), R"("added_tokens": [{"id": 4000000000, "content": "b"}])"),
+                "added_tokens[0].id: expected the id of a token");
+}
+
+TEST_CASE("tokenizer.json: what this program does not implement is refused by name") {
+  const auto check_unsupported = [](const std::string& json, const std::string& what) {
+    check_invalid(json, what, ErrorCode::tokenizer_unsupported);
+  };
+  const std::string vocab = R"({"a": 0})";
+  check_unsupported(tokenizer_json(R"({"type": "Unigram", "vocab": []})"),
+                    "model: this program does not implement the model Unigram");
+  check_unsupported(tokenizer_json(bpe(vocab, "[]", R"("dropout": 0.1, )")), "model.dropout");
+  check_unsupported(tokenizer_json(bpe(vocab, "[]", R"("end_of_word_suffix": "</w>", )")), "model.end_of_word_suffix");
+  check_unsupported(tokenizer_json(bpe(vocab), R"("normalizer": {"type": "BertNormalizer"})"),
+                    "normalizer: this program does not implement the normalizer BertNormalizer");
+  check_unsupported(
+      tokenizer_json(bpe(vocab), R"("normalizer": {"type": "Strip"}, "added_tokens": [{"id": 1, "content": " "}])"),
+      "added_tokens: ' '");
+}
+
+TEST_CASE("tokenizer.json: options that change nothing are accepted, and holes between ids") {
+  const TemporaryFolder folder;
+  folder.write(
+      "tokenizer.json",
+      tokenizer_json(bpe(R"({"a": 2, "b": 7, "ab": 9})", R"(["a b"])",
+                         R"("dropout": 0.0, "continuing_subword_prefix": "", "unk_token": null, )"),
+                     R"("truncation": {"max_length": 1}, "padding": {"strategy": "BatchLongest"}, "post_processor": null)"));
+  const auto tokenizer = Tokenizer::load(folder.path());
+  CHECK(tokenizer->encode("abba?") == Ids{9, 7, 2});
+  CHECK(tokenizer->vocab_size() == 10);
+  CHECK(thrown([&] { tokenizer->token(3); }).code() == ErrorCode::token_out_of_range);
+  CHECK(tokenizer->bos() == std::nullopt);
+  CHECK(tokenizer->eos() == std::nullopt);
+}
+
+TEST_CASE("tokenizer.json: a missing unknown token is an error of the text that needs it") {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", tokenizer_json(bpe(R"({"a": 0})", "[]", R"("unk_token": "<unk>", )")));
+  const auto tokenizer = Tokenizer::load(folder.path());
+  CHECK(tokenizer->encode("aa") == Ids{0, 0});
+  const Error error = thrown([&] { tokenizer->encode("ab"); });
+  CHECK(error.code() == ErrorCode::tokenizer_invalid);
+  CHECK(contains(error.what(), "unk_token '<unk>'"));
+
+  folder.write("tokenizer.json", tokenizer_json(R"({"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "<unk>"})"));
+  CHECK(contains(thrown([&] { Tokenizer::load(folder.path())->encode("b"); }).what(), "the text has 'b'"));
+}
+
+TEST_CASE("tokenizer.json: names of the first and last token come from the files beside it") {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", tokenizer_json(bpe(R"({"a": 0, "<s>": 1, "</s>": 2})")));
+  folder.write("special_tokens_map.json", R"({"bos_token": "a", "eos_token": {"content": "</s>", "lstrip": false}})");
+  CHECK(Tokenizer::load(folder.path())->bos() == 0);
+  CHECK(Tokenizer::load(folder.path())->eos() == 2);
+  folder.write("tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": null, "unk_token": "not a token"})");
+  CHECK(Tokenizer::load(folder.path())->bos() == 1);
+  CHECK(Tokenizer::load(folder.path())->eos() == 2);
+  folder.write("tokenizer_config.json", R"({"bos_token": 5})");
+  const Error error = thrown([&] { Tokenizer::load(folder.path()); });
+  CHECK(error.code() == ErrorCode::tokenizer_invalid);
+  CHECK(contains(error.what(), "tokenizer_config.json: bos_token: expected an object, found 5"));
+}
+
+TEST_CASE("GPT-2's files: the same tokenizer as its tokenizer.json") {
+  const TemporaryFolder folder;
+  folder.write("vocab.json", read_file(kFolder / "gpt2" / "vocab.json"));
+  folder.write("merges.txt", read_file(kFolder / "gpt2" / "merges.txt"));
+  const auto from_files = Tokenizer::load(folder.path());
+  const auto from_json = Tokenizer::load(kFolder / "gpt2");
+  const std::string text = "Hello, world! It's 1999.\n\n  <|endoftext|> é 中文 " + read_file(kFolder / "gpt2" / "merges.txt");
+  CHECK(from_files->encode(text) == from_json->encode(text));
+  CHECK(from_files->decode(from_files->encode(text)) == text);
+  CHECK(from_files->bos() == from_json->find("<|endoftext|>"));
+  CHECK(from_files->eos() == from_json->find("<|endoftext|>"));
+  CHECK(from_files->is_special(*from_files->eos()));
+}
+
+TEST_CASE("GPT-2's files: the files beside name special tokens and what is put in front") {
+  const TemporaryFolder folder;
+  folder.write("vocab.json", R"({"a": 0, "b": 1, "ab": 2, "Ġ": 3, "Ġa": 4, "</s>": 5, "<m>": 6})");
+  folder.write("merges.txt", "#version: 0.2\r\na b\r\nĠ a\r\n");
+  CHECK(Tokenizer::load(folder.path())->encode("ab a</s>") == Ids{2, 4});  // characters without token vanish
+  CHECK(Tokenizer::load(folder.path())->bos() == std::nullopt);
+  folder.write("special_tokens_map.json", R"({"bos_token": "</s>", "mask_token": {"content": "<m>", "lstrip": true}})");
+  folder.write("tokenizer_config.json", R"({"add_bos_token": true, "add_prefix_space": true})");
+  const auto tokenizer = Tokenizer::load(folder.path());
+  CHECK(tokenizer->encode("ab  <m>a</s>", Tokenizer::Special::add) == Ids{5, 3, 2, 6, 4, 5});
+  CHECK(tokenizer->encode("a") == Ids{4});
+  CHECK(tokenizer->bos() == 5);
+  CHECK(tokenizer->decode(Ids{5, 0, 6, 1}, Tokenizer::SpecialText::skip) == "ab");
+}
+
+TEST_CASE("GPT-2's files: malformed ones are refused with the line") {
+  const auto check = [](const char* merges, const char* message) {
+    const TemporaryFolder folder;
+    folder.write("vocab.json", R"({"a": 0, "b": 1, "ab": 2})");
+    folder.write("merges.txt", merges);
+    const Error error = thrown([&] { Tokenizer::load(folder.path()); });
+    CHECK(error.code() == ErrorCode::tokenizer_invalid);
+    CHECK(contains(error.what(), message));
+  };
+  check("#version: 0.2\na b\nab", "merges.txt: line 3: expected two tokens and one space, found 'ab'");
+  check("a b c", "merges.txt: line 1: expected two tokens");
+  check("a  b", "merges.txt: line 1: expected two tokens");
+  check("a c", "merges.txt: line 1: expected tokens of vocab.json, which lacks 'c'");
+  check("\n\nb a", "merges.txt: line 3: expected tokens of vocab.json, which lacks 'ba'");
+  check("a b\n\xFF", "merges.txt: expected UTF-8, found other bytes at 4");
+}
+
+TEST_CASE("fairseq's dictionary: words at white space, unknown ones, special words, one space between words") {
+  const TemporaryFolder folder;
+  folder.write("dict.txt", "the 100\n, 90\r\n. 50\ncafé 3\nx y 2\n北京 1\n");
+  const auto tokenizer = Tokenizer::load(folder.path());
+  CHECK(tokenizer->vocab_size() == 10);
+  CHECK(tokenizer->encode("the café of zzz .") == Ids{4, 7, 3, 3, 6});
+  CHECK(tokenizer->encode("  the   ,\t the\xC2\xA0\xE3\x80\x80\x1C,\n") == Ids{4, 5, 4, 5});
+  CHECK(tokenizer->encode("<unk> the <s> </s> <pad>") == Ids{3, 4, 0, 2, 1});
+  CHECK(tokenizer->encode("") == Ids{});
+  CHECK(tokenizer->encode("the \xFF 北京", Tokenizer::Special::add) == Ids{2, 4, 3, 9});
+  CHECK(tokenizer->decode(Ids{2, 4, 8, 3}) == "</s> the x y <unk>");
+  CHECK(tokenizer->decode(Ids{2, 4, 3, 1, 5}, Tokenizer::SpecialText::skip) == "the <unk> ,");
+  CHECK(tokenizer->bos() == 2);
+  CHECK(tokenizer->eos() == 2);
+  CHECK(tokenizer->token_bytes(4) == " the");
+  CHECK(thrown([&] { tokenizer->token(10); }).code() == ErrorCode::token_out_of_range);
+  const auto stream = tokenizer->stream();
+  CHECK(stream->push(4) == "the");
+  CHECK(stream->push(5) == " ,");
+  CHECK(stream->finish() == "");
+}
+
+TEST_CASE("fairseq's dictionary: malformed ones are refused with the line") {
+  const auto check = [](const char* dictionary, const char* message, ErrorCode code = ErrorCode::tokenizer_invalid) {
+    const Error error = load_error("dict.txt", dictionary);
+    CHECK(error.code() == code);
+    CHECK(contains(error.what(), message));
+  };
+  check("the 1\nword\n", "dict.txt: line 2: expected a word, a space and a count, found 'word'");
+  check("the one\n", "dict.txt: line 1: expected a word");
+  check("the 1\n\nx 1\n", "dict.txt: line 2: expected a word");
+  check(" 5\n", "dict.txt: line 1: expected a word");
+  check("the 1\nthe 2\n", "dict.txt: line 2: token 'the': expected one id, found 4 and 5");
+  check("<unk> 1\n", "dict.txt: line 1: token '<unk>': expected one id, found 3 and 4");
+  check("the 1\n\xFF 2\n", "expected UTF-8, found other bytes at 6");
+  check("the 1 #fairseq:overwrite\n", "#fairseq:overwrite", ErrorCode::tokenizer_unsupported);
+}
+
+}  // namespace
+}  // namespace ffmem
