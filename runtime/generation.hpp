@@ -49,10 +49,10 @@ class Sampler {
 };
 
 struct GenerationOptions {
-  SamplingOptions sampling;
+  SamplingOptions sampling = {};
   std::size_t max_new_tokens = 64;
-  std::vector<TokenId> end_tokens;  // any of these ends the text (and is its last token)
-  std::size_t max_run_tokens = 0;   // the prompt is run in pieces of at most this many tokens; 0: at once
+  std::vector<TokenId> end_tokens = {};  // any of these ends the text (and is its last token)
+  std::size_t max_run_tokens = 0;        // the prompt is run in pieces of at most this many tokens; 0: at once
 };
 
 struct Generation {
