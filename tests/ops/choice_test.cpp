@@ -32,7 +32,7 @@ TEST_CASE("activation_from_name: every activation's own name means it, where che
 TEST_CASE("make_cpu_backend: names its instruction set; an unknown one is an error that lists the known") {
   const std::vector<std::string> isas = available_isas();
   REQUIRE_FALSE(isas.empty());
-  for (const std::string& isa : isas) CHECK(make_cpu_backend(isa)->description() == "cpu (" + isa + ")");
+  for (const std::string& isa : isas) CHECK(make_cpu_backend(isa)->description().starts_with("cpu (" + isa));
   try {
     make_cpu_backend("avx1024");
     FAIL("no error");
@@ -48,12 +48,12 @@ TEST_CASE("make_cpu_backend: FFMEM_ISA stands in for an empty name only") {
   const char* before = std::getenv("FFMEM_ISA");
   const std::string saved = before == nullptr ? "" : before;
   setenv("FFMEM_ISA", isas.back().c_str(), 1);
-  CHECK(make_cpu_backend()->description() == "cpu (" + isas.back() + ")");
-  CHECK(make_cpu_backend(isas.front())->description() == "cpu (" + isas.front() + ")");
+  CHECK(make_cpu_backend()->description().starts_with("cpu (" + isas.back()));
+  CHECK(make_cpu_backend(isas.front())->description().starts_with("cpu (" + isas.front()));
   setenv("FFMEM_ISA", "none", 1);
   CHECK_THROWS_AS(make_cpu_backend(), Error);
   unsetenv("FFMEM_ISA");
-  CHECK(make_cpu_backend()->description() == "cpu (" + isas.front() + ")");
+  CHECK(make_cpu_backend()->description().starts_with("cpu (" + isas.front()));
   if (before != nullptr) setenv("FFMEM_ISA", saved.c_str(), 1);
 }
 
