@@ -11,8 +11,9 @@
 
 int main(int argc, char** argv) try {
   using namespace ffmem;
-  const auto model = Model::load(argc > 1 ? argv[1] : "tools/demo/model");  // immutable, shared by any number of sessions
-  const auto tokenizer = Tokenizer::load(argc > 1 ? argv[1] : "tools/demo/model");
+  const auto model =
+      Model::load(argc > 1 ? argv[1] : "tools/demo/wikitext2-relu-12x256");  // immutable, shared by any number of sessions
+  const auto tokenizer = Tokenizer::load(argc > 1 ? argv[1] : "tools/demo/wikitext2-relu-12x256");
   const auto tokens = tokenizer->encode("<|endoftext|> The lobsters are caught in lobster");
   const std::size_t layer = model->config().n_layers - 1;
 

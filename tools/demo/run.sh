@@ -1,12 +1,12 @@
 #!/bin/sh
 # From a fresh clone to a page that shows what the memories of a trained model fire on and what they predict:
-# sets the machine up, builds, searches the trigger examples of all 12,288 memories of the model in tools/demo/model over
+# sets the machine up, builds, searches the trigger examples of all 12,288 memories of the model in tools/demo/wikitext2-relu-12x256 over
 # tools/demo/wikitext-2-slice.txt, projects every value onto the vocabulary, and writes the report.
 #   sh tools/demo/run.sh [OUTPUT_FOLDER]     default: demo-report
 set -eu
 cd "$(dirname "$0")/../.."
 output=${1:-demo-report}
-model=tools/demo/model
+model=tools/demo/wikitext2-relu-12x256
 
 sh tools/install_packages.sh
 [ -f build/build.ninja ] || meson setup build -Dtests=disabled -Dbench=disabled

@@ -12,6 +12,9 @@ namespace {
 
 std::string percent(double share) { return fmt::format("{:.1f} %", 100.0 * share); }
 
+/// Two digits, however small: a bare value's probabilities are near 1 / V.
+std::string small_percent(double share) { return fmt::format("{:.2g} %", 100.0 * share); }
+
 /// A bar of at most ten em for a share of `full`, with its number.
 std::string bar(double share, double full) {
   const double width = full > 0.0 ? 10.0 * share / full : 0.0;
@@ -36,14 +39,14 @@ void append_overview(const Page& page, std::string& out) {
       "whose "
       "value ranks first the very token that follows the key's best example (the paper's Figure 4).</p>\n"
       "<table class=\"overview\">\n<tr><th class=\"n\">Layer</th><th>Same trigger</th><th>Agreement</th>"
-      "<th class=\"n\">Mean max p</th><th class=\"n\">Never fired</th></tr>\n";
+      "<th class=\"n\">Mean of max p</th><th class=\"n\">Never fired</th></tr>\n";
   for (std::size_t l = 0; l < page.layers.size(); ++l) {
     const PageLayer& layer = page.layers[l];
     fmt::format_to(std::back_inserter(out),
-                   "<tr><td class=\"n\"><a href=\"#layer-{0}\">{0}</a></td><td>{1}</td><td>{2}</td><td class=\"n\">{3:.4f}</td>"
+                   "<tr><td class=\"n\"><a href=\"#layer-{0}\">{0}</a></td><td>{1}</td><td>{2}</td><td class=\"n\">{3}</td>"
                    "<td class=\"n\">{4}</td></tr>\n",
-                   l, bar(layer.same_trigger, 1.0), bar(layer.top1_agreement, highest), layer.mean_max_probability,
-                   layer.n_never_fired);
+                   l, bar(layer.same_trigger, 1.0), bar(layer.top1_agreement, highest),
+                   small_percent(layer.mean_max_probability), layer.n_never_fired);
   }
   out += "</table>\n";
 }
@@ -68,7 +71,7 @@ void append_memory(const PageMemory& memory, std::size_t top, std::string& out) 
   out += "</table>\n<div class=\"tokens\">its value promotes ";
   for (const PageToken& token : memory.value) {
     fmt::format_to(std::back_inserter(out), "<span>{} <small>{}</small></span>", html_text(token.text),
-                   percent(static_cast<double>(token.probability)));
+                   small_percent(static_cast<double>(token.probability)));
   }
   out += "</div></section>\n";
 }
