@@ -12,6 +12,9 @@
 namespace ffmem {
 namespace {
 
+// Smaller blocks are not worth waking other threads.
+constexpr std::size_t kParallelElements = 16384;
+
 // A thread's units begin at a cache line of the thresholds.
 constexpr std::size_t kUnitsPerLine = 16;
 
@@ -150,7 +153,7 @@ void TopTriggers::check(const PointView& view) const {
 void TopTriggers::read(const PointView& view) {
   check(view);
   const std::size_t n_lines = (table_.d_memory + kUnitsPerLine - 1) / kUnitsPerLine;
-#pragma omp parallel
+#pragma omp parallel if (view.values.rows * view.values.cols >= kParallelElements)
   {
     const auto n_threads = static_cast<std::size_t>(omp_get_num_threads());
     const auto thread = static_cast<std::size_t>(omp_get_thread_num());

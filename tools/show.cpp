@@ -99,7 +99,7 @@ std::string as_text(const Options& options, const TriggerStore& store, const std
   if (!value) return text;
   text += fmt::format("value (lens {}): probability, token\n", options.lens);
   for (std::size_t i = 0; i < value->tokens.size(); ++i) {
-    text += fmt::format("{:9.4f}  {}\n", std::exp(value->log_probabilities[i]), token_text(store, value->tokens[i]));
+    text += fmt::format("{:9.2g}  {}\n", std::exp(value->log_probabilities[i]), token_text(store, value->tokens[i]));
   }
   return text;
 }

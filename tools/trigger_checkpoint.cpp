@@ -1,5 +1,8 @@
 #include "tools/trigger_checkpoint.hpp"
 
+#include <signal.h>
+
+#include <cerrno>
 #include <charconv>
 #include <string>
 
@@ -25,7 +28,28 @@ std::int64_t next_sentence(const SafetensorsFile& file) {
   return next;
 }
 
+/// True for PREFIXpid where pid is no running process (loaders/atomic_file.hpp names its temporary files so).
+bool is_leftover(std::string_view name, const std::string& prefix) {
+  if (!name.starts_with(prefix)) return false;
+  name.remove_prefix(prefix.size());
+  pid_t pid = 0;
+  const auto end = std::from_chars(name.data(), name.data() + name.size(), pid).ptr;
+  return end == name.data() + name.size() && pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
+}
+
 }  // namespace
+
+void remove_leftovers(const std::filesystem::path& out) {
+  const auto folder = std::filesystem::absolute(out).parent_path();
+  std::vector<std::filesystem::path> leftovers;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    for (const auto& target : {out, checkpoint_path(out)}) {
+      if (is_leftover(name, target.filename().string() + ".tmp.")) leftovers.push_back(entry.path());
+    }
+  }
+  for (const auto& path : leftovers) std::filesystem::remove(path);
+}
 
 std::filesystem::path checkpoint_path(const std::filesystem::path& out) { return out.string() + ".partial"; }
 

@@ -29,4 +29,8 @@ void write_checkpoint(const std::filesystem::path& path, const TriggerTable& tab
 std::optional<TriggerCheckpoint> read_checkpoint(const std::filesystem::path& path, const TriggerInfo& expected,
                                                  std::size_t n_layers, std::size_t d_memory);
 
+/// Removes what killed processes left half written beside `out`: temporary files of it and its checkpoint whose process is
+/// gone.
+void remove_leftovers(const std::filesystem::path& out);
+
 }  // namespace ffmem::tools

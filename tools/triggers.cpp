@@ -194,6 +194,7 @@ void print_summary(const Options& options, const TriggerSearch& search, std::uin
 void check_writable(const std::filesystem::path& out) {
   if (out.empty()) throw UsageError("triggers: -o FILE says where the result goes");
   const AtomicFile probe(out);
+  remove_leftovers(out);
 }
 
 void run(const Options& options) {

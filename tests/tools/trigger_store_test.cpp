@@ -1,9 +1,11 @@
 #include "tools/trigger_store.hpp"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -249,4 +251,17 @@ TEST_CASE("trigger_checkpoint: comes back whole, and only for the same search an
   CHECK(contains(thrown([&] { read_checkpoint(path, expected, 1, 3); }).what(), "shard"));
   CHECK(thrown([&] { read_checkpoint(path, example_info(), 2, 3); }).code() == ErrorCode::store_invalid);
   CHECK(thrown([&] { TriggerStore store(path); }).code() == ErrorCode::store_invalid);
+}
+
+TEST_CASE("trigger_checkpoint: temporary files of killed processes are removed, other files are not") {
+  const TemporaryFolder folder;
+  const std::string dead = std::to_string(std::numeric_limits<pid_t>::max());  // beyond any system's limit
+  const std::vector<std::string> gone{"out.tmp." + dead, "out.partial.tmp." + dead};
+  const std::vector<std::string> kept{
+      "out", "out.partial", "out.tmp." + std::to_string(::getpid()), "out.tmp.x" + dead, "other.tmp." + dead, "out.tmp."};
+  for (const auto& name : gone) folder.write(name, "");
+  for (const auto& name : kept) folder.write(name, "");
+  remove_leftovers(folder.path() / "out");
+  for (const auto& name : gone) CHECK(!std::filesystem::exists(folder.path() / name));
+  for (const auto& name : kept) CHECK(std::filesystem::exists(folder.path() / name));
 }
