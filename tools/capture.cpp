@@ -41,6 +41,7 @@ void write_capture(const Options& options, const Model& model, const Record& rec
 }
 
 void run(Options& options) {
+  require_prompt(options.prompt, "--text, --tokens or --tokens-file");
   const ThreadScope threads(options.model.threads);
   const std::set<Point> points = parse_points(options.points);
   if (points.empty()) throw UsageError("--points: no point is named");
@@ -72,11 +73,14 @@ void add_capture(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("capture", "Write what passes the inspection points to a safetensors file");
   add_model_options(*command, options->model);
-  CLI::Option_group* input = command->add_option_group("Input", "One of these");
-  input->add_option("--text", options->prompt.text, "The text to run")->type_name("TEXT");
-  input->add_option("--tokens", options->prompt.tokens, "Token ids, \"5,17\" or \"5 17\"")->type_name("IDS");
-  input->add_option("--tokens-file", options->prompt.tokens_file, "A file of token ids")->type_name("FILE");
-  input->require_option(1);
+  CLI::Option* text = command->add_option("--text", options->prompt.text, "The text to run")->type_name("TEXT");
+  CLI::Option* tokens =
+      command->add_option("--tokens", options->prompt.tokens, "The same as token ids, \"5,17\" or \"5 17\"")->type_name("IDS");
+  command->add_option("--tokens-file", options->prompt.tokens_file, "The same as a file of token ids")
+      ->type_name("FILE")
+      ->excludes(text)
+      ->excludes(tokens);
+  tokens->excludes(text);
   command->add_option("--points", options->points, "Points, comma separated; all: every one (repeatable)")
       ->required()
       ->expected(1)
@@ -93,7 +97,9 @@ void add_capture(CLI::App& app) {
       "Points, in the order a layer reaches them: residual_pre, attention_out, residual_mid, ffn_in, key_scores, "
       "coefficients,\n"
       "ffn_out, residual_post; behind the last layer: final_hidden, logits. Tensors are float32 [tokens, width], named\n"
-      "POINT.LAYER (coefficients.3), final_hidden, logits (log_probs for a model with an adaptive softmax), and int64 tokens.\n"
+      "POINT.LAYER (coefficients.3), final_hidden, logits (log_probs for a model with an adaptive softmax), and int64 "
+      "tokens.\n" +
+      std::string(kInterventionsHelp) +
       "Examples:\n"
       "  ffmem capture models/gpt2 --text \"Hello world\" --points coefficients --layers 3:6 -o hello.safetensors\n"
       "  ffmem capture models/gpt2 --tokens 15496,995 --points all -o all.safetensors");

@@ -108,6 +108,7 @@ void print_speed(const Generation& result) {
 }
 
 void run(Options& options) {
+  require_prompt(options.prompt, "--prompt or --tokens");
   const ThreadScope threads(options.model.threads);
   const auto model = load_model(options.model);
   const ModelConfig& config = model->config();
@@ -143,7 +144,7 @@ void run(Options& options) {
 
 void add_sampling_options(CLI::App& command, SamplingOptions& sampling) {
   command.add_option("--temperature", sampling.temperature, "Sample at this temperature; 0: take the best token")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::NonNegativeNumber.description(""))
       ->capture_default_str()
       ->type_name("T");
   command.add_option("--top-k", sampling.top_k, "Sample among the K best tokens; 0: among all")
@@ -163,10 +164,11 @@ void add_generate(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("generate", "Continue a text");
   add_model_options(*command, options->model);
-  CLI::Option_group* start = command->add_option_group("Prompt", "One of these");
-  start->add_option("--prompt", options->prompt.text, "The text to continue; empty: start from nothing")->type_name("TEXT");
-  start->add_option("--tokens", options->prompt.tokens, "The same as token ids, \"5,17\" or \"5 17\"")->type_name("IDS");
-  start->require_option(1);
+  CLI::Option* text = command->add_option("--prompt", options->prompt.text, "The text to continue; \"\": start from nothing")
+                          ->type_name("TEXT");
+  command->add_option("--tokens", options->prompt.tokens, "The same as token ids, \"5,17\" or \"5 17\"")
+      ->type_name("IDS")
+      ->excludes(text);
   command->add_option("--max-new", options->max_new, "New tokens at most")->capture_default_str()->type_name("N");
   add_sampling_options(*command, options->sampling);
   command->add_flag("--ignore-eos", options->ignore_eos, "Go on behind an end-of-text token");
@@ -176,12 +178,12 @@ void add_generate(CLI::App& app) {
       ->type_name("STRING");
   command->add_flag("--json", options->json, "One JSON line: tokens (ids of the new ones), text, end (length, eos or stop)");
   options->interventions.add_options(*command);
-  command->footer(
-      "The new text goes to standard output as it comes, speeds to standard error.\n"
-      "Examples:\n"
-      "  ffmem generate models/gpt2 --prompt \"The capital of France is\"\n"
-      "  ffmem generate models/gpt2 --prompt \"Once\" --temperature 0.8 --top-p 0.95 --seed 7\n"
-      "  ffmem generate models/gpt2 --prompt \"Once\" --zero ffn_out:3 --scale coefficients:5:17=4");
+  command->footer("The new text goes to standard output as it comes, speeds to standard error.\n" +
+                  std::string(kInterventionsHelp) +
+                  "Examples:\n"
+                  "  ffmem generate models/gpt2 --prompt \"The capital of France is\"\n"
+                  "  ffmem generate models/gpt2 --prompt \"Once\" --temperature 0.8 --top-p 0.95 --seed 7\n"
+                  "  ffmem generate models/gpt2 --prompt \"Once\" --zero ffn_out:3 --scale coefficients:5:17=4");
   command->callback([options] { run(*options); });
 }
 

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,10 @@ class Option;
 }  // namespace CLI
 
 namespace ffmem::tools {
+
+/// For the help of commands that have them.
+inline constexpr std::string_view kInterventionsHelp =
+    "Interventions: positions count from 0; at final_hidden and logits, leave :LAYER out.\n";
 
 class Interventions {
  public:

@@ -49,9 +49,11 @@ std::vector<TokenId> text_tokens(std::string_view text, const ModelArguments& mo
 }  // namespace
 
 void add_model_options(CLI::App& command, ModelArguments& arguments) {
-  command.add_option("MODEL", arguments.folder, "Folder with config.json, weights (safetensors) and tokenizer")->required();
+  command.add_option("MODEL", arguments.folder, "Folder with config.json, weights (safetensors) and tokenizer")
+      ->required()
+      ->type_name("");
   command.add_option("--threads", arguments.threads, "Threads to compute with (default: all there are, or OMP_NUM_THREADS)")
-      ->check(CLI::Range(1, 4096))
+      ->check(CLI::Range(1, 4096).description(""))
       ->type_name("N");
 }
 
@@ -79,6 +81,11 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const ModelArguments& arguments,
   }
 }
 
+void require_prompt(const PromptArguments& arguments, std::string_view choices) {
+  if (arguments.text || arguments.tokens || !arguments.tokens_file.empty()) return;
+  throw UsageError(concat("nothing to run: give ", choices));
+}
+
 std::vector<TokenId> prompt_tokens(const PromptArguments& arguments, const ModelArguments& model, const ModelConfig& config,
                                    const Tokenizer* tokenizer) {
   std::vector<TokenId> tokens;
@@ -87,7 +94,7 @@ std::vector<TokenId> prompt_tokens(const PromptArguments& arguments, const Model
   } else if (!arguments.tokens_file.empty()) {
     tokens = parse_token_ids(read_text_file(arguments.tokens_file));
   } else {
-    tokens = parse_token_ids(arguments.tokens);
+    tokens = parse_token_ids(arguments.tokens.value_or(""));
   }
   if (tokens.empty()) fail(ErrorCode::argument_invalid, "there are no tokens to run");
   check_range(tokens, config);
@@ -126,12 +133,15 @@ LayerRange parse_layer_range(std::string_view text, std::size_t n_layers) {
 std::set<Point> parse_points(const std::vector<std::string>& texts) {
   std::set<Point> points;
   for (const std::string& text : texts) {
-    for (const std::string& point : CLI::detail::split(text, ',')) {
+    for (std::size_t begin = 0; begin <= text.size();) {
+      const std::size_t end = std::min(text.find(',', begin), text.size());
+      const std::string_view point = std::string_view(text).substr(begin, end - begin);
       if (point == "all") {
         points.insert(kAllPoints.begin(), kAllPoints.end());
       } else {
         points.insert(parse_point(point));
       }
+      begin = end + 1;
     }
   }
   return points;

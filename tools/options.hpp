@@ -46,9 +46,12 @@ std::shared_ptr<const Tokenizer> require_tokenizer(const ModelArguments& argumen
 /// What a run starts from: a text, or token ids.
 struct PromptArguments {
   std::optional<std::string> text;
-  std::string tokens;
+  std::optional<std::string> tokens;
   std::filesystem::path tokens_file;
 };
+
+/// Throws UsageError if nothing was given; `choices` are the ways to give it ("--prompt or --tokens").
+void require_prompt(const PromptArguments& arguments, std::string_view choices);
 
 /// The ids: of the text with the tokenizer's special tokens (an empty text: beginning-of-text alone), or those given.
 /// `tokenizer` may be null for ids. Throws UsageError for malformed ids, token_out_of_range for one outside the vocabulary,

@@ -215,7 +215,7 @@ void add_perplexity(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("perplexity", "How well a model predicts a text file");
   add_model_options(*command, options->model);
-  command->add_option("FILE", options->file, "UTF-8 text")->required();
+  command->add_option("FILE", options->file, "UTF-8 text")->required()->type_name("");
   command->add_option("--window", options->window, "Tokens of a window (default: the model's context)")->type_name("N");
   command
       ->add_option("--stride", options->stride,

@@ -110,8 +110,8 @@ void run(const Options& options) {
 void add_tokenize(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("tokenize", "Text to tokens, and back");
-  command->add_option("MODEL", options->folder, "Folder with a tokenizer; nothing else is needed")->required();
-  CLI::Option* text = command->add_option("TEXT", options->text, "The text; - reads standard input");
+  command->add_option("MODEL", options->folder, "Folder with a tokenizer; nothing else is needed")->required()->type_name("");
+  CLI::Option* text = command->add_option("TEXT", options->text, "The text; - reads standard input")->type_name("");
   CLI::Option* file = command->add_option("--file", options->file, "Read the text from a file")->type_name("FILE");
   command->add_flag("--ids", options->ids_only, "Ids alone, on one line");
   command->add_flag("--special", options->special, "Add the special tokens that the tokenizer puts around a text");

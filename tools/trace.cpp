@@ -124,6 +124,7 @@ std::string as_json(const Trace& trace, const Printer& printer, std::span<const 
 }
 
 void run(Options& options) {
+  require_prompt(options.prompt, "TEXT or --tokens");
   const ThreadScope threads(options.model.threads);
   const auto model = load_model(options.model);
   const ModelConfig& config = model->config();
@@ -152,23 +153,24 @@ void add_trace(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("trace", "See one prediction form, layer by layer");
   add_model_options(*command, options->model);
-  CLI::Option_group* input = command->add_option_group("Input", "One of these");
-  input->add_option("TEXT", options->prompt.text, "The text whose next token is predicted");
-  input->add_option("--tokens", options->prompt.tokens, "The same as token ids, \"5,17\" or \"5 17\"")->type_name("IDS");
-  input->require_option(1);
+  CLI::Option* text =
+      command->add_option("TEXT", options->prompt.text, "The text whose next token is predicted")->type_name("");
+  command->add_option("--tokens", options->prompt.tokens, "The same as token ids, \"5,17\" or \"5 17\"")
+      ->type_name("IDS")
+      ->excludes(text);
   command->add_option("--position", options->position, "Trace this position (default: the last)")->type_name("P");
   command->add_option("--memories", options->trace.n_memories, "Strongest memories shown of each layer")
       ->capture_default_str()
       ->type_name("N");
   command->add_option("--tokens-shown", options->trace.n_tokens, "Tokens shown of each memory and of the prediction")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::PositiveNumber.description(""))
       ->capture_default_str()
       ->type_name("K");
   const std::map<std::string, Lens> lenses{{"final-norm", Lens::final_norm}, {"raw", Lens::raw}};
   command
       ->add_option("--lens", options->trace.lens,
-                   "How vectors are scored: final-norm (the model's final norm, then the output matrix; default), or raw (the\n"
-                   "output matrix alone, the paper's definition). The same where a model has no final norm")
+                   "How vectors are scored: by the output matrix alone (raw, the paper's definition), or behind the model's\n"
+                   "final norm (final-norm, default). The same where a model has no final norm")
       ->transform(CLI::CheckedTransformer(lenses).description(""))
       ->type_name("raw|final-norm");
   command->add_flag("--json", options->json, "One JSON object");
@@ -177,7 +179,8 @@ void add_trace(CLI::App& app) {
       "residual_mid: the stream the feed-forward output is added to; ffn_out: that output; residual_post: the layer's output.\n"
       "Each is shown with the token it would predict. A memory's strength is |m| |v|; where m is negative, its tokens are "
       "those\n"
-      "that -v promotes.\n"
+      "that -v promotes.\n" +
+      std::string(kInterventionsHelp) +
       "Examples:\n"
       "  ffmem trace models/gpt2 \"The capital of France is\"\n"
       "  ffmem trace models/gpt2 \"The capital of France is\" --lens raw --memories 4 --zero coefficients:5:17");

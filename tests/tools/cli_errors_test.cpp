@@ -46,7 +46,10 @@ TEST_CASE("ffmem: a command line that makes no sense is exit code 2") {
   check_complaint({"info"}, 2, {"MODEL", "ffmem info --help"});
   check_complaint({"info", kTiny, "--frob"}, 2, {"--frob"});
   check_complaint({"info", kTiny, "--threads", "0"}, 2, {"--threads"});
-  check_complaint({"generate", kTiny}, 2, {"--prompt"});
+  check_complaint({"generate", kTiny}, 2, {"--prompt or --tokens"});
+  check_complaint({"capture", kTiny, "--points", "ffn_in", "-o", "x"}, 2, {"--text, --tokens or --tokens-file"});
+  check_complaint({"trace", kTiny}, 2, {"TEXT or --tokens"});
+  check_complaint({"trace", kTiny, "a", "--tokens", "5"}, 2, {"--tokens"});
   check_complaint({"generate", kTiny, "--prompt", "a", "--tokens", "5"}, 2, {"--prompt"});
   check_complaint({"generate", kTiny, "--tokens", "5,x"}, 2, {"token ids", "'x'"});
   check_complaint({"generate", kTiny, "--tokens", "5", "--max-new", "many"}, 2, {"--max-new"});
