@@ -75,7 +75,7 @@ void run(const Options& options) {
 
 void add_report(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("report", "write a page of each layer's most telling memories");
+  CLI::App* command = app.add_subcommand("report", "Write a page of each layer's most telling memories");
   command->add_option("--triggers", options->triggers, "trigger store, from ffmem triggers")->required();
   command->add_option("--values", options->values, "value table of all layers, from ffmem values")->required();
   command->add_option("-o,--out", options->out, "the page to write (HTML, one file, opens from disk)")->required();
