@@ -170,4 +170,9 @@ std::uint64_t corpus_bytes(const std::vector<std::filesystem::path>& files) {
   return total;
 }
 
+void check_corpus(const std::vector<std::filesystem::path>& files) {
+  SentenceReader reader(files, SentenceMode::lines);
+  while (reader.next()) continue;
+}
+
 }  // namespace ffmem::tools

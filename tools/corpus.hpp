@@ -70,4 +70,7 @@ class SentenceReader {
 /// Bytes of all files together. Throws file_not_found, file_unreadable for what is no readable regular file.
 std::uint64_t corpus_bytes(const std::vector<std::filesystem::path>& files);
 
+/// Reads everything once, so that long work over the files does not end in an error. Throws what SentenceReader::next throws.
+void check_corpus(const std::vector<std::filesystem::path>& files);
+
 }  // namespace ffmem::tools

@@ -148,8 +148,8 @@ void add_show(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("show", "Show one memory: what triggers its key, what its value promotes");
   command->add_option("TRIGGERS", options->store, "A file that ffmem triggers wrote")->required();
-  command->add_option("LAYER", options->layer, "From 0")->required()->check(CLI::NonNegativeNumber);
-  command->add_option("UNIT", options->unit, "From 0")->required()->check(CLI::NonNegativeNumber);
+  command->add_option("LAYER", options->layer, "From 0")->required()->check(CLI::Range(0, 1000000000));
+  command->add_option("UNIT", options->unit, "From 0")->required()->check(CLI::Range(0, 1000000000));
   command->add_option("--top", options->top, "Trigger examples shown at most")->capture_default_str()->type_name("N");
   command->add_option("--model", options->model.folder, "Model folder (default: the one that was searched, if it is there)")
       ->type_name("FOLDER");

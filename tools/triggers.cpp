@@ -67,7 +67,7 @@ ShardSet shard_option(const std::string& text) {
   try {
     return ShardSet::parse(text);
   } catch (const Error& error) {
-    throw UsageError(concat("--shard: ", error.what()));
+    throw UsageError(concat("--", error.what()));
   }
 }
 
@@ -100,6 +100,7 @@ TriggerInfo describe(const Options& options, const Job& job) {
 Job prepare(const Options& options) {
   Job job;
   job.corpus_bytes = corpus_bytes(options.corpus);
+  check_corpus(options.corpus);
   job.model = load_model(options.model);
   job.tokenizer = require_tokenizer(options.model, job.model->config());
   job.info = describe(options, job);
@@ -226,7 +227,7 @@ void add_search_options(CLI::App& command, Options& options) {
   command.add_flag("--every-prefix", options.every_prefix, "Let several prefixes of one sentence count for a key");
   command.add_flag("--smallest", options.smallest, "The most negative coefficients instead (gated layers)");
   command.add_option("--max-sentences", options.max_sentences, "Only the first N sentences of the corpus")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 50))
       ->type_name("N");
   command.add_option("--context", options.context, "Tokens at which a sentence is cut (default: the model's, at most 4096)")
       ->type_name("N");
@@ -240,7 +241,7 @@ void add_run_options(CLI::App& command, Options& options) {
       ->capture_default_str()
       ->type_name("N");
   command.add_option("--checkpoint-every", options.checkpoint_seconds, "Write OUT.partial at most so often")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str()
       ->type_name("SECONDS");
   command.add_flag("--restart", options.restart, "Begin anew although OUT.partial is there");

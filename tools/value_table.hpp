@@ -30,10 +30,10 @@ struct ValueTable {
   std::size_t d_memory = 0;
   std::size_t k = 0;
   Lens lens = Lens::raw;
-  std::string model;  // absolute folder
-  std::string model_fingerprint;
-  std::vector<TokenId> tokens;       // [n_layers, d_m, k]
-  std::vector<float> probabilities;  // [n_layers, d_m, k]
+  std::string model{};  // absolute folder
+  std::string model_fingerprint{};
+  std::vector<TokenId> tokens{};       // [n_layers, d_m, k]
+  std::vector<float> probabilities{};  // [n_layers, d_m, k]
 };
 
 /// Values [first_unit, first_unit + n_units) of a layer. An adaptive softmax scores them bare, not times a coefficient. Working

@@ -124,6 +124,7 @@ TEST_CASE("corpus: what is not UTF-8 is an error that names file, line and byte"
       CHECK(contains(error.what(), path.string()));
       CHECK(contains(error.what(), place));
     }
+    CHECK(thrown([&] { check_corpus({path}); }).code() == ErrorCode::text_not_utf8);
   }
 }
 

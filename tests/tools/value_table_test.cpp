@@ -1,0 +1,97 @@
+#include "tools/value_table.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "loaders/safetensors.hpp"
+#include "ops/aligned_buffer.hpp"
+#include "tests/loaders/temporary_folder.hpp"
+#include "tests/loaders/thrown.hpp"
+
+using namespace ffmem;
+using namespace ffmem::tools;
+
+namespace {
+
+ValueTable small_table() {
+  return {.first_layer = 2,
+          .n_layers = 1,
+          .d_memory = 2,
+          .k = 2,
+          .lens = Lens::final_norm,
+          .model = "/models/small",
+          .model_fingerprint = "0123456789abcdef",
+          .tokens = {4, 1, 0, 2},
+          .probabilities = {0.5F, 0.25F, 0.75F, 0.125F}};
+}
+
+}  // namespace
+
+TEST_CASE("value_table: each value's tokens are those of the highest probability under the model's own softmax") {
+  const auto model = Model::load(FFMEM_DEMO_MODEL);
+  const OutputHead& head = model->head();
+  for (const Lens lens : {Lens::raw, Lens::final_norm}) {
+    ValueTable table{.first_layer = 10, .n_layers = 2, .d_memory = model->config().d_memory, .k = 3, .lens = lens};
+    std::size_t n_done = 0;
+    compute_values(*model, table, [&](std::size_t n) { n_done = n; });
+    REQUIRE(n_done == 2 * table.d_memory);
+    REQUIRE(table.tokens.size() == n_done * 3);
+    for (const std::size_t value : {std::size_t{0}, std::size_t{255}, std::size_t{256}, n_done - 1}) {
+      const AlignedBuffer row(model->config().d_model);
+      const AlignedBuffer hidden(head.hidden_width());
+      const AlignedBuffer log_p(head.vocab_size());
+      model->value_row(10 + value / table.d_memory, value % table.d_memory, row.data());
+      head.to_hidden(row.matrix(1, row.size()), lens, hidden.matrix(1, hidden.size()));
+      head.log_probabilities(hidden.matrix(1, hidden.size()), log_p.matrix(1, log_p.size()));
+      std::vector<float> best(log_p.data(), log_p.data() + log_p.size());
+      std::ranges::sort(best, std::greater<>());
+      for (std::size_t i = 0; i < 3; ++i) {
+        const float p = table.probabilities[value * 3 + i];
+        CHECK(p == doctest::Approx(std::exp(best[i])).epsilon(1e-5));
+        CHECK(p == doctest::Approx(std::exp(log_p.data()[table.tokens[value * 3 + i]])).epsilon(1e-5));
+      }
+    }
+  }
+}
+
+TEST_CASE("value_table: what was written is read back") {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "values";
+  write_value_table(path, small_table());
+  const ValueTable read = read_value_table(path);
+  CHECK(read.first_layer == 2);
+  CHECK(read.n_layers == 1);
+  CHECK(read.d_memory == 2);
+  CHECK(read.k == 2);
+  CHECK(read.lens == Lens::final_norm);
+  CHECK(read.model == "/models/small");
+  CHECK(read.model_fingerprint == "0123456789abcdef");
+  CHECK(read.tokens == small_table().tokens);
+  CHECK(read.probabilities == small_table().probabilities);
+  const SafetensorsFile file(path);
+  const auto best = file.at("max_probability").values<float>();
+  CHECK(std::vector(best.begin(), best.end()) == std::vector<float>{0.5F, 0.75F});
+}
+
+TEST_CASE("value_table: files that are no value table are errors") {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "values";
+  const float number = 1.0F;
+  const auto error_with = [&](const std::map<std::string, std::string>& metadata) {
+    write_safetensors(path, {{"tokens", DType::f32, {1}, &number}}, metadata);
+    return thrown([&] { read_value_table(path); });
+  };
+  CHECK(error_with({}).code() == ErrorCode::store_invalid);
+  CHECK(contains(error_with({{"format", "ffmem-triggers"}, {"version", "1"}}).what(), "expected format ffmem-values"));
+  CHECK(error_with({{"format", "ffmem-values"}, {"version", "1"}}).code() == ErrorCode::tensor_missing);
+}
+
+TEST_CASE("value_table: lens names") {
+  CHECK(value_lens_from_name("raw") == Lens::raw);
+  CHECK(value_lens_from_name("final-norm") == Lens::final_norm);
+  CHECK(thrown([] { value_lens_from_name("tuned"); }).code() == ErrorCode::argument_invalid);
+}
