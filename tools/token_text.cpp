@@ -44,14 +44,19 @@ std::string visible_text(std::string_view bytes) {
   return out;
 }
 
-std::string visible_token(const Tokenizer* tokenizer, TokenId id) {
-  if (tokenizer == nullptr || id < 0 || static_cast<std::size_t>(id) >= tokenizer->vocab_size()) return fmt::format("#{}", id);
+std::optional<std::string> token_bytes(const Tokenizer* tokenizer, TokenId id) {
+  if (tokenizer == nullptr) return {};
   try {
-    return visible_text(tokenizer->token_bytes(id));
+    return tokenizer->token_bytes(id);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::token_out_of_range) throw;
-    return fmt::format("#{}", id);  // a hole in the vocabulary
+    return {};
   }
+}
+
+std::string visible_token(const Tokenizer* tokenizer, TokenId id) {
+  const std::optional<std::string> bytes = token_bytes(tokenizer, id);
+  return bytes ? visible_text(*bytes) : fmt::format("#{}", id);
 }
 
 std::string visible_token(const Tokenizer* tokenizer, TokenId id, std::size_t max_characters) {

@@ -1,11 +1,16 @@
 // Single tokens as text, for tables on a terminal.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "loaders/tokenizer.hpp"
 
 namespace ffmem::tools {
+
+/// What the token adds to a text, not always valid UTF-8; nothing where there is no tokenizer (null) or it has no such token.
+std::optional<std::string> token_bytes(const Tokenizer* tokenizer, TokenId id);
 
 /// The token's bytes with everything visible: a space is "␣", a line end "\n", a byte that is no whole character "\xE4".
 /// "#17" where there is no tokenizer (null) or it has no such token.

@@ -54,7 +54,11 @@ class Printer {
   }
 
   Json json(const Prediction& p) const {
-    return JsonObject().add("token", p.token).add("text", text_of(p.token)).add("probability", p.probability).json();
+    return JsonObject()
+        .add("token", p.token)
+        .add("text", token_bytes(tokenizer_, p.token))
+        .add("probability", p.probability)
+        .json();
   }
   Json json(const std::vector<Prediction>& ps) const {
     std::vector<Json> all;
@@ -72,8 +76,6 @@ class Printer {
 
  private:
   std::string token(TokenId id) const { return visible_token(tokenizer_, id, kTokenColumns); }
-
-  Json text_of(TokenId id) const { return tokenizer_ == nullptr ? Json{"null"} : to_json(visible_token(tokenizer_, id)); }
 
   std::string context(std::span<const TokenId> tokens) const {
     const std::size_t n = std::min(tokens.size(), kContextTokens);

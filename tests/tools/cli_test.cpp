@@ -330,6 +330,7 @@ TEST_CASE("ffmem trace: layer by layer within 120 columns, and the same as JSON"
   const Json json =
       json_output({"trace", kDemo, "The game was released in", "--json", "--memories", "4", "--tokens-shown", "2"});
   CHECK(json["layers"].size() == 12);
+  CHECK(json["prediction"][0]["text"] == " the");
   CHECK(json["layers"][0]["memories"].size() == 4);
   CHECK(json["layers"][0]["memories"][0]["tokens"].size() == 2);
   // With the final norm as lens, the last layer's output is the model's own prediction.
