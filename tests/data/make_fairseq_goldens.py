@@ -53,6 +53,7 @@ MODELS = {
     "adaptive-untied": ({**ADAPTIVE, "tie_adaptive_weights": False, "tie_adaptive_proj": False}, 3),
     "plain": ({"share_decoder_input_output_embed": True}, 3),
     "plain-version-1": ({"share_decoder_input_output_embed": True}, None),
+    "plain-version-2": ({"share_decoder_input_output_embed": True}, 2),
     "plain-postnorm-learned": (
         {
             "decoder_normalize_before": False,

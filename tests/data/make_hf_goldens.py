@@ -208,6 +208,22 @@ MODELS = {
         {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2, **rope(10000.0)},
         {},
     ),
+    "falcon-onenorm": (
+        "falcon",
+        {
+            **FALCON,
+            "new_decoder_architecture": True,
+            "num_kv_heads": 1,
+            "num_ln_in_parallel_attn": 1,
+            **rope(10000.0),
+        },
+        {},
+    ),
+    "falcon-sequential": (
+        "falcon",
+        {**FALCON, "parallel_attn": False, "multi_query": False, "bias": True, **rope(10000.0)},
+        {},
+    ),
 }
 
 
