@@ -103,7 +103,7 @@ ValueTable read_value_table(const std::filesystem::path& path) {
                    .model_fingerprint = at(file, "model_fingerprint"),
                    .tokens = copy<TokenId>(file.at("tokens")),
                    .probabilities = copy<float>(file.at("probabilities"))};
-  const std::string& first = at(file, "first_layer");
+  const std::string first = at(file, "first_layer");
   const auto end = std::from_chars(first.data(), first.data() + first.size(), table.first_layer).ptr;
   if (first.empty() || end != first.data() + first.size()) {
     fail(ErrorCode::store_invalid, path.string(), ": metadata 'first_layer': expected a whole number, found '", first, "'");
