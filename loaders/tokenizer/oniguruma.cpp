@@ -2,68 +2,26 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
-#include <cstdio>
 #include <optional>
 #include <vector>
 
 #include "loaders/tokenizer/new_characters.hpp"
+#include "loaders/tokenizer/regex_char_set.hpp"
+#include "loaders/tokenizer/regex_reader.hpp"
 #include "loaders/tokenizer/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {
 namespace {
 
-constexpr std::string_view kSpaceItems =
-    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
-constexpr std::string_view kHexDigitItems = "0-9a-fA-F";
 constexpr int kMaxClassDepth = 20;
 
-bool is_ascii_alphanumeric(char32_t c) noexcept {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-int hex_value(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-/// The character, safe in and out of a class.
-std::string literal(char32_t c) {
-  if (is_ascii_alphanumeric(c)) return {static_cast<char>(c)};
-  std::array<char, 16> text{};
-  std::snprintf(text.data(), text.size(), "\\x{%x}", static_cast<unsigned>(c));
-  return text.data();
-}
-
-/// A set of characters: the union of class items and of other sets. Complements cannot be class items where a property is made
-/// of several, hence the second part.
-struct CharSet {
-  std::string items;                 // what stands between [ and ]
-  std::vector<std::string> members;  // expressions for one character each
-
-  void add(const CharSet& other) {
-    items += other.items;
-    members.insert(members.end(), other.members.begin(), other.members.end());
-  }
-
-  /// As an expression for one character.
-  std::string expression(bool complement) const {
-    if (members.empty()) return (complement ? "[^" : "[") + items + "]";
-    std::string any = items.empty() ? "" : "[" + items + "]";
-    for (const std::string& member : members) any += (any.empty() ? "" : "|") + member;
-    return complement ? "(?:(?!" + any + ")(?s:.))" : "(?:" + any + ")";
-  }
-};
-
-class Translator {
+class Translator : private RegexReader {
  public:
-  Translator(std::string_view regex, const std::string& origin) : regex_(regex), origin_(origin) {}
+  Translator(std::string_view regex, const std::string& origin) : RegexReader(regex, origin) {}
 
   std::string run() {
-    while (at_ < regex_.size()) element();
+    while (!at_end()) element();
     if (!open_groups_.empty()) invalid("a ')' for every '('");
     return std::move(out_);
   }
@@ -74,28 +32,6 @@ class Translator {
     bool ignored_case;  // what holds again behind the group
   };
 
-  bool at_end() const noexcept { return at_ == regex_.size(); }
-  bool next_is(std::string_view text) const noexcept { return regex_.substr(at_).starts_with(text); }
-  bool take(std::string_view text) noexcept {
-    if (!next_is(text)) return false;
-    at_ += text.size();
-    return true;
-  }
-  char32_t take_char() {
-    if (at_end()) invalid("more after the last character");
-    const Utf8Char c = utf8_at(regex_, at_);
-    at_ += c.length;
-    return c.code;
-  }
-
-  [[noreturn]] void invalid(std::string_view expected) const {
-    fail(ErrorCode::tokenizer_invalid, origin_, ": regular expression ", regex_, ": at byte ", at_, ": expected ", expected);
-  }
-  [[noreturn]] void unsupported(std::string_view what) const {
-    fail(ErrorCode::tokenizer_unsupported, origin_, ": regular expression ", regex_, ": at byte ", at_,
-         ": this program does not implement ", what);
-  }
-
   void atom(std::string_view text) {
     atom_begin_ = out_.size();
     out_ += text;
@@ -105,7 +41,7 @@ class Translator {
   void literal_atom(char32_t c) {
     const char32_t letter = c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
     if (ignores_case_) refuse_unequal_folding(letter);
-    atom(literal(c));
+    atom(regex_literal(c));
     previous_letter_ = letter;
   }
 
@@ -140,24 +76,19 @@ class Translator {
 
   void repeat() {
     if (!atom_begin_) invalid("something to repeat");
-    out_ += regex_[at_++];
-    if (next_is("?") || next_is("+")) out_ += regex_[at_++];
-  }
-
-  std::string digits() {
-    const std::size_t begin = at_;
-    while (!at_end() && regex_[at_] >= '0' && regex_[at_] <= '9') ++at_;
-    return std::string(regex_.substr(begin, at_ - begin));
+    append_utf8(out_, take_char());
+    if (next_is("?") || next_is("+")) append_utf8(out_, take_char());
   }
 
   /// {n}, {n,}, {,m} or {n,m}. Anything else that starts with a brace is text.
   bool interval() {
-    const std::size_t begin = at_++;
-    const std::string least = digits();
+    const std::size_t begin = at();
+    take("{");
+    const std::string least = take_digits();
     const bool has_comma = take(",");
-    const std::string most = has_comma ? digits() : least;
+    const std::string most = has_comma ? take_digits() : least;
     if (!take("}") || (least.empty() && most.empty())) {
-      at_ = begin;
+      go_to(begin);
       return false;
     }
     if (!atom_begin_) invalid("something to repeat");
@@ -189,7 +120,7 @@ class Translator {
       if (kind == "?-i:") ignores_case_ = false;
       return;
     }
-    if (at_ == 1 && take("?i)")) {
+    if (at() == 1 && take("?i)")) {
       open_groups_.pop_back();
       out_ += "(?i)";
       ignores_case_ = true;
@@ -215,7 +146,7 @@ class Translator {
     if (take("A")) return atom("\\A");
     if (take("z")) return atom("\\z");
     if (take("Z")) return atom("(?=\\n?\\z)");
-    literal_atom(char_escape());
+    literal_atom(take_escaped_char());
   }
 
   /// \s, \p{..} and the like as an expression for one character.
@@ -227,97 +158,28 @@ class Translator {
     return ignores_case_ ? "(?-i:" + expression + ")" : expression;
   }
 
-  std::optional<CharSet> named_set(bool& complement, bool in_class) {
-    const char kind = regex_[at_];
-    complement = kind == 'S' || kind == 'D' || kind == 'W' || kind == 'H' || kind == 'P';
-    switch (kind) {
-      case 's':
-      case 'S':
-        ++at_;
-        return CharSet{std::string(kSpaceItems), {}};
-      case 'd':
-      case 'D':
-        ++at_;
-        return property("Nd");
-      case 'w':
-      case 'W':
-        ++at_;
-        return word_set(in_class);
-      case 'h':
-      case 'H':
-        ++at_;
-        return CharSet{std::string(kHexDigitItems), {}};
-      case 'p':
-      case 'P':
-        ++at_;
-        return braced_property(complement, in_class);
-      default:
-        return std::nullopt;
-    }
+  /// \s, \d, \w, \h, \p{..} and their complements, after the backslash.
+  std::optional<RegexCharSet> named_set(bool& complement, bool in_class) {
+    complement = next_is("S") || next_is("D") || next_is("W") || next_is("H") || next_is("P");
+    if (take("s") || take("S")) return space_set();
+    if (take("d") || take("D")) return property_set("Nd");
+    if (take("w") || take("W")) return word_set(in_class);
+    if (take("h") || take("H")) return hex_digit_set();
+    if (take("p") || take("P")) return braced_property(complement, in_class);
+    return std::nullopt;
   }
 
-  CharSet braced_property(bool& complement, bool in_class) {
+  RegexCharSet braced_property(bool& complement, bool in_class) {
     if (!take("{")) invalid("'{' after \\p");
     if (take("^")) complement = !complement;
-    const std::size_t end = regex_.find('}', at_);
-    if (end == std::string_view::npos) invalid("'}' after the property's name");
-    const std::string_view name = regex_.substr(at_, end - at_);
+    const std::size_t length = rest().find('}');
+    if (length == std::string_view::npos) invalid("'}' after the property's name");
+    const std::string_view name = rest().substr(0, length);
     if (!is_general_category(name)) unsupported(concat("the property ", name));
     const bool has_other_case = name == "Lu" || name == "Ll" || name == "Lt" || name == "M" || name == "Mn";
     if (in_class && ignores_case_ && has_other_case) unsupported(concat("\\p{", name, "} in a class where case is ignored"));
-    at_ = end + 1;
-    return property(name);
-  }
-
-  static CharSet property(std::string_view category) { return {concat("\\p{", category, "}", newer_characters(category)), {}}; }
-
-  /// Outside of classes, Oniguruma counts the digits and fractions of Latin-1 among the word characters.
-  static CharSet word_set(bool in_class) {
-    CharSet set{in_class ? "\\p{Alphabetic}" : "\\p{Alphabetic}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}", {}};
-    for (const std::string_view category : {"L", "M", "Nd", "Nl", "Pc"}) set.add(property(category));
-    return set;
-  }
-
-  /// A single character written as an escape, after the backslash.
-  char32_t char_escape() {
-    const char32_t c = take_char();
-    switch (c) {
-      case 'n':
-        return '\n';
-      case 'r':
-        return '\r';
-      case 't':
-        return '\t';
-      case 'f':
-        return '\f';
-      case 'v':
-        return '\v';
-      case 'a':
-        return '\a';
-      case 'e':
-        return 0x1B;
-      case 'x':
-        return take("{") ? hex_code(1, 8, true) : hex_code(1, 2, false);
-      case 'u':
-        return hex_code(4, 4, false);
-      default:
-        break;
-    }
-    if (is_ascii_alphanumeric(c)) unsupported(concat("'\\", static_cast<char>(c), "'"));
-    return c;
-  }
-
-  char32_t hex_code(std::size_t least, std::size_t most, bool braced) {
-    char32_t code = 0;
-    std::size_t n_digits = 0;
-    while (n_digits < most && !at_end() && hex_value(regex_[at_]) >= 0) {
-      code = code << 4 | static_cast<char32_t>(hex_value(regex_[at_++]));
-      ++n_digits;
-    }
-    const bool is_surrogate = code >= 0xD800 && code < 0xE000;
-    if (n_digits < least || code > 0x10FFFF || is_surrogate || (braced && !take("}"))) invalid("a code point in hexadecimal");
-    if (!braced && code > 0x7F && most == 2) unsupported("bytes above 7F");
-    return code;
+    go_to(at() + length + 1);
+    return property_set(name);
   }
 
   /// After the '['. Nested classes join the set.
@@ -326,10 +188,10 @@ class Translator {
     return class_members(depth).expression(complement);
   }
 
-  CharSet class_members(int depth) {
+  RegexCharSet class_members(int depth) {
     if (depth > kMaxClassDepth) unsupported("classes nested that deep");
     if (next_is("]")) unsupported("']' as a class's first member");
-    CharSet set;
+    RegexCharSet set;
     while (!take("]")) {
       if (at_end()) invalid("a ']' for every '['");
       if (next_is("[:") || next_is("&&")) unsupported(next_is("&&") ? "'&&'" : "'[:'");
@@ -347,8 +209,8 @@ class Translator {
   }
 
   /// A character, a range of characters, or an escaped set.
-  void class_member(CharSet& set) {
-    const std::size_t begin = at_;
+  void class_member(RegexCharSet& set) {
+    const std::size_t begin = at();
     if (take("\\")) {
       if (at_end()) invalid("a character after '\\'");
       bool complement = false;
@@ -360,31 +222,28 @@ class Translator {
         }
         return;
       }
-      at_ = begin;
+      go_to(begin);
     }
     const char32_t first = class_char();
     if (ignores_case_ && first >= 0x80) unsupported("this class where case is ignored");
-    const bool is_range = next_is("-") && !regex_.substr(at_ + 1).starts_with(']') && at_ + 1 < regex_.size();
+    const bool is_range = next_is("-") && !next_is("-]") && rest().size() > 1;
     if (!is_range) {
-      set.items += literal(first);
+      set.items += regex_literal(first);
       return;
     }
-    ++at_;
+    take("-");
     if (next_is("[")) unsupported("a class as the end of a range");
     const char32_t last = class_char();
     if (last < first) invalid("a range that ends behind its start");
-    set.items += literal(first) + "-" + literal(last);
+    set.items += regex_literal(first) + "-" + regex_literal(last);
   }
 
   char32_t class_char() {
     if (!take("\\")) return take_char();
     if (take("b")) return '\b';
-    return char_escape();
+    return take_escaped_char();
   }
 
-  std::string_view regex_;
-  const std::string& origin_;
-  std::size_t at_ = 0;
   std::string out_;
   std::optional<std::size_t> atom_begin_;  // in out_: what a quantifier would repeat
   std::vector<Group> open_groups_;

@@ -1,4 +1,4 @@
-#include <array>
+#include <system_error>
 
 #include "loaders/json_file.hpp"
 #include "loaders/tokenizer/formats.hpp"
@@ -55,7 +55,8 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   TokenizerConfig config;
   for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
     const std::filesystem::path file = folder / name;
-    if (!std::filesystem::exists(file)) continue;
+    std::error_code ignored;
+    if (!std::filesystem::exists(file, ignored)) continue;
     const nlohmann::json json = read_tokenizer_file(file);
     const std::string file_name = file.string();
     const JsonNode root(json, file_name);
