@@ -147,13 +147,14 @@ void add_sampling_options(CLI::App& command, SamplingOptions& sampling) {
       ->check(CLI::NonNegativeNumber.description(""))
       ->capture_default_str()
       ->type_name("T");
-  command.add_option("--top-k", sampling.top_k, "Sample among the K best tokens; 0: among all")
+  check_count(command.add_option("--top-k", sampling.top_k, "Sample among the K best tokens; 0: among all"))
       ->capture_default_str()
       ->type_name("K");
   command.add_option("--top-p", sampling.top_p, "Sample among the best tokens that reach probability P in sum")
+      ->check(CLI::Range(0.0, 1.0).description(""))
       ->capture_default_str()
       ->type_name("P");
-  command.add_option("--seed", sampling.seed, "Seed of the sampling; the same seed gives the same text")
+  check_count(command.add_option("--seed", sampling.seed, "Seed of the sampling; the same seed gives the same text"))
       ->capture_default_str()
       ->type_name("N");
 }
@@ -169,7 +170,7 @@ void add_generate(CLI::App& app) {
   command->add_option("--tokens", options->prompt.tokens, "The same as token ids, \"5,17\" or \"5 17\"")
       ->type_name("IDS")
       ->excludes(text);
-  command->add_option("--max-new", options->max_new, "New tokens at most")->capture_default_str()->type_name("N");
+  check_count(command->add_option("--max-new", options->max_new, "New tokens at most"))->capture_default_str()->type_name("N");
   add_sampling_options(*command, options->sampling);
   command->add_flag("--ignore-eos", options->ignore_eos, "Go on behind an end-of-text token");
   command->add_option("--stop", options->stops, "End the text before this string (repeatable)")

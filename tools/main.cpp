@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "ops/error.hpp"
 #include "tools/commands.hpp"
@@ -68,6 +69,21 @@ bool is_near(std::string_view a, std::string_view b) {
   return b.size() <= 2;
 }
 
+/// The arguments, last first as CLI11 wants them. "--prompt=" becomes "--prompt" and an empty string: CLI11 would take the
+/// next argument for the value.
+std::vector<std::string> reversed_arguments(int argc, char** argv) {
+  std::vector<std::string> arguments;
+  for (int i = 1; i < argc; ++i) {
+    std::string argument = argv[i];
+    const bool empty_value = argument.starts_with("--") && argument.find('=') + 1 == argument.size();
+    if (empty_value) argument.pop_back();
+    arguments.push_back(std::move(argument));
+    if (empty_value) arguments.emplace_back();
+  }
+  std::ranges::reverse(arguments);
+  return arguments;
+}
+
 /// Throws for a first word that is no subcommand, naming the near ones.
 void check_command_name(const CLI::App& app, int argc, char** argv) {
   if (argc < 2 || argv[1][0] == '-') return;
@@ -90,7 +106,7 @@ int run(int argc, char** argv) {
   add_commands(app);
   check_command_name(app, argc, argv);
   try {
-    app.parse(argc, argv);
+    app.parse(reversed_arguments(argc, argv));
   } catch (const CLI::Success& request) {  // --help, --version
     app.exit(request);
   } catch (const CLI::ParseError& error) {

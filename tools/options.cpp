@@ -48,6 +48,16 @@ std::vector<TokenId> text_tokens(std::string_view text, const ModelArguments& mo
 
 }  // namespace
 
+CLI::Option* check_count(CLI::Option* option, std::size_t least) {
+  const auto complaint = [least](const std::string& text) {
+    std::size_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size() && value >= least) return std::string();
+    return concat("expected a whole number of at least ", least, ", found '", text, "'");
+  };
+  return option->check(CLI::Validator(complaint, ""));
+}
+
 void add_model_options(CLI::App& command, ModelArguments& arguments) {
   command.add_option("MODEL", arguments.folder, "Folder with config.json, weights (safetensors) and tokenizer")
       ->required()

@@ -17,7 +17,8 @@
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace ffmem::tools {
 
@@ -26,6 +27,9 @@ class UsageError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
+
+/// The option takes whole numbers from `least` on; -1 or one too large for 64 bits is an error instead of another number.
+CLI::Option* check_count(CLI::Option* option, std::size_t least = 0);
 
 /// MODEL and --threads.
 struct ModelArguments {

@@ -186,7 +186,6 @@ void run(const Options& options) {
   if (window > context) {
     fail(ErrorCode::context_exceeded, "--window ", window, ": the model's context is ", context);
   }
-  if (window < 2) throw UsageError("--window: expected at least 2 tokens, so that one can be scored");
   if (stride > window) throw UsageError(concat("--stride ", stride, ": expected at most the window of ", window, " tokens"));
 
   const std::vector<TokenId> tokens = read_tokens(options, model->config());
@@ -216,12 +215,14 @@ void add_perplexity(CLI::App& app) {
   CLI::App* command = app.add_subcommand("perplexity", "How well a model predicts a text file");
   add_model_options(*command, options->model);
   command->add_option("FILE", options->file, "UTF-8 text")->required()->type_name("");
-  command->add_option("--window", options->window, "Tokens of a window (default: the model's context)")->type_name("N");
-  command
-      ->add_option("--stride", options->stride,
-                   "Tokens from one window's begin to the next's (default: half a window; with --lines a window)")
+  check_count(command->add_option("--window", options->window, "Tokens of a window (default: the model's context)"), 2)
       ->type_name("N");
-  command->add_option("--max-tokens", options->max_tokens, "Use the first N tokens only")->type_name("N");
+  check_count(
+      command->add_option("--stride", options->stride,
+                          "Tokens from one window's begin to the next's (default: half a window; with --lines a window)"),
+      1)
+      ->type_name("N");
+  check_count(command->add_option("--max-tokens", options->max_tokens, "Use the first N tokens only"), 2)->type_name("N");
   command->add_flag("--lines", options->lines,
                     "Take the file line by line: each line that is not blank, stripped, behind a beginning-of-text token");
   command->add_flag("--json", options->json, "One JSON object");

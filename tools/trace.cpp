@@ -160,12 +160,12 @@ void add_trace(CLI::App& app) {
   command->add_option("--tokens", options->prompt.tokens, "The same as token ids, \"5,17\" or \"5 17\"")
       ->type_name("IDS")
       ->excludes(text);
-  command->add_option("--position", options->position, "Trace this position (default: the last)")->type_name("P");
-  command->add_option("--memories", options->trace.n_memories, "Strongest memories shown of each layer")
+  check_count(command->add_option("--position", options->position, "Trace this position (default: the last)"))->type_name("P");
+  check_count(command->add_option("--memories", options->trace.n_memories, "Strongest memories shown of each layer"))
       ->capture_default_str()
       ->type_name("N");
-  command->add_option("--tokens-shown", options->trace.n_tokens, "Tokens shown of each memory and of the prediction")
-      ->check(CLI::PositiveNumber.description(""))
+  check_count(
+      command->add_option("--tokens-shown", options->trace.n_tokens, "Tokens shown of each memory and of the prediction"), 1)
       ->capture_default_str()
       ->type_name("K");
   const std::map<std::string, Lens> lenses{{"final-norm", Lens::final_norm}, {"raw", Lens::raw}};

@@ -53,7 +53,11 @@ TEST_CASE("ffmem: a command line that makes no sense is exit code 2") {
   check_complaint({"generate", kTiny, "--prompt", "a", "--tokens", "5"}, 2, {"--prompt"});
   check_complaint({"generate", kTiny, "--tokens", "5,x"}, 2, {"token ids", "'x'"});
   check_complaint({"generate", kTiny, "--tokens", "5", "--max-new", "many"}, 2, {"--max-new"});
-  check_complaint({"generate", kTiny, "--tokens", "5", "--temperature", "-1"}, 2, {"--temperature"});
+  for (const std::string option : {"--max-new", "--top-k", "--seed", "--temperature", "--top-p"}) {
+    check_complaint({"generate", kTiny, "--tokens", "5", option, "-1"}, 2, {option, "-1"});
+  }
+  check_complaint({"generate", kTiny, "--tokens", "5", "--max-new", "99999999999999999999"}, 2, {"--max-new"});
+  check_complaint({"trace", kTiny, "--tokens", "5", "--tokens-shown", "0"}, 2, {"--tokens-shown"});
   check_complaint({"tokenize", kDemo}, 2, {"nothing to tokenize"});
   check_complaint({"trace", kDemo, "a", "--lens", "fisheye"}, 2, {"--lens"});
   check_complaint({"capture", kTiny, "--tokens", "5", "--points", "coeficients", "-o", "x"}, 2,

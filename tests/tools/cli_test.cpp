@@ -138,6 +138,7 @@ TEST_CASE("ffmem generate: an empty prompt starts from beginning-of-text") {
   const Json empty = json_output({"generate", kDemo, "--prompt", "", "--max-new", "3", "--json"});
   const Json bos = json_output({"generate", kDemo, "--tokens", "0", "--max-new", "3", "--json"});
   CHECK(empty["tokens"] == bos["tokens"]);
+  CHECK(json_output({"generate", kDemo, "--prompt=", "--max-new", "3", "--json"}) == empty);
 }
 
 TEST_CASE("ffmem generate: the context bounds the new tokens, and a note says so") {
