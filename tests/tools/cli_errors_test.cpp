@@ -4,17 +4,13 @@
 #include <csignal>
 
 #include "tests/loaders/thrown.hpp"
-#include "tests/tools/command.hpp"
-#include "tests/tools/tiny_model.hpp"
+#include "tests/tools/command_output.hpp"
 
 using namespace ffmem;
 
 namespace {
 
 using Arguments = std::vector<std::string>;
-
-const std::string kDemo = FFMEM_DEMO_MODEL;
-const std::string kTiny = kTinyModel.string();
 
 /// Checks that the command ends with `exit_code` and says one line that holds all of `parts`.
 void check_complaint(const Arguments& arguments, int exit_code, const std::vector<std::string>& parts,
