@@ -14,6 +14,9 @@
 #include "bench/machine_peaks.hpp"
 #include "ops/aligned_buffer.hpp"
 #include "ops/cpu/cpu_backend.hpp"
+#include "ops/cpu/cpu_matmul.hpp"
+#include "ops/cpu/dispatch.hpp"
+#include "ops/cpu/onednn_matmul.hpp"
 #include "ops/scalar/scalar_backend.hpp"
 #include "ops/threads.hpp"
 
@@ -62,26 +65,28 @@ void report_elements(State& state, std::size_t n) {
   state.counters["element/s"] = Counter(static_cast<double>(state.iterations() * n), Counter::kIsRate);
 }
 
-// Several copies of the weights, taken in turn, so that one row's product reads them from memory as in a large model.
-void matmul(State& state, const std::string& isa, std::size_t rows, std::size_t in, std::size_t out, bool by_column) {
+using Product = std::function<void(ConstMatrixView x, const WeightMatrix& w, MatrixView y)>;
+
+// Several copies of the weights, taken in turn, so that they come from memory as a large model's do.
+void matmul(State& state, const std::string& isa, const Product& product, std::size_t rows, std::size_t in, std::size_t out,
+            bool by_column) {
   const ThreadScope threads(bench_threads());
-  const auto backend = make_cpu_backend(isa);
-  const std::size_t copies = rows > 6 ? 1 : std::max<std::size_t>(1, (std::size_t{64} << 20) / (in * out));
+  const std::size_t copies = std::max<std::size_t>(1, (std::size_t{32} << 20) / (in * out));
   const AlignedBuffer weights = normal_values(in * out * copies, 1);
   const AlignedBuffer x = normal_values(rows * in, 2);
   const AlignedBuffer y(rows * out);
   const AlignedBuffer expected(out);
-  std::vector<std::unique_ptr<const PreparedMatrix>> w;
+  std::vector<WeightMatrix> w;
   for (std::size_t i = 0; i < copies; ++i) {
-    w.push_back(
-        backend->prepare({weights.data() + i * in * out, DType::f32, out, in, by_column ? 1 : in, by_column ? out : 1}));
+    w.push_back({weights.data() + i * in * out, DType::f32, out, in, by_column ? 1 : in, by_column ? out : 1});
   }
-  backend->matmul(x.matrix(rows, in), *w[0], nullptr, y.matrix(rows, out));
-  make_scalar_backend()->matmul(x.matrix(1, in), *w[0], nullptr, expected.matrix(1, out));
+  product(x.matrix(rows, in), w[0], y.matrix(rows, out));
+  const auto reference = make_scalar_backend();
+  reference->matmul(x.matrix(1, in), *reference->prepare(w[0]), nullptr, expected.matrix(1, out));
   if (!close(y.matrix(1, out), expected.matrix(1, out), 1e-3)) return state.SkipWithError("wrong result");
   std::size_t i = 0;
   for (auto _ : state) {
-    backend->matmul(x.matrix(rows, in), *w[i], nullptr, y.matrix(rows, out));
+    product(x.matrix(rows, in), w[i], y.matrix(rows, out));
     i = i + 1 == copies ? 0 : i + 1;
     benchmark::ClobberMemory();
   }
@@ -121,8 +126,7 @@ void attention(State& state, const std::string& isa, std::size_t past, std::size
 
 using Apply = std::function<void(const Backend&, MatrixView x, ConstMatrixView y)>;
 
-// An operator that changes x [512, 1024] in place, y being another such matrix. Inputs are restored outside the timing only
-// where the operator would drive them to zero or infinity.
+// An operator that changes x [64, 1024] in place, y being another such matrix. x is restored, untimed, before every call.
 void in_place(State& state, const std::string& isa, const Apply& apply) {
   constexpr std::size_t kRows = 64;
   constexpr std::size_t kCols = 1024;
@@ -196,7 +200,7 @@ void register_in_place(const std::string& isa, const std::string& what, const Ap
   benchmark::RegisterBenchmark((what + "/64x1024/" + isa).c_str(), [=](State& state) { in_place(state, isa, apply); });
 }
 
-void register_matmul(const std::string& isa) {
+void register_matmul(const std::string& isa, const std::string& what, const Product& product) {
   struct Shape {
     std::size_t in;
     std::size_t out;
@@ -204,17 +208,19 @@ void register_matmul(const std::string& isa) {
   for (const Shape shape : {Shape{256, 1024}, {1024, 256}, {768, 3072}, {3072, 768}, {1024, 4096}, {4096, 1024}}) {
     for (const std::size_t rows : {1, 4, 16, 64, 512}) {
       for (const bool by_column : {false, true}) {
-        const std::string name = "matmul/" + std::to_string(rows) + "x" + std::to_string(shape.in) + "x" +
+        const std::string name = what + "/" + std::to_string(rows) + "x" + std::to_string(shape.in) + "x" +
                                  std::to_string(shape.out) + (by_column ? "/by_column/" : "/by_row/") + isa;
         benchmark::RegisterBenchmark(name.c_str(),
-                                     [=](State& state) { matmul(state, isa, rows, shape.in, shape.out, by_column); });
+                                     [=](State& state) { matmul(state, isa, product, rows, shape.in, shape.out, by_column); });
       }
     }
   }
 }
 
 void register_all(const std::string& isa) {
-  register_matmul(isa);
+  register_matmul(isa, "matmul", [&kernels = choose_kernels(isa)](ConstMatrixView x, const WeightMatrix& w, MatrixView y) {
+    cpu_matmul(kernels, x, F32Matrix(w), nullptr, y);
+  });
   for (const std::size_t n : {256, 512, 1024, 2048}) {
     benchmark::RegisterBenchmark(("attention/prefill/" + std::to_string(n) + "/" + isa).c_str(),
                                  [=](State& state) { attention(state, isa, 0, n); });
@@ -238,6 +244,14 @@ void register_all(const std::string& isa) {
   benchmark::RegisterBenchmark(("find_above/4096/" + isa).c_str(), [=](State& state) { find_above(state, isa); });
 }
 
+// The other multiplier, which generates code for the machine's best instruction set.
+void register_onednn(const std::string& best_isa) {
+  const auto onednn = std::make_shared<OneDnnMatmul>();
+  register_matmul(best_isa, "matmul_onednn", [onednn](ConstMatrixView x, const WeightMatrix& w, MatrixView y) {
+    onednn->run(x, F32Matrix(w), nullptr, y);
+  });
+}
+
 }  // namespace
 }  // namespace ffmem::bench
 
@@ -248,6 +262,7 @@ int main(int argc, char** argv) {
     benchmark::AddCustomContext(isa + " peak GFLOP/s per core", std::to_string(ffmem::bench::peak_flops(isa) / 1e9));
     ffmem::bench::register_all(isa);
   }
+  ffmem::bench::register_onednn(ffmem::available_isas().front());
   benchmark::AddCustomContext("memory read GB/s, one core", std::to_string(ffmem::bench::peak_read_bytes() / 1e9));
   benchmark::AddCustomContext("threads", std::to_string(ffmem::bench::bench_threads()));
   benchmark::AddCustomContext("compiler", __VERSION__);
