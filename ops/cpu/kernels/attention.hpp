@@ -265,7 +265,7 @@ struct Attention {
     for (std::size_t i = 0; i < b.n_queries; ++i) {
       float* out = b.outs[i];
       for_each_vector<Arch>(b.head_dim, [&](std::size_t c, std::size_t n) {
-        store_n<Arch>(load_n<Arch>(out + c, n) / queries[i].sum, out + c, n);
+        store_n<Arch>(divide<Arch>(load_n<Arch>(out + c, n), queries[i].sum), out + c, n);
       });
     }
   }

@@ -39,7 +39,7 @@ struct Elementwise {
     transform(x, n, [factor](const V& v) { return v * V(factor); });
   }
 
-  static V softcap(const V& v, float cap) noexcept { return V(cap) * xsimd::tanh(v / V(cap)); }
+  static V softcap(const V& v, float cap) noexcept { return V(cap) * xsimd::tanh(divide<Arch>(v, V(cap))); }
 
   static void softcap_row(float* x, std::size_t n, float cap) noexcept {
     transform(x, n, [cap](const V& v) { return softcap(v, cap); });
@@ -52,7 +52,7 @@ struct Elementwise {
   }
 
   // x σ(u)
-  static V gate(const V& x, const V& u) noexcept { return x / (V(1.0F) + exp<Arch>(-u)); }
+  static V gate(const V& x, const V& u) noexcept { return divide<Arch>(x, V(1.0F) + exp<Arch>(-u)); }
 
   static V gelu(const V& v) noexcept { return v * normal_cdf<Arch>(v); }
 
@@ -67,7 +67,7 @@ struct Elementwise {
   static V mish(const V& v) noexcept {
     const V e = exp<Arch>(xsimd::select(v > V(20.0F), V(20.0F), v));
     const V n = e * (e + V(2.0F));
-    return v * (n / (n + V(2.0F)));
+    return v * divide<Arch>(n, n + V(2.0F));
   }
 
   static V laplace(const V& v) noexcept { return normal_cdf<Arch>((v - V(0.707107F)) * V(static_cast<float>(1 / 0.282095))); }

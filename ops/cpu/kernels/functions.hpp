@@ -40,7 +40,7 @@ Vec<Arch> normal_cdf(const Vec<Arch>& u) noexcept {
   // 1 - Φ(a) = t R(t) exp(-a²/2), t = 1 / (1 + a/4), a = |u|; from 14 on it is 0 in float32.
   const V magnitude = xsimd::abs(u);
   const V a = xsimd::select(magnitude > V(14.0F), V(14.0F), magnitude);
-  const V t = V(1.0F) / fma<Arch>(a, V(0.25F), V(1.0F));
+  const V t = divide<Arch>(V(1.0F), fma<Arch>(a, V(0.25F), V(1.0F)));
   const V r = polynomial<Arch>(t, 0.09975060075521469F, 0.09944377094507217F, 0.09589526802301407F, 0.07033109664916992F,
                                0.09122809022665024F, 0.004602947738021612F, 0.03776364028453827F, 0.0449315570294857F,
                                -0.06003528833389282F, 0.016088316217064857F);

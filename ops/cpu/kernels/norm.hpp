@@ -12,7 +12,7 @@ struct Norm {
 
   // 1 / sqrt(sum / n + epsilon)
   static V inverse_root(const V& sum, std::size_t n, float epsilon) noexcept {
-    return V(1.0F) / xsimd::sqrt(sum / V(static_cast<float>(n)) + V(epsilon));
+    return V(1.0F / __builtin_sqrtf(first_lane<Arch>(sum) / static_cast<float>(n) + epsilon));
   }
 
   // (x - mean)²; lanes past the row's end are 0, not mean².
@@ -24,7 +24,7 @@ struct Norm {
   static void layer_norm(const float* x, std::size_t n, const float* weight, const float* bias, float epsilon,
                          float* y) noexcept {
     const V sum = sum_row<Arch>(n, [x](std::size_t i, std::size_t lanes) { return load_n<Arch>(x + i, lanes); });
-    const V mean = sum / V(static_cast<float>(n));
+    const V mean = divide<Arch>(sum, V(static_cast<float>(n)));
     const V squares =
         sum_row<Arch>(n, [x, mean](std::size_t i, std::size_t lanes) { return squared_deviation(x + i, lanes, mean); });
     const V factor = inverse_root(squares, n, epsilon);

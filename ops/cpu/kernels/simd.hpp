@@ -89,6 +89,12 @@ Vec<Arch> fma(const Vec<Arch>& a, const Vec<Arch>& b, const Vec<Arch>& c) noexce
 #endif
 }
 
+/// a / b, correctly rounded. (xsimd's own is an estimate on NEON.)
+template <class Arch>
+Vec<Arch> divide(const Vec<Arch>& a, const Vec<Arch>& b) noexcept {
+  return Vec<Arch>(a.data / b.data);
+}
+
 namespace detail {
 
 // Rounds 1 and 2 transpose each 4x4 square of lanes, whose registers are in-lane unpacks; later rounds exchange blocks of
