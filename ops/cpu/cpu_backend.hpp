@@ -1,4 +1,5 @@
-// The CPU backend: xsimd kernels compiled per instruction set and chosen at run time.
+// The CPU backend: matrix products by oneDNN where it keeps the rules of ops/backend.hpp (onednn_matmul.hpp), everything else
+// by xsimd kernels compiled per instruction set and chosen at run time.
 #pragma once
 
 #include <memory>
