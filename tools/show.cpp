@@ -10,6 +10,7 @@
 #include "tools/commands.hpp"
 #include "tools/fingerprint.hpp"
 #include "tools/json_text.hpp"
+#include "tools/lens.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/token_text.hpp"
@@ -82,7 +83,7 @@ std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore
   if (model_fingerprint(arguments.folder, weight_files(*model)) != store.info().model_fingerprint) {
     std::fputs("ffmem: note: this model is not the one whose keys were searched\n", stderr);
   }
-  return value_top_tokens(*model, options.layer, options.unit, 1, kValueTokens, value_lens_from_name(options.lens));
+  return value_top_tokens(*model, options.layer, options.unit, 1, kValueTokens, lens_from_name(options.lens));
 }
 
 std::string as_text(const Options& options, const TriggerStore& store, const std::vector<TriggerStore::Example>& examples,

@@ -13,6 +13,7 @@
 #include "tools/interventions.hpp"
 #include "tools/json_text.hpp"
 #include "tools/layer_trace.hpp"
+#include "tools/lens.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/token_text.hpp"
@@ -31,8 +32,6 @@ struct Options {
   Interventions interventions;
   bool json = false;
 };
-
-std::string_view lens_name(Lens lens) { return lens == Lens::raw ? "raw" : "final-norm"; }
 
 std::string_view lens_help(Lens lens) {
   return lens == Lens::raw ? "raw: vectors are scored by the output matrix as they are"

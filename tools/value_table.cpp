@@ -8,6 +8,7 @@
 #include "loaders/safetensors.hpp"
 #include "ops/aligned_buffer.hpp"
 #include "ops/error.hpp"
+#include "tools/lens.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -28,15 +29,6 @@ std::vector<T> copy(const StoredTensor& tensor) {
 }
 
 }  // namespace
-
-std::string_view value_lens_name(Lens lens) noexcept { return lens == Lens::raw ? "raw" : "final-norm"; }
-
-Lens value_lens_from_name(std::string_view name) {
-  for (const Lens lens : {Lens::raw, Lens::final_norm}) {
-    if (name == value_lens_name(lens)) return lens;
-  }
-  fail(ErrorCode::argument_invalid, "lens: expected raw or final-norm, found '", name, "'");
-}
 
 TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t first_unit, std::size_t n_units, std::size_t k,
                            Lens lens) {
@@ -74,7 +66,7 @@ void write_value_table(const std::filesystem::path& path, const ValueTable& tabl
                                                     {"version", kVersion},
                                                     {"model", table.model},
                                                     {"model_fingerprint", table.model_fingerprint},
-                                                    {"lens", std::string(value_lens_name(table.lens))},
+                                                    {"lens", std::string(lens_name(table.lens))},
                                                     {"first_layer", std::to_string(table.first_layer)}};
   write_safetensors(path,
                     {{"tokens", DType::i32, {table.n_layers, table.d_memory, table.k}, table.tokens.data()},
@@ -109,7 +101,7 @@ ValueTable read_value_table(const std::filesystem::path& path) {
     fail(ErrorCode::store_invalid, path.string(), ": metadata 'first_layer': expected a whole number, found '", first, "'");
   }
   try {
-    table.lens = value_lens_from_name(at(file, "lens"));
+    table.lens = lens_from_name(at(file, "lens"));
   } catch (const Error& error) {
     fail(ErrorCode::store_invalid, path.string(), ": metadata: ", error.what());
   }

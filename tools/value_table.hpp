@@ -9,7 +9,6 @@
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "ops/dtype.hpp"
@@ -17,12 +16,6 @@
 #include "runtime/output_head.hpp"
 
 namespace ffmem::tools {
-
-/// "raw", "final-norm".
-std::string_view value_lens_name(Lens lens) noexcept;
-
-/// Throws argument_invalid for a name that is neither.
-Lens value_lens_from_name(std::string_view name);
 
 struct ValueTable {
   std::size_t first_layer = 0;

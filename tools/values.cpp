@@ -11,6 +11,7 @@
 #include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
+#include "tools/lens.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/progress.hpp"
@@ -39,7 +40,7 @@ void run(const Options& options) {
                    .n_layers = layers.end - layers.begin,
                    .d_memory = model->config().d_memory,
                    .k = options.top,
-                   .lens = value_lens_from_name(options.lens),
+                   .lens = lens_from_name(options.lens),
                    .model = std::filesystem::canonical(options.model.folder).string(),
                    .model_fingerprint = model_fingerprint(options.model.folder, weight_files(*model)),
                    .tokens = {},
@@ -56,7 +57,7 @@ void run(const Options& options) {
                   .add("out", options.out)
                   .add("values", n_values)
                   .add("top", table.k)
-                  .add("lens", value_lens_name(table.lens))
+                  .add("lens", lens_name(table.lens))
                   .add("seconds", progress.seconds())
                   .line());
   }

@@ -1,4 +1,4 @@
-// The heart of the exactness rules: a row of a product has the same bits for any number of rows, threads and layouts.
+// The heart of the exactness rules: a row of a product has the same bits for any number of rows and threads.
 //
 // oneDNN keeps this in places only, which is why the product has kernels of its own beside it. Found with its f32 matmul over
 // the shapes below: 2.6.3 with AVX-512 keeps it everywhere (number of rows and threads; its two layouts differ from each

@@ -11,6 +11,7 @@
 #include "ops/aligned_buffer.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
+#include "tools/lens.hpp"
 
 using namespace ffmem;
 using namespace ffmem::tools;
@@ -91,7 +92,7 @@ TEST_CASE("value_table: files that are no value table are errors") {
 }
 
 TEST_CASE("value_table: lens names") {
-  CHECK(value_lens_from_name("raw") == Lens::raw);
-  CHECK(value_lens_from_name("final-norm") == Lens::final_norm);
-  CHECK(thrown([] { value_lens_from_name("tuned"); }).code() == ErrorCode::argument_invalid);
+  CHECK(lens_from_name("raw") == Lens::raw);
+  CHECK(lens_from_name("final-norm") == Lens::final_norm);
+  CHECK(thrown([] { lens_from_name("tuned"); }).code() == ErrorCode::argument_invalid);
 }
