@@ -135,7 +135,7 @@ TEST_CASE("regular expressions: one that backtracks without end is stopped by an
 }
 
 TEST_CASE("regular expressions: long matches need no deep stack") {
-  const std::string text(2'000'000, 'a');
+  const std::string text(500'000, 'a');  // frames of PCRE2 10.46 are larger: four times this meets the heap limit
   CHECK(pieces(split_spec("(?:a|b)+"), text).size() == 1);
   CHECK(pieces(split_spec("(?:[a-z]|[0-9])*c|a"), text + "c").size() == 1);
 }
