@@ -148,7 +148,7 @@ ErrorCode code_of(const auto& action) {
 
 TEST_CASE("session: a sentence has the same bits alone, in company, in another order, threaded, and token by token") {
   check_invariance(tiny_model(),
-                   random_sentences(40, tiny_model()->config().max_positions, tiny_model()->config().vocab_size, 1));
+                   random_sentences(200, tiny_model()->config().max_positions, tiny_model()->config().vocab_size, 1));
 }
 
 TEST_CASE("session: the trained model's bits do not depend on the batch either") {
