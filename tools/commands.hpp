@@ -18,5 +18,6 @@ void add_merge(CLI::App& app);
 void add_show(CLI::App& app);
 void add_values(CLI::App& app);
 void add_report(CLI::App& app);
+void add_experiment(CLI::App& app);
 
 }  // namespace ffmem::tools

@@ -1,0 +1,59 @@
+// ffmem experiment: one of the paper's experiments.
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+
+#include "ops/threads.hpp"
+#include "tools/commands.hpp"
+#include "tools/experiments/command_line.hpp"
+#include "tools/experiments/experiments.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/output.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+struct Options {
+  std::string name;
+  bool json = false;
+  std::shared_ptr<ExperimentOptions> experiment = std::make_shared<ExperimentOptions>();
+};
+
+void run(const Options& options) {
+  const ThreadScope threads(options.experiment->model.threads);
+  catch_interrupts();
+  const Experiment& experiment = experiment_from_name(options.name);
+  Workbench bench(*options.experiment);
+  const Result result = experiment.run(bench);
+  write_result(options.experiment->out, result);
+  if (options.json) {
+    write_out(to_json_text(result));
+  } else {
+    write_out(result.run_found + "\n" + (options.experiment->out / result.name).string() + "\n");
+  }
+}
+
+std::string names_and_summaries() {
+  std::string text = "Experiments (sections of Geva et al. 2021):\n";
+  for (const Experiment& experiment : all_experiments()) {
+    text += "  " + std::string(experiment.name) + std::string(24 - experiment.name.size(), ' ') +
+            std::string(experiment.summary) + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+void add_experiment(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("experiment", "Run one of the paper's experiments");
+  command->add_option("NAME", options->name, "Which one; see below")->required();
+  add_experiment_options(*command, options->experiment);
+  command->add_flag("--json", options->json, "Print the result as JSON");
+  command->footer(names_and_summaries() +
+                  "Example:\n"
+                  "  ffmem experiment token-removal models/gpt2 --train train.txt -o report");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,97 @@
+#include "tools/experiments/command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "tools/lens.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+/// An option that takes one of two words.
+template <class T>
+void add_choice(CLI::App& command, const std::string& name, T& value, T first, std::string first_word, T second,
+                std::string second_word, const std::string& what) {
+  const std::string shown = value == first ? first_word : second_word;
+  command
+      .add_option_function<std::string>(
+          name, [&value, first, second, first_word](const std::string& word) { value = word == first_word ? first : second; },
+          what)
+      ->check(CLI::IsMember({first_word, second_word}))
+      ->default_str(shown)
+      ->type_name(first_word + "|" + second_word);
+}
+
+void add_count(CLI::App& command, const std::string& name, std::size_t& value, const std::string& what) {
+  check_count(command.add_option(name, value, what)->capture_default_str()->type_name("N"), 1);
+}
+
+void add_sources(CLI::App& command, ExperimentOptions& options) {
+  add_model_options(command, options.model);
+  command.add_option("--train", options.train, "UTF-8 text whose sentences are searched for trigger examples")
+      ->type_name("FILE...");
+  command.add_option("--valid", options.valid, "UTF-8 text from which prefixes are sampled")->type_name("FILE...");
+  command.add_option("-o,--out", options.out, "Folder for the results; intermediate ones in OUT/data are used again")
+      ->required()
+      ->type_name("FOLDER");
+  add_choice(command, "--sentences", options.triggers.sentences, SentenceMode::icu, "icu", SentenceMode::lines, "lines",
+             "How a line is cut: Unicode's sentence boundaries, or not");
+  command.add_option("--max-sentences", options.triggers.max_sentences, "Only the first N sentences of the training text")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 50))
+      ->type_name("N");
+  command
+      .add_option("--context", options.triggers.context,
+                  "Tokens at which a sentence is cut (default: the model's, at most 4096)")
+      ->type_name("N");
+  command.add_option("--batch-tokens", options.triggers.batch_tokens, "Tokens run at a time")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str()
+      ->type_name("N");
+}
+
+void add_definitions(CLI::App& command, ExperimentOptions& options) {
+  add_choice(command, "--lens", options.value_lens, Lens::raw, "raw", Lens::final_norm, "final-norm",
+             "Values and feed-forward outputs: times the output embedding as they are (the paper), or through the final norm");
+  add_choice(command, "--stream-lens", options.stream_lens, Lens::raw, "raw", Lens::final_norm, "final-norm",
+             "The same for the residual stream (section 5.2)");
+  add_choice(command, "--target", options.target, Target::next, "next", Target::last_read, "last-read",
+             "A trigger example's token: the one behind the prefix (the paper), or its last (the authors' script)");
+  add_choice(command, "--agreeing", options.agreeing, AgreeingMemories::active, "active", AgreeingMemories::all, "all",
+             "Zero agreement: among active memories, scored weighted, or among all values, scored bare");
+  command.add_option("--active-above", options.active_above, "A memory is active if its |coefficient| is greater")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->type_name("X");
+  command.add_flag("--every-prefix", options.triggers.every_prefix,
+                   "Let several prefixes of one sentence be examples of a key");
+  command.add_flag("--smallest", options.triggers.smallest,
+                   "Trigger examples with the most negative coefficients (gated layers)");
+  command.add_flag("--one-per-sentence", options.one_per_sentence, "Sample one position of a sentence (the authors' code)");
+}
+
+void add_sizes(CLI::App& command, ExperimentOptions& options) {
+  command.add_option("--seed", options.seed, "Of everything that is sampled")->capture_default_str()->type_name("N");
+  add_count(command, "--top", options.triggers.top, "Trigger examples of each key");
+  add_count(command, "--examples", options.n_examples, "Sampled prefixes (sections 5.1 and 5.2)");
+  add_count(command, "--removal-keys", options.removal_keys, "Keys a layer in token-removal");
+  add_count(command, "--annotated-keys", options.annotated_keys, "Keys a layer in annotation");
+  add_count(command, "--annotated-examples", options.annotated_examples, "Examples of a key that an annotator reads");
+  command.add_option("--annotations", options.annotations, "annotation: filled-in CSV of one annotator, or of two")
+      ->expected(1, 2)
+      ->type_name("FILE [FILE]");
+  add_count(command, "--changes", options.changes, "last-layer-changes: cases to label");
+  command.add_option("--effect-layer", options.effect_layer, "memory-effects: whose memories are removed (default: the last)")
+      ->type_name("LAYER");
+  add_count(command, "--effect-examples", options.effect_examples, "memory-effects: prefixes on which they are removed");
+  command.add_flag("--quiet", options.quiet, "No progress");
+}
+
+}  // namespace
+
+void add_experiment_options(CLI::App& command, const std::shared_ptr<ExperimentOptions>& options) {
+  add_sources(command, *options);
+  add_definitions(command, *options);
+  add_sizes(command, *options);
+}
+
+}  // namespace ffmem::tools

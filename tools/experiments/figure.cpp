@@ -1,0 +1,194 @@
+#include "tools/experiments/figure.hpp"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <fstream>
+
+#include "loaders/atomic_file.hpp"
+#include "ops/error.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+/// Okabe and Ito's palette: told apart by readers with any of the common colour blindnesses.
+constexpr std::array<std::string_view, 7> kColours{"#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#000000"};
+constexpr std::array<int, 7> kMarks{7, 5, 9, 11, 13, 7, 5};        // filled circle, square, triangles, diamond
+constexpr std::array<int, 7> kHollowMarks{6, 4, 8, 10, 12, 6, 4};  // the same, for the paper's values
+
+std::string_view colour(std::size_t series) { return kColours[series % kColours.size()]; }
+
+/// A text in gnuplot's double quotes.
+std::string gnuplot_text(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + '"';
+}
+
+using Plots = std::vector<std::string>;
+
+void plot_lines(const Figure& figure, Plots& plots) {
+  for (std::size_t s = 0; s < figure.series.size(); ++s) {
+    plots.push_back(
+        fmt::format("data using 1:{}:{} with filledcurves fillcolor rgb '{}' fillstyle transparent solid 0.2 notitle",
+                    3 + 3 * s, 4 + 3 * s, colour(s)));
+  }
+  for (std::size_t s = 0; s < figure.series.size(); ++s) {
+    plots.push_back(
+        fmt::format("data using 1:{} with linespoints linecolor rgb '{}' linewidth 2 pointtype {} pointsize 0.8 title {}",
+                    2 + 3 * s, colour(s), kMarks[s % kMarks.size()], gnuplot_text(figure.series[s])));
+  }
+}
+
+void plot_bars(const Figure& figure, Plots& plots) {
+  const double width = 0.8 / static_cast<double>(figure.series.size());
+  for (std::size_t s = 0; s < figure.series.size(); ++s) {
+    const double shift = (static_cast<double>(s) + 0.5) * width - 0.4;
+    plots.push_back(
+        fmt::format("data using ($1+({:.4f})):{}:({:.4f}) with boxes fillcolor rgb '{}' fillstyle solid 0.75 border title {}",
+                    shift, 2 + 3 * s, width, colour(s), gnuplot_text(figure.series[s])));
+    plots.push_back(
+        fmt::format("data using ($1+({:.4f})):{}:{}:{} with yerrorbars linecolor rgb '#333333' pointtype -1 notitle", shift,
+                    2 + 3 * s, 3 + 3 * s, 4 + 3 * s));
+  }
+}
+
+void plot_boxes(const Figure&, Plots& plots) {
+  plots.push_back(
+      fmt::format("data using 1:3:2:6:5:(0.6) with candlesticks linecolor rgb '{0}' fillcolor rgb '{0}' fillstyle solid 0.25 "
+                  "border whiskerbars 0.5 notitle",
+                  colour(0)));
+  plots.push_back("data using 1:4:4:4:4:(0.6) with candlesticks linecolor rgb '#000000' linewidth 2.5 notitle");
+}
+
+/// Each series as a box from the sum of those before it to the sum with it.
+void plot_stacked(const Figure& figure, Plots& plots) {
+  const auto sum_to = [](std::size_t last) {
+    std::string sum = "(0";
+    for (std::size_t s = 0; s < last; ++s) sum += fmt::format("+column({})", 2 + s);
+    return sum + ")";
+  };
+  for (std::size_t s = 0; s < figure.series.size(); ++s) {
+    plots.push_back(
+        fmt::format("data using 1:{0}:($1-0.4):($1+0.4):{0}:{1} with boxxyerror fillcolor rgb '{2}' fillstyle solid 0.85 "
+                    "border linecolor rgb '#ffffff' title {3}",
+                    sum_to(s), sum_to(s + 1), colour(s), gnuplot_text(figure.series[s])));
+  }
+}
+
+void plot_paper(const Figure& figure, Plots& plots) {
+  if (!figure.paper) return;
+  for (std::size_t c = 1; c < figure.paper->columns.size(); ++c) {
+    const std::size_t s = c - 1;
+    const std::string title = figure.series.size() > 1 ? figure.paper->columns[c] + " (paper)" : "the paper's model";
+    plots.push_back(fmt::format(
+        "paper using 1:{} with points linecolor rgb '{}' linewidth 2 pointtype {} pointsize 1.4 title {}", c + 1,
+        figure.series.size() > 1 ? colour(s) : colour(1), kHollowMarks[s % kHollowMarks.size()], gnuplot_text(title)));
+  }
+}
+
+std::string join(const Plots& plots) {
+  std::string text;
+  for (const std::string& plot : plots) text += (text.empty() ? "" : ", \\\n     ") + plot;
+  return text;
+}
+
+void write_text(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+/// Runs gnuplot on the script in `folder`; its messages go to `log`. Returns its exit code, 127 where it is not installed.
+int run_gnuplot(const std::filesystem::path& folder, const std::string& script, const std::string& log) {
+  const pid_t child = fork();
+  if (child < 0) fail(ErrorCode::figure_failed, script, ": a process for gnuplot could not be started");
+  if (child == 0) {
+    if (chdir(folder.c_str()) != 0 || std::freopen(log.c_str(), "w", stderr) == nullptr) _exit(126);
+    execlp("gnuplot", "gnuplot", "-e", "suffix='.tmp'", script.c_str(), static_cast<char*>(nullptr));
+    _exit(127);
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+std::string first_line(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::string line;
+  while (std::getline(in, line) && line.find_first_not_of(" \t^") == std::string::npos) {
+  }
+  return line;
+}
+
+}  // namespace
+
+std::optional<double> paper_layer(double layer, std::size_t n_layers) {
+  if (n_layers < 8 || n_layers > 32) return std::nullopt;
+  // The first layers lie on each other, and the last.
+  return 1.0 + (layer - 1.0) * static_cast<double>(n_layers - 1) / 15.0;
+}
+
+std::string gnuplot_script(const Figure& figure) {
+  Plots plots;
+  switch (figure.kind) {
+    case Figure::Kind::lines:
+      plot_lines(figure, plots);
+      break;
+    case Figure::Kind::bars:
+      plot_bars(figure, plots);
+      break;
+    case Figure::Kind::boxes:
+      plot_boxes(figure, plots);
+      break;
+    case Figure::Kind::stacked:
+      plot_stacked(figure, plots);
+      break;
+  }
+  plot_paper(figure, plots);
+  const bool has_key = figure.series.size() > 1 || figure.paper;
+  return fmt::format(
+      "# Draws {0}.svg and {0}.png from {0}.csv: gnuplot {0}.gp\n"
+      "if (!exists(\"suffix\")) suffix = \"\"\n"
+      "data = \"{0}.csv\"\npaper = \"{0}.paper.csv\"\n"
+      "set datafile separator comma\nset datafile columnheaders\n"
+      "set title {1} noenhanced\nset xlabel {2} noenhanced\nset ylabel {3} noenhanced\n"
+      "set grid ytics linecolor rgb '#dddddd'\nset border 3\nset tics nomirror out\nset xtics autofreq\n"
+      "{4}\n{5}set yrange [{6}:{7}]\nset offsets graph 0.02, graph 0.02, {8}, 0\n"
+      "set style fill solid\n"
+      "set terminal svg size 780,460 font \"sans-serif,14\" background \"white\" noenhanced\n"
+      "set output \"{0}.svg\".suffix\nplot {9}\n"
+      "set terminal pngcairo size 1560,920 font \"sans,14\" fontscale 1.9 linewidth 2 pointscale 1.8 background \"white\" "
+      "noenhanced\n"
+      "set output \"{0}.png\".suffix\nreplot\nunset output\n",
+      figure.name, gnuplot_text(figure.title), gnuplot_text(figure.x_label), gnuplot_text(figure.y_label),
+      has_key ? "set key outside bottom center horizontal samplen 2" : "unset key", figure.log_y ? "set logscale y\n" : "",
+      figure.log_y || figure.kind == Figure::Kind::lines ? "" : "0", figure.y_max ? fmt::format("{}", *figure.y_max) : "",
+      figure.y_max ? "0" : "graph 0.05", join(plots));
+}
+
+bool draw_figure(const std::filesystem::path& folder, const Figure& figure) {
+  write_text(folder / (figure.name + ".csv"), to_csv(figure.data));
+  if (figure.paper) write_text(folder / (figure.name + ".paper.csv"), to_csv(*figure.paper));
+  write_text(folder / (figure.name + ".gp"), gnuplot_script(figure));
+  const std::string log = figure.name + ".gnuplot.tmp";
+  const int code = run_gnuplot(folder, figure.name + ".gp", log);
+  const std::string message = first_line(folder / log);
+  std::filesystem::remove(folder / log);
+  if (code == 127) return false;
+  if (code != 0) fail(ErrorCode::figure_failed, (folder / figure.name).string(), ".gp: gnuplot says: ", message);
+  for (const char* type : {".svg", ".png"}) {
+    const std::filesystem::path drawn = folder / (figure.name + type);
+    std::filesystem::rename(drawn.string() + ".tmp", drawn);
+  }
+  return true;
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,60 @@
+#include "tools/experiments/result.hpp"
+
+#include "loaders/atomic_file.hpp"
+#include "ops/error.hpp"
+#include "tools/json_text.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+void write_text(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+Json to_json(const Estimate& estimate) {
+  using tools::to_json;
+  return JsonObject()
+      .add("value", estimate.value)
+      .add("low", estimate.low)
+      .add("high", estimate.high)
+      .add("n", estimate.n)
+      .json();
+}
+
+}  // namespace
+
+std::string to_json_text(const Result& result) {
+  JsonObject settings;
+  for (const auto& [name, value] : result.settings) settings.add(name, value);
+  JsonObject estimates;
+  for (const auto& [name, estimate] : result.estimates) estimates.add(name, to_json(estimate));
+  std::vector<std::string> files;
+  for (const Table& table : result.tables) files.push_back(table.name + ".csv");
+  for (const Figure& figure : result.figures) files.push_back(figure.name + ".svg");
+  for (const Material& material : result.materials) files.push_back(material.name);
+  return JsonObject()
+      .add("name", result.name)
+      .add("title", result.title)
+      .add("paper", result.paper_place)
+      .add("settings", settings.json())
+      .add("estimates", estimates.json())
+      .add("paper_found", result.paper_found)
+      .add("run_found", result.run_found)
+      .add("files", files)
+      .line();
+}
+
+void write_result(const std::filesystem::path& out, const Result& result) {
+  const std::filesystem::path folder = out / result.name;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail(ErrorCode::file_unwritable, folder.string(), ": ", error.message());
+  for (const Table& table : result.tables) write_text(folder / (table.name + ".csv"), to_csv(table));
+  for (const Material& material : result.materials) write_text(folder / material.name, material.content);
+  for (const Figure& figure : result.figures) draw_figure(folder, figure);
+  write_text(folder / "result.json", to_json_text(result));
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,42 @@
+// What an experiment leaves: numbers, tables, figures, and the sentences that say what they show.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tools/experiments/figure.hpp"
+#include "tools/experiments/statistics.hpp"
+#include "tools/experiments/table.hpp"
+
+namespace ffmem::tools {
+
+/// A file of another form than a table (JSONL, text to annotate) beside the result.
+struct Material {
+  std::string name{};  // of the file
+  std::string caption{};
+  std::string content{};
+};
+
+struct Result {
+  std::string name{};                                           // of the experiment and its folder
+  std::string title{};                                          // what it measures, for a reader
+  std::string paper_place{};                                    // "section 3.3, Figure 3"
+  std::string paper_found{};                                    // what the paper reports on its own model, in a paragraph
+  std::string run_found{};                                      // what this run found: sentences made of its numbers alone
+  std::vector<std::pair<std::string, std::string>> settings{};  // every choice that bears on the numbers: "lens" = "raw"
+  std::vector<std::pair<std::string, Estimate>> estimates{};    // the numbers behind run_found
+  std::vector<Table> tables{};
+  std::vector<Figure> figures{};
+  std::vector<Material> materials{};
+};
+
+/// The result as one JSON object: name, title, settings, estimates with n and interval, names of tables and figures.
+std::string to_json_text(const Result& result);
+
+/// Writes OUT/NAME/: each table's CSV, each figure (tools/experiments/figure.hpp), materials and, last, result.json. Throws
+/// file_unwritable, figure_failed.
+void write_result(const std::filesystem::path& out, const Result& result);
+
+}  // namespace ffmem::tools

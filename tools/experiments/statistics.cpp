@@ -1,0 +1,116 @@
+#include "tools/experiments/statistics.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace ffmem::tools {
+namespace {
+
+constexpr std::size_t kResamples = 1000;
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+std::uint64_t splitmix64(std::uint64_t& state) {
+  std::uint64_t z = (state += 0x9E3779B97F4A7C15U);
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+  return z ^ (z >> 31);
+}
+
+/// FNV-1a.
+std::uint64_t hash(std::string_view text) {
+  std::uint64_t h = 0xCBF29CE484222325U;
+  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+  return h;
+}
+
+/// The middle 95 % of the resampled means.
+Estimate interval(double value, std::vector<double> means, std::size_t n) {
+  std::ranges::sort(means);
+  return {.value = value, .low = quantile(means, 0.025), .high = quantile(means, 0.975), .n = n};
+}
+
+}  // namespace
+
+Random::Random(std::uint64_t seed, std::string_view purpose) {
+  std::uint64_t state = seed ^ hash(purpose);
+  for (std::uint64_t& word : state_) word = splitmix64(state);
+}
+
+std::uint64_t Random::next() noexcept {
+  const std::uint64_t result = std::rotl(state_[1] * 5, 7) * 9;
+  const std::uint64_t t = state_[1] << 17;
+  state_[2] ^= state_[0];
+  state_[3] ^= state_[1];
+  state_[1] ^= state_[2];
+  state_[0] ^= state_[3];
+  state_[2] ^= t;
+  state_[3] = std::rotl(state_[3], 45);
+  return result;
+}
+
+std::uint64_t Random::below(std::uint64_t n) noexcept {
+  // Numbers beyond the last whole multiple of n would favour the small ones.
+  const std::uint64_t rejected = (0 - n) % n;
+  std::uint64_t x = next();
+  while (x < rejected) x = next();
+  return x % n;
+}
+
+std::vector<std::size_t> sample(std::size_t n, std::size_t k, Random& random) {
+  std::vector<std::size_t> chosen;
+  k = std::min(k, n);
+  chosen.reserve(k);
+  // Knuth's algorithm S: each number in turn with the probability that is left.
+  for (std::size_t i = 0; i < n && chosen.size() < k; ++i) {
+    if (random.below(n - i) < k - chosen.size()) chosen.push_back(i);
+  }
+  return chosen;
+}
+
+Estimate estimate_mean(std::span<const double> values, Random random) {
+  const std::size_t n = values.size();
+  if (n == 0) return {.value = kNaN, .low = kNaN, .high = kNaN, .n = 0};
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(n);
+  std::vector<double> means(kResamples);
+  for (double& resampled : means) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < n; ++i) sum += values[random.below(n)];
+    resampled = sum / static_cast<double>(n);
+  }
+  return interval(mean, std::move(means), n);
+}
+
+Estimate estimate_share(std::size_t part, std::size_t n, Random random) {
+  if (n == 0) return {.value = kNaN, .low = kNaN, .high = kNaN, .n = 0};
+  std::vector<double> shares(kResamples);
+  for (double& share : shares) {
+    std::size_t drawn = 0;
+    for (std::size_t i = 0; i < n; ++i) drawn += random.below(n) < part ? 1 : 0;
+    share = static_cast<double>(drawn) / static_cast<double>(n);
+  }
+  return interval(static_cast<double>(part) / static_cast<double>(n), std::move(shares), n);
+}
+
+double quantile(std::span<const double> ascending, double q) {
+  const double place = q * static_cast<double>(ascending.size() - 1);
+  const auto below = static_cast<std::size_t>(place);
+  const std::size_t above = std::min(below + 1, ascending.size() - 1);
+  return ascending[below] + (place - static_cast<double>(below)) * (ascending[above] - ascending[below]);
+}
+
+Box box_of(std::vector<double> values) {
+  if (values.empty()) return {kNaN, kNaN, kNaN, kNaN, kNaN, kNaN, 0};
+  std::ranges::sort(values);
+  Box box{.quartile1 = quantile(values, 0.25), .median = quantile(values, 0.5), .quartile3 = quantile(values, 0.75)};
+  const double reach = 1.5 * (box.quartile3 - box.quartile1);
+  box.low = *std::ranges::lower_bound(values, box.quartile1 - reach);
+  box.high = *std::prev(std::ranges::upper_bound(values, box.quartile3 + reach));
+  box.mean = std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  box.n = values.size();
+  return box;
+}
+
+}  // namespace ffmem::tools

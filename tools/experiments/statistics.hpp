@@ -1,0 +1,60 @@
+// Sampling and statistics of the experiments. Everything random comes from a seed and the name of its purpose, so that the same
+// seed gives the same result on any number of threads, in any order of the experiments.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace ffmem::tools {
+
+/// xoshiro256** (Blackman and Vigna 2018), its state filled by splitmix64.
+class Random {
+ public:
+  /// `purpose` ("token-removal/layer 3") keeps the streams of one seed apart.
+  Random(std::uint64_t seed, std::string_view purpose);
+
+  std::uint64_t next() noexcept;
+
+  /// Uniform in [0, n), n >= 1, without bias.
+  std::uint64_t below(std::uint64_t n) noexcept;
+
+ private:
+  std::uint64_t state_[4];
+};
+
+/// k of the numbers 0 .. n - 1, each set of k equally likely, ascending; all of them where k >= n.
+std::vector<std::size_t> sample(std::size_t n, std::size_t k, Random& random);
+
+/// A mean with its 95 % interval.
+struct Estimate {
+  double value = 0.0;  // NaN for n = 0, and then low and high too
+  double low = 0.0;
+  double high = 0.0;
+  std::size_t n = 0;
+};
+
+/// Percentile bootstrap over the n values (1,000 resamples; Efron 1979). A share is the mean of zeros and ones.
+Estimate estimate_mean(std::span<const double> values, Random random);
+
+/// The same for `part` of `n`, drawn without a list of ones and zeros.
+Estimate estimate_share(std::size_t part, std::size_t n, Random random);
+
+/// What a box plot draws: quartiles, and the outermost values within 1.5 interquartile ranges of the box (Tukey).
+struct Box {
+  double low = 0.0;
+  double quartile1 = 0.0;
+  double median = 0.0;
+  double quartile3 = 0.0;
+  double high = 0.0;
+  double mean = 0.0;
+  std::size_t n = 0;  // 0: everything else is NaN
+};
+Box box_of(std::vector<double> values);
+
+/// The q-quantile of ascending values, interpolated linearly between neighbours (numpy's default). Not empty.
+double quantile(std::span<const double> ascending, double q);
+
+}  // namespace ffmem::tools

@@ -1,0 +1,125 @@
+#include "tools/experiments/workbench.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "loaders/safetensors.hpp"
+#include "ops/error.hpp"
+#include "tools/fingerprint.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/lens.hpp"
+#include "tools/progress.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr std::size_t kValueTokens = 10;
+
+/// True if `path` is a safetensors file whose metadata holds all of `origin`. What is damaged is made anew.
+bool comes_from(const std::filesystem::path& path, const Origin& origin) {
+  if (!std::filesystem::exists(path)) return false;
+  try {
+    const SafetensorsFile file(path);
+    return std::ranges::all_of(origin, [&](const auto& fact) {
+      const auto found = file.metadata().find(fact.first);
+      return found != file.metadata().end() && found->second == fact.second;
+    });
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// True if `path` is the finished search that `info` describes.
+bool is_finished_search(const std::filesystem::path& path, const TriggerInfo& info) {
+  if (!std::filesystem::exists(path)) return false;
+  try {
+    return difference(TriggerStore(path).info(), info).empty();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail(ErrorCode::file_unwritable, folder.string(), ": ", error.message());
+}
+
+}  // namespace
+
+Workbench::Workbench(ExperimentOptions options)
+    : options_(std::move(options)),
+      model_(load_model(options_.model)),
+      tokenizer_(require_tokenizer(options_.model, model_->config())),
+      model_fingerprint_(tools::model_fingerprint(options_.model.folder, weight_files(*model_))) {
+  make_folder(options_.out / "data");
+}
+
+std::optional<TokenId> Workbench::prefix_token() const { return tools::prefix_token(model_->config(), *tokenizer_); }
+
+const TriggerStore& Workbench::triggers() {
+  if (triggers_) return *triggers_;
+  if (options_.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
+  const std::filesystem::path path = options_.out / "data" / "triggers.safetensors";
+  TriggerJob job = make_trigger_job(options_.triggers, options_.model, model_, tokenizer_, options_.train, path);
+  if (!is_finished_search(path, job.info)) run_trigger_job(job, false, options_.quiet);
+  triggers_ = std::make_unique<TriggerStore>(path);
+  return *triggers_;
+}
+
+const ValueTable& Workbench::values() {
+  if (values_) return *values_;
+  const std::size_t k = std::min(kValueTokens, model_->head().vocab_size());
+  const Origin origin{{"lens", std::string(lens_name(options_.value_lens))}, {"first_layer", "0"}};
+  const auto path = stored("values", origin, [&](const std::filesystem::path& file, const Origin&) {
+    ValueTable table{.first_layer = 0,
+                     .n_layers = n_layers(),
+                     .d_memory = d_memory(),
+                     .k = k,
+                     .lens = options_.value_lens,
+                     .model = std::filesystem::canonical(options_.model.folder).string(),
+                     .model_fingerprint = model_fingerprint_};
+    Progress progress("values", static_cast<double>(n_layers() * d_memory()), "values", options_.quiet);
+    compute_values(*model_, table, [&](std::size_t done) {
+      throw_if_interrupted();
+      progress.update(static_cast<double>(done));
+    });
+    write_value_table(file, table);
+  });
+  values_ = std::make_unique<ValueTable>(read_value_table(path));
+  return *values_;
+}
+
+std::filesystem::path Workbench::stored(
+    std::string_view name, Origin origin,
+    const std::function<void(const std::filesystem::path&, const Origin& metadata)>& make) const {
+  const std::filesystem::path path = options_.out / "data" / concat(name, ".safetensors");
+  origin.emplace("model_fingerprint", model_fingerprint_);
+  if (!comes_from(path, origin)) make(path, origin);
+  return path;
+}
+
+Origin Workbench::trigger_origin() const {
+  const TriggerRequest& request = options_.triggers;
+  return {{"train_fingerprint", fingerprint(options_.train)},
+          {"sentences", std::string(sentence_mode_name(request.sentences))},
+          {"top", std::to_string(request.top)},
+          {"every_prefix", request.every_prefix ? "1" : "0"},
+          {"smallest", request.smallest ? "1" : "0"},
+          {"max_sentences", request.max_sentences ? std::to_string(*request.max_sentences) : ""},
+          {"context", request.context ? std::to_string(*request.context) : ""},
+          {"target", options_.target == Target::next ? "next" : "last-read"},
+          {"seed", std::to_string(options_.seed)}};
+}
+
+Origin Workbench::valid_origin() const {
+  if (options_.valid.empty()) throw UsageError("this experiment needs the validation text: --valid FILE");
+  return {{"valid_fingerprint", fingerprint(options_.valid)},
+          {"sentences", std::string(sentence_mode_name(options_.triggers.sentences))},
+          {"context", options_.triggers.context ? std::to_string(*options_.triggers.context) : ""},
+          {"examples", std::to_string(options_.n_examples)},
+          {"one_per_sentence", options_.one_per_sentence ? "1" : "0"},
+          {"seed", std::to_string(options_.seed)}};
+}
+
+}  // namespace ffmem::tools

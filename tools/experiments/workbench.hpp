@@ -1,0 +1,108 @@
+// What the experiments share: the model, the corpora, the options, and intermediate results that are computed once and kept in
+// OUT/data, so that no experiment repeats another's work and a killed suite goes on where it was.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "loaders/tokenizer.hpp"
+#include "runtime/model.hpp"
+#include "runtime/output_head.hpp"
+#include "tools/corpus.hpp"
+#include "tools/experiments/statistics.hpp"
+#include "tools/options.hpp"
+#include "tools/trigger_job.hpp"
+#include "tools/trigger_store.hpp"
+#include "tools/value_table.hpp"
+
+namespace ffmem::tools {
+
+/// The token that a memory's trigger example is compared with (paper.md section 5).
+enum class Target {
+  next,       // the token behind the prefix: what the paper says
+  last_read,  // the prefix's last token: what the authors' agreement script compares
+};
+
+/// Which memories count in zero agreement (paper.md 3.2).
+enum class AgreeingMemories {
+  active,  // those whose coefficient is not 0, scored weighted: top(m v)
+  all,     // every value of the layer, scored bare: top(v)
+};
+
+struct ExperimentOptions {
+  ModelArguments model;
+  std::vector<std::filesystem::path> train;  // for trigger examples
+  std::vector<std::filesystem::path> valid;  // for sampled prefixes
+  std::filesystem::path out;
+  TriggerRequest triggers;  // how sentences are cut and searched; its sentence mode holds for `valid` too
+  std::uint64_t seed = 1;
+  Lens value_lens = Lens::raw;          // sections 2 and 3: how values and y are scored
+  Lens stream_lens = Lens::final_norm;  // section 4: how r, y and o are scored
+  Target target = Target::next;
+  std::size_t n_examples = 4000;  // sampled prefixes (sections 3 and 4)
+  bool one_per_sentence = false;  // one random position of each of n_examples random sentences, as the authors' code
+  float active_above = 0.0F;      // a memory is active if |m| is greater
+  AgreeingMemories agreeing = AgreeingMemories::active;
+  std::size_t removal_keys = 100;   // per layer (1.3)
+  std::size_t annotated_keys = 10;  // per layer (1.2)
+  std::size_t annotated_examples = 25;
+  std::vector<std::filesystem::path> annotations;  // of one annotator or two (1.2)
+  std::size_t changes = 100;                       // last-layer changes to label (4.4)
+  std::optional<std::size_t> effect_layer;         // whose memories are removed (from 0; default: the last)
+  std::size_t effect_examples = 200;               // prefixes on which they are
+  bool quiet = false;
+};
+
+/// What a stored intermediate result was made from; it is used again only where all of it is the same.
+using Origin = std::map<std::string, std::string>;
+
+class Workbench {
+ public:
+  /// Loads model and tokenizer and makes the folders. Throws what loading throws, file_unwritable.
+  explicit Workbench(ExperimentOptions options);
+
+  const ExperimentOptions& options() const noexcept { return options_; }
+  const std::shared_ptr<const Model>& model() const noexcept { return model_; }
+  const std::shared_ptr<const Tokenizer>& tokenizer() const noexcept { return tokenizer_; }
+  const std::string& model_fingerprint() const noexcept { return model_fingerprint_; }
+  std::size_t n_layers() const noexcept { return model_->config().n_layers; }
+  std::size_t d_memory() const noexcept { return model_->config().d_memory; }
+
+  /// The token fed before each sentence, if the model has one.
+  std::optional<TokenId> prefix_token() const;
+
+  /// The trigger examples of `train`: OUT/data/triggers.safetensors, searched where it is not there (resumed where it is half
+  /// done). Throws what the search throws.
+  const TriggerStore& triggers();
+
+  /// The ten best tokens of every value of every layer by options().value_lens: OUT/data/values.safetensors.
+  const ValueTable& values();
+
+  /// OUT/data/NAME.safetensors. If it is there and its metadata holds all of `origin` (which always gets the model's
+  /// fingerprint), it is used; else make(path, metadata) must write it with that metadata, whole or not at all.
+  std::filesystem::path stored(std::string_view name, Origin origin,
+                               const std::function<void(const std::filesystem::path&, const Origin& metadata)>& make) const;
+
+  /// What a result that rests on the trigger examples / the validation text was made from, for stored().
+  Origin trigger_origin() const;
+  Origin valid_origin() const;
+
+  Random random(std::string_view purpose) const { return {options_.seed, purpose}; }
+
+ private:
+  ExperimentOptions options_;
+  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::string model_fingerprint_;
+  std::unique_ptr<TriggerStore> triggers_;
+  std::unique_ptr<ValueTable> values_;
+};
+
+}  // namespace ffmem::tools

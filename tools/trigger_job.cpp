@@ -1,0 +1,115 @@
+#include "tools/trigger_job.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <utility>
+
+#include "ops/error.hpp"
+#include "tools/fingerprint.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/progress.hpp"
+#include "tools/trigger_store.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+/// Sentences longer than this are cut even where the model's context is longer: the workspace is made for one of them.
+constexpr std::size_t kMaxContext = 4096;
+
+std::size_t checked_context(std::optional<std::size_t> asked, const ModelConfig& config, bool has_prefix) {
+  const std::size_t context = asked.value_or(std::min(config.max_positions, kMaxContext));
+  if (context > config.max_positions || context < (has_prefix ? 2 : 1)) {
+    fail(ErrorCode::argument_invalid, "--context: expected ", has_prefix ? 2 : 1, " to ", config.max_positions,
+         " (the model's own), found ", context);
+  }
+  return context;
+}
+
+/// The checkpoint to go on from, if there is one.
+std::optional<TriggerCheckpoint> find_start(const TriggerJob& job, bool restart, bool quiet) {
+  const auto& path = job.search.checkpoint;
+  if (restart) {
+    std::filesystem::remove(path);
+    return std::nullopt;
+  }
+  try {
+    auto start = read_checkpoint(path, job.info, job.model->config().n_layers, job.model->config().d_memory);
+    if (start && !quiet) {
+      std::fputs(fmt::format("ffmem: going on from {} at sentence {}\n", path.string(), start->next_sentence).c_str(), stderr);
+    }
+    return start;
+  } catch (const Error& error) {
+    fail(error.code(), error.what(), "; --restart begins anew");
+  }
+}
+
+void search_with_progress(TriggerJob& job, TriggerSearch& search, bool quiet) {
+  Progress progress("triggers", static_cast<double>(job.corpus_bytes) / 1e6, "MB", quiet);
+  bool first = true;
+  job.search.progress = [&](const SentenceBatch& batch) {
+    const double done = static_cast<double>(batch.bytes_done) / 1e6;
+    if (first) progress.set_already_done(done);
+    first = false;
+    progress.update(done);
+  };
+  search.run(job.search);
+}
+
+}  // namespace
+
+std::optional<TokenId> prefix_token(const ModelConfig& config, const Tokenizer& tokenizer) {
+  for (const auto& token : {config.bos, tokenizer.bos(), config.eos, tokenizer.eos()}) {
+    if (token) return token;
+  }
+  return std::nullopt;
+}
+
+TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments& arguments, std::shared_ptr<const Model> model,
+                            std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::filesystem::path> corpus,
+                            const std::filesystem::path& out) {
+  TriggerJob job{.model = std::move(model), .tokenizer = std::move(tokenizer), .corpus = std::move(corpus), .out = out};
+  job.corpus_bytes = corpus_bytes(job.corpus);
+  check_corpus(job.corpus);
+  TriggerInfo& info = job.info;
+  info.model = std::filesystem::canonical(arguments.folder).string();
+  info.model_fingerprint = model_fingerprint(arguments.folder, weight_files(*job.model));
+  for (const auto& file : job.corpus) info.corpus.push_back(std::filesystem::canonical(file).string());
+  info.corpus_fingerprint = fingerprint(job.corpus);
+  info.sentences = request.sentences;
+  info.top = request.top;
+  info.every_prefix = request.every_prefix;
+  info.smallest = request.smallest;
+  info.prefix_token = prefix_token(job.model->config(), *job.tokenizer);
+  info.context = checked_context(request.context, job.model->config(), info.prefix_token.has_value());
+  info.max_sentences = request.max_sentences;
+  info.shards = request.shards;
+  job.search = {.batch_tokens = request.batch_tokens,
+                .n_threads = arguments.threads,
+                .checkpoint = checkpoint_path(out),
+                .checkpoint_seconds = request.checkpoint_seconds,
+                .stop = interrupted,
+                .progress = {}};
+  return job;
+}
+
+TriggerOutcome run_trigger_job(TriggerJob& job, bool restart, bool quiet) {
+  auto start = find_start(job, restart, quiet);
+  const std::uint64_t tokens_before = start ? start->info.counts.n_tokens : 0;
+  TriggerSearch search(job.model, job.tokenizer, job.corpus, job.info, std::move(start));
+  const auto begin = std::chrono::steady_clock::now();
+  search_with_progress(job, search, quiet);
+  TriggerOutcome outcome{.counts = search.info().counts,
+                         .n_keys = search.table().n_layers * search.table().d_memory,
+                         .n_keys_never_fired = keys_never_fired(search.table())};
+  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const auto tokens = static_cast<double>(outcome.counts.n_tokens - tokens_before);
+  outcome.tokens_per_second = outcome.seconds > 0 ? tokens / outcome.seconds : 0.0;
+  search.write(job.out, interrupted);
+  std::filesystem::remove(job.search.checkpoint);
+  return outcome;
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,61 @@
+// A trigger search from what a user asks for to the file: used by `ffmem triggers` and by the experiments.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "tools/corpus.hpp"
+#include "tools/options.hpp"
+#include "tools/trigger_info.hpp"
+#include "tools/trigger_search.hpp"
+
+namespace ffmem::tools {
+
+/// What is searched for, and in what steps.
+struct TriggerRequest {
+  std::size_t top = 50;
+  SentenceMode sentences = SentenceMode::icu;
+  bool every_prefix = false;
+  bool smallest = false;
+  ShardSet shards;
+  std::optional<std::int64_t> max_sentences;
+  std::optional<std::size_t> context;  // default: the model's, at most 4096
+  std::size_t batch_tokens = 1024;
+  double checkpoint_seconds = 60.0;
+};
+
+struct TriggerJob {
+  std::shared_ptr<const Model> model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::vector<std::filesystem::path> corpus{};
+  std::uint64_t corpus_bytes = 0;
+  TriggerInfo info{};
+  TriggerSearchOptions search{};  // its checkpoint is OUT.partial
+  std::filesystem::path out{};
+};
+
+/// The token fed before every sentence: beginning-of-text, or where there is none end-of-text, of the model or its tokenizer.
+std::optional<TokenId> prefix_token(const ModelConfig& config, const Tokenizer& tokenizer);
+
+/// Reads the whole corpus once (an error in it shows here). Throws argument_invalid (a context the model has not), and what
+/// check_corpus and fingerprint throw.
+TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments& arguments, std::shared_ptr<const Model> model,
+                            std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::filesystem::path> corpus,
+                            const std::filesystem::path& out);
+
+struct TriggerOutcome {
+  TriggerCounts counts;
+  std::size_t n_keys = 0;
+  std::size_t n_keys_never_fired = 0;
+  double seconds = 0.0;
+  double tokens_per_second = 0.0;  // of this run, without what the checkpoint had
+};
+
+/// Searches, going on from the checkpoint if it is there (restart: after removing it), and writes job.out. Shows progress
+/// unless quiet. Throws what TriggerSearch and read_checkpoint throw.
+TriggerOutcome run_trigger_job(TriggerJob& job, bool restart, bool quiet);
+
+}  // namespace ffmem::tools
