@@ -163,33 +163,37 @@ void OutputHead::log_probabilities(ConstMatrixView hidden, MatrixView out) const
                     }});
 }
 
-TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k) const {
+TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k) const { return top_tokens(hidden, k, {}, nullptr); }
+
+TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k, std::span<const TokenId> targets,
+                                 float* target_out) const {
   k = std::min(k, vocab_size());
   std::vector<std::vector<Best>> best(hidden.rows);
   std::vector<std::vector<Best>> band_best(std::min(kRowBlock, hidden.rows));
   std::vector<std::uint32_t> indices(band_best.size() * k);
   std::vector<float> values(band_best.size() * k);
   std::vector<Best> found;
-  walk(hidden, {.block =
-                    [&](std::size_t, std::size_t first_word, ConstMatrixView logits) {
-                      const std::size_t n = std::min(k, logits.cols);
-                      backend_.top_k(logits, n, indices.data(), values.data());
-                      for (std::size_t r = 0; r < logits.rows; ++r) {
-                        found.clear();
-                        for (std::size_t i = r * n; i < (r + 1) * n; ++i) {
-                          found.push_back({static_cast<TokenId>(first_word + indices[i]), values[i]});
-                        }
-                        keep_best(band_best[r], found, k);
-                      }
-                    },
-                .band_end =
-                    [&](std::size_t first_row, const Band&, std::span<const float> offsets) {
-                      for (std::size_t r = 0; r < offsets.size(); ++r) {
-                        for (Best& b : band_best[r]) b.score += offsets[r];
-                        keep_best(best[first_row + r], band_best[r], k);
-                        band_best[r].clear();
-                      }
-                    }});
+  const Visitor visitor{.block =
+                            [&](std::size_t, std::size_t first_word, ConstMatrixView logits) {
+                              const std::size_t n = std::min(k, logits.cols);
+                              backend_.top_k(logits, n, indices.data(), values.data());
+                              for (std::size_t r = 0; r < logits.rows; ++r) {
+                                found.clear();
+                                for (std::size_t i = r * n; i < (r + 1) * n; ++i) {
+                                  found.push_back({static_cast<TokenId>(first_word + indices[i]), values[i]});
+                                }
+                                keep_best(band_best[r], found, k);
+                              }
+                            },
+                        .band_end =
+                            [&](std::size_t first_row, const Band&, std::span<const float> offsets) {
+                              for (std::size_t r = 0; r < offsets.size(); ++r) {
+                                for (Best& b : band_best[r]) b.score += offsets[r];
+                                keep_best(best[first_row + r], band_best[r], k);
+                                band_best[r].clear();
+                              }
+                            }};
+  walk_for_targets(hidden, targets, target_out, visitor);
   TopTokens result;
   result.k = k;
   for (const std::vector<Best>& row : best) {
@@ -201,11 +205,59 @@ TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k) const {
   return result;
 }
 
+BandTops OutputHead::band_tops(ConstMatrixView hidden) const {
+  const std::size_t n_bands = bands_.size();
+  BandTops result{.n_bands = n_bands,
+                  .tokens = std::vector<TokenId>(hidden.rows * n_bands),
+                  .log_probabilities = std::vector<float>(hidden.rows * n_bands, -INFINITY),
+                  .entry_log_probabilities = std::vector<float>(hidden.rows * n_bands)};
+  std::vector<std::uint32_t> indices(std::min(kRowBlock, hidden.rows));
+  std::vector<float> values(indices.size());
+  std::size_t band_index = 0;
+  walk(hidden, {.block =
+                    [&](std::size_t first_row, std::size_t first_word, ConstMatrixView logits) {
+                      backend_.top_k(logits, 1, indices.data(), values.data());
+                      for (std::size_t r = 0; r < logits.rows; ++r) {
+                        const std::size_t at = (first_row + r) * n_bands + band_index;
+                        if (first_word > bands_[band_index].blocks.front().first && !(values[r] > result.log_probabilities[at]))
+                          continue;
+                        result.tokens[at] = static_cast<TokenId>(first_word + indices[r]);
+                        result.log_probabilities[at] = values[r];
+                      }
+                    },
+                .band_end =
+                    [&](std::size_t first_row, const Band&, std::span<const float> offsets) {
+                      for (std::size_t r = 0; r < offsets.size(); ++r) {
+                        result.log_probabilities[(first_row + r) * n_bands + band_index] += offsets[r];
+                      }
+                      if (band_index == 0 && n_bands > 1) {
+                        const AlignedBuffer buffer(offsets.size() * (n_bands - 1));
+                        const MatrixView entries = buffer.matrix(offsets.size(), n_bands - 1);
+                        backend_.matmul(hidden.rows_between(first_row, first_row + offsets.size()), *clusters_, nullptr,
+                                        entries);
+                        for (std::size_t r = 0; r < offsets.size(); ++r) {
+                          for (std::size_t b = 1; b < n_bands; ++b) {
+                            result.entry_log_probabilities[(first_row + r) * n_bands + b] = entries.row(r)[b - 1] + offsets[r];
+                          }
+                        }
+                      }
+                      band_index = (band_index + 1) % n_bands;
+                    }});
+  return result;
+}
+
 void OutputHead::log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const {
+  walk_for_targets(hidden, targets, out, {});
+}
+
+/// Shows everything to `other` and fills out[t] = log p(targets[t] | hidden[t]) on the way. No targets: out is not used.
+void OutputHead::walk_for_targets(ConstMatrixView hidden, std::span<const TokenId> targets, float* out,
+                                  const Visitor& other) const {
   const auto target = [&](std::size_t row) { return static_cast<std::size_t>(targets[row]); };
   walk(hidden, {.block =
                     [&](std::size_t first_row, std::size_t first_word, ConstMatrixView logits) {
-                      for (std::size_t r = 0; r < logits.rows; ++r) {
+                      if (other.block) other.block(first_row, first_word, logits);
+                      for (std::size_t r = 0; r < logits.rows && !targets.empty(); ++r) {
                         const std::size_t word = target(first_row + r);
                         if (word >= first_word && word - first_word < logits.cols) {
                           out[first_row + r] = logits.row(r)[word - first_word];
@@ -214,9 +266,10 @@ void OutputHead::log_probabilities_of(ConstMatrixView hidden, std::span<const To
                     },
                 .band_end =
                     [&](std::size_t first_row, const Band& band, std::span<const float> offsets) {
+                      if (other.band_end) other.band_end(first_row, band, offsets);
                       const std::size_t begin = band.blocks.front().first;
                       const std::size_t end = band.blocks.back().first + band.blocks.back().n;
-                      for (std::size_t r = 0; r < offsets.size(); ++r) {
+                      for (std::size_t r = 0; r < offsets.size() && !targets.empty(); ++r) {
                         const std::size_t word = target(first_row + r);
                         if (word >= begin && word < end) out[first_row + r] += offsets[r];
                       }

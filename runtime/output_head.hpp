@@ -33,6 +33,15 @@ struct TopTokens {
   std::vector<float> log_probabilities;  // [rows, k]
 };
 
+/// For each row and band of an adaptive softmax: its best word, equal scores by smaller id, and how its log-probability comes
+/// about.
+struct BandTops {
+  std::size_t n_bands = 0;
+  std::vector<TokenId> tokens;                 // [rows, n_bands]
+  std::vector<float> log_probabilities;        // [rows, n_bands]
+  std::vector<float> entry_log_probabilities;  // [rows, n_bands]: of the band as a whole in band 0's softmax; 0 for band 0
+};
+
 /// Immutable; safe to use from several threads.
 class OutputHead {
  public:
@@ -56,6 +65,12 @@ class OutputHead {
 
   /// The k best tokens of every row, k cut to V. Working memory: about kRowBlock * (kVocabularyBlock + 3 k) * 4 bytes.
   TopTokens top_tokens(ConstMatrixView hidden, std::size_t k) const;
+
+  /// The same, and what log_probabilities_of gives, for the price of one.
+  TopTokens top_tokens(ConstMatrixView hidden, std::size_t k, std::span<const TokenId> targets, float* target_out) const;
+
+  /// The best word of each band by itself. One band, the whole vocabulary, where has_logits().
+  BandTops band_tops(ConstMatrixView hidden) const;
 
   /// out[t] = log p(targets[t] | hidden[t]). Targets in [0, V). Working memory as above.
   void log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const;
@@ -87,6 +102,7 @@ class OutputHead {
     std::function<void(std::size_t first_row, const Band& band, std::span<const float> offsets)> band_end;
   };
   void walk(ConstMatrixView hidden, const Visitor& visitor) const;
+  void walk_for_targets(ConstMatrixView hidden, std::span<const TokenId> targets, float* out, const Visitor& other) const;
 
   Band make_band(const WeightMatrix& table, std::size_t first_word, const std::vector<float>& bias) const;
   void block_logits(const Block& block, ConstMatrixView band_input, MatrixView out) const;

@@ -4,13 +4,27 @@
 #include <string>
 
 #include "ops/error.hpp"
+#include "tools/experiments/active_memories.hpp"
+#include "tools/experiments/agreeing_memories.hpp"
+#include "tools/experiments/last_layer_changes.hpp"
+#include "tools/experiments/layer_composition.hpp"
+#include "tools/experiments/residual_predictions.hpp"
+#include "tools/experiments/residual_probabilities.hpp"
 #include "tools/experiments/trigger_patterns.hpp"
+#include "tools/experiments/zero_agreement.hpp"
 
 namespace ffmem::tools {
 namespace {
 
 constexpr std::array kExperiments{
     Experiment{"trigger-patterns", "how alike the trigger examples of a key are (3.2, by proxy)", trigger_patterns},
+    Experiment{"active-memories", "how many memories a layer uses (5.1, Figure 7)", active_memories},
+    Experiment{"zero-agreement", "layers whose prediction no memory makes (5.1, Figure 8)", zero_agreement},
+    Experiment{"agreeing-memories", "what layer and memory agree on (5.1)", agreeing_memories},
+    Experiment{"residual-predictions", "where the residual stream has the prediction (5.2, Figure 9)", residual_predictions},
+    Experiment{"residual-probabilities", "how probable it is there (5.2, Figure 10)", residual_probabilities},
+    Experiment{"layer-composition", "whose prediction a layer's output makes (5.2, Figure 11)", layer_composition},
+    Experiment{"last-layer-changes", "what the last layer changes, to be labelled (5.2)", last_layer_changes},
 };
 
 }  // namespace

@@ -94,6 +94,26 @@ Estimate estimate_share(std::size_t part, std::size_t n, Random random) {
   return interval(static_cast<double>(part) / static_cast<double>(n), std::move(shares), n);
 }
 
+Estimate estimate_ratio(std::span<const double> parts, std::span<const double> wholes, Random random) {
+  const std::size_t n = parts.size();
+  const double whole = std::accumulate(wholes.begin(), wholes.end(), 0.0);
+  if (whole == 0.0) return {.value = kNaN, .low = kNaN, .high = kNaN, .n = 0};
+  std::vector<double> ratios;
+  for (std::size_t resample = 0; resample < kResamples; ++resample) {
+    double part_sum = 0.0;
+    double whole_sum = 0.0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t drawn = random.below(n);
+      part_sum += parts[drawn];
+      whole_sum += wholes[drawn];
+    }
+    if (whole_sum > 0.0) ratios.push_back(part_sum / whole_sum);
+  }
+  const double value = std::accumulate(parts.begin(), parts.end(), 0.0) / whole;
+  if (ratios.empty()) ratios.push_back(value);
+  return interval(value, std::move(ratios), static_cast<std::size_t>(whole));
+}
+
 double quantile(std::span<const double> ascending, double q) {
   const double place = q * static_cast<double>(ascending.size() - 1);
   const auto below = static_cast<std::size_t>(place);

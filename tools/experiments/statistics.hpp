@@ -42,6 +42,10 @@ Estimate estimate_mean(std::span<const double> values, Random random);
 /// The same for `part` of `n`, drawn without a list of ones and zeros.
 Estimate estimate_share(std::size_t part, std::size_t n, Random random);
 
+/// The sum of `parts` over the sum of `wholes`, resampling the n pairs: a share among things that come in groups (the layers of
+/// an example). NaN where no whole is left.
+Estimate estimate_ratio(std::span<const double> parts, std::span<const double> wholes, Random random);
+
 /// What a box plot draws: quartiles, and the outermost values within 1.5 interquartile ranges of the box (Tukey).
 struct Box {
   double low = 0.0;

@@ -1,0 +1,100 @@
+#include "tools/experiments/example_set.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "ops/error.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/sentence_batches.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+/// How the validation text is cut: as the search cuts the training text, but all of it.
+TriggerInfo reading(const Workbench& bench) {
+  TriggerRequest request = bench.options().triggers;
+  request.max_sentences.reset();
+  request.shards = {};
+  return make_trigger_job(request, bench.options().model, bench.model(), bench.tokenizer(), bench.options().valid, {}).info;
+}
+
+/// use(number, own tokens) for each sentence that has a prefix with a next token.
+template <class Use>
+void for_each_sentence(const Workbench& bench, const TriggerInfo& info, Use&& use) {
+  SentenceBatches batches(bench.options().valid, bench.tokenizer(), info, {});
+  SentenceBatch batch;
+  const std::size_t n_prefix = info.prefix_token ? 1 : 0;
+  while (batches.next(batch)) {
+    throw_if_interrupted();
+    for (std::size_t i = 0; i < batch.sentences.size(); ++i) {
+      const std::span<const TokenId> all(batch.tokens);
+      const auto own = all.subspan(batch.offsets[i] + n_prefix, batch.offsets[i + 1] - batch.offsets[i] - n_prefix);
+      if (own.size() >= 2) use(batch.sentences[i], own);
+    }
+  }
+}
+
+void add_sentence(ExampleSet& set, std::int64_t number, std::span<const TokenId> own) {
+  set.sentences.push_back(number);
+  set.tokens.insert(set.tokens.end(), own.begin(), own.end());
+  set.offsets.push_back(set.tokens.size());
+}
+
+/// Of all prefixes, numbered through the text.
+void take_prefixes(ExampleSet& set, const Workbench& bench, const TriggerInfo& info, std::size_t n, Random random) {
+  const std::vector<std::size_t> chosen = sample(set.n_prefixes, n, random);
+  auto next = chosen.begin();
+  std::size_t first = 0;  // the number of the sentence's first prefix
+  for_each_sentence(bench, info, [&](std::int64_t number, std::span<const TokenId> own) {
+    const std::size_t end = first + own.size() - 1;
+    if (next != chosen.end() && *next < end) add_sentence(set, number, own);
+    for (; next != chosen.end() && *next < end; ++next) set.examples.push_back({set.sentences.size() - 1, *next - first + 1});
+    first = end;
+  });
+}
+
+/// One prefix of each of n sentences.
+void take_sentences(ExampleSet& set, const Workbench& bench, const TriggerInfo& info, std::size_t n, Random random) {
+  const std::vector<std::size_t> chosen = sample(set.n_sentences, n, random);
+  auto next = chosen.begin();
+  std::size_t index = 0;
+  for_each_sentence(bench, info, [&](std::int64_t number, std::span<const TokenId> own) {
+    if (next == chosen.end() || *next != index++) return;
+    ++next;
+    add_sentence(set, number, own);
+    set.examples.push_back({set.sentences.size() - 1, 1 + random.below(own.size() - 1)});
+  });
+}
+
+}  // namespace
+
+std::span<const TokenId> ExampleSet::prefix(std::size_t example) const {
+  const Example& e = examples[example];
+  return std::span(tokens).subspan(offsets[e.sentence], e.length);
+}
+
+TokenId ExampleSet::next(std::size_t example) const {
+  const Example& e = examples[example];
+  return tokens[offsets[e.sentence] + e.length];
+}
+
+ExampleSet sample_examples(const Workbench& bench, std::size_t n, std::string_view purpose) {
+  if (bench.options().valid.empty()) throw UsageError("this experiment needs the validation text: --valid FILE");
+  const TriggerInfo info = reading(bench);
+  ExampleSet set;
+  for_each_sentence(bench, info, [&](std::int64_t, std::span<const TokenId> own) {
+    set.n_prefixes += own.size() - 1;
+    set.n_sentences += 1;
+  });
+  if (set.n_sentences == 0) {
+    fail(ErrorCode::corpus_empty, bench.options().valid.front().string(), ": no sentence has two tokens");
+  }
+  if (bench.options().one_per_sentence) {
+    take_sentences(set, bench, info, n, bench.random(purpose));
+  } else {
+    take_prefixes(set, bench, info, n, bench.random(purpose));
+  }
+  return set;
+}
+
+}  // namespace ffmem::tools

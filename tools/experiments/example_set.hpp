@@ -1,0 +1,40 @@
+// The sampled sentence prefixes that sections 5.1 and 5.2 of the paper look at.
+//
+// A sentence of n tokens has the prefixes of 1 to n - 1 tokens: behind the whole sentence there is no next token. Sentences are
+// cut as in the trigger search, to the same context. Either every prefix of the validation text is as likely as any other,
+// without replacement, or (one_per_sentence, the authors' way) sentences are sampled and one prefix of each.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "tools/experiments/workbench.hpp"
+
+namespace ffmem::tools {
+
+struct Example {
+  std::size_t sentence = 0;  // index into ExampleSet::sentences
+  std::size_t length = 0;    // own tokens of the prefix
+};
+
+struct ExampleSet {
+  std::vector<TokenId> tokens{};          // of the sentences, end to end, own tokens without the prefix token
+  std::vector<std::size_t> offsets{0};    // [sentences + 1]
+  std::vector<std::int64_t> sentences{};  // their numbers in the corpus, ascending
+  std::vector<Example> examples{};        // ascending by sentence, then by length
+  std::uint64_t n_prefixes = 0;           // of the whole text
+  std::uint64_t n_sentences = 0;          // of the whole text, with at least two tokens
+
+  std::size_t size() const noexcept { return examples.size(); }
+  std::span<const TokenId> prefix(std::size_t example) const;
+  TokenId next(std::size_t example) const;  // the token behind the prefix
+};
+
+/// Up to n examples of options().valid, drawn by the seed and `purpose`. Reads the text twice. Throws corpus_empty where no
+/// sentence has two tokens.
+ExampleSet sample_examples(const Workbench& bench, std::size_t n, std::string_view purpose);
+
+}  // namespace ffmem::tools

@@ -1,0 +1,12 @@
+// Paper section 5.2: what the last layer changes.
+#pragma once
+
+#include "tools/experiments/result.hpp"
+#include "tools/experiments/workbench.hpp"
+
+namespace ffmem::tools {
+
+/// Cases in which the last feed-forward layer changes the prediction, for a person to label.
+Result last_layer_changes(Workbench& bench);
+
+}  // namespace ffmem::tools

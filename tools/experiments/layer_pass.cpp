@@ -1,0 +1,220 @@
+#include "tools/experiments/layer_pass.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "loaders/safetensors.hpp"
+#include "tools/experiments/layer_rows.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/lens.hpp"
+#include "tools/progress.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr double kMassShare = 0.9;
+
+/// Coefficients that are held at once: enough rows for full-rate products with the vocabulary, and no more.
+constexpr std::size_t kCoefficientBytes = std::size_t{1} << 26;
+
+/// |v_i| of every value of the model, [L, d_m].
+std::vector<float> value_norms(const Model& model) {
+  const ModelConfig& config = model.config();
+  std::vector<float> norms;
+  std::vector<float> value(config.d_model);
+  for (std::size_t layer = 0; layer < config.n_layers; ++layer) {
+    for (std::size_t unit = 0; unit < config.d_memory; ++unit) {
+      model.value_row(layer, unit, value.data());
+      double squares = 0.0;
+      for (const float x : value) squares += static_cast<double>(x) * static_cast<double>(x);
+      norms.push_back(static_cast<float>(std::sqrt(squares)));
+    }
+  }
+  return norms;
+}
+
+class Pass {
+ public:
+  Pass(Workbench& bench, LayerPass& result)
+      : bench_(bench),
+        model_(*bench.model()),
+        result_(result),
+        values_(bench),
+        value_norms_(value_norms(model_)),
+        max_examples_(std::clamp(kCoefficientBytes / (bench.n_layers() * bench.d_memory() * sizeof(float)), std::size_t{16},
+                                 bench.options().triggers.batch_tokens)),
+        rows_(model_.config(), 0, max_examples_),
+        hidden_(bench.n_layers() * max_examples_ * model_.head().hidden_width()) {}
+
+  void run() {
+    const ExampleSet& set = result_.examples;
+    std::size_t longest = 0;
+    for (const Example& example : set.examples) longest = std::max(longest, example.length + 1);
+    const std::size_t max_tokens = std::max(bench_.options().triggers.batch_tokens, longest);
+    Session session(bench_.model(), {.max_sequences = max_examples_,
+                                     .context = std::min(longest, model_.config().max_positions),
+                                     .max_batch_tokens = max_tokens,
+                                     .keep_cache = false,
+                                     .n_threads = bench_.options().model.threads});
+    Progress progress("layer pass", static_cast<double>(set.size()), "prefixes", bench_.options().quiet);
+    const std::array<Hook*, 1> hooks{&rows_};
+    for (std::size_t first = 0; first < set.size();) {
+      throw_if_interrupted();
+      const ExampleBatch batch = next_batch(set, first, bench_.prefix_token(), max_tokens, max_examples_);
+      rows_.begin(batch);
+      session.run({.tokens = batch.tokens, .offsets = batch.offsets}, LogitsRows::none, hooks);
+      score_streams(batch);
+      count_memories(batch);
+      first += batch.n_examples;
+      progress.update(static_cast<double>(first));
+    }
+  }
+
+ private:
+  ConstMatrixView hidden(ConstMatrixView rows, Lens lens) {
+    const MatrixView result = hidden_.matrix(rows.rows, model_.head().hidden_width());
+    model_.head().to_hidden(rows, lens, result);
+    return result;
+  }
+
+  /// Row layer * n + slot of `tokens` to its place in the result.
+  template <class T>
+  void place(const ExampleBatch& batch, const std::vector<T>& found, std::vector<T>& all) const {
+    for (std::size_t row = 0; row < found.size(); ++row) {
+      all[result_.at(batch.first_example + row % batch.n_examples, row / batch.n_examples)] = found[row];
+    }
+  }
+
+  void score_streams(const ExampleBatch& batch) {
+    const OutputHead& head = model_.head();
+    const Lens lens = bench_.options().stream_lens;
+    const TopTokens output = head.top_tokens(hidden(rows_.output(), lens), 1);
+    place(batch, output.tokens, result_.output);
+
+    std::vector<TokenId> targets(output.tokens.size());
+    for (std::size_t row = 0; row < targets.size(); ++row) {
+      targets[row] = result_.final_prediction(batch.first_example + row % batch.n_examples);
+    }
+    std::vector<float> log_p(targets.size());
+    place(batch, head.top_tokens(hidden(rows_.residual(), lens), 1, targets, log_p.data()).tokens, result_.residual);
+    place(batch, log_p, result_.log_p_final);
+
+    const std::vector<TokenId> ffn = head.top_tokens(hidden(rows_.ffn(), lens), 1).tokens;
+    place(batch, ffn, result_.ffn);
+    const Lens value_lens = bench_.options().value_lens;
+    const bool same = value_lens == lens || !model_.weights().final_norm.present;
+    place(batch, same ? ffn : head.top_tokens(hidden(rows_.ffn(), value_lens), 1).tokens, result_.ffn_value_lens);
+  }
+
+  void count_memories(const ExampleBatch& batch) {
+    const std::size_t n_rows = bench_.n_layers() * batch.n_examples;
+    std::vector<std::vector<ValuePredictions::Open>> open(n_rows);
+    // Each row writes its own places: the order does not matter.
+#pragma omp parallel for schedule(static)
+    for (std::size_t row = 0; row < n_rows; ++row) {
+      const std::size_t layer = row / batch.n_examples;
+      const std::size_t at = result_.at(batch.first_example + row % batch.n_examples, layer);
+      count_row(layer, rows_.coefficients().row(row), at, open[row]);
+    }
+    std::vector<ValuePredictions::Open> all;
+    for (const auto& of_row : open) all.insert(all.end(), of_row.begin(), of_row.end());
+    const std::vector<bool> agrees = values_.decide(all);
+    for (std::size_t i = 0; i < all.size(); ++i) result_.agree_active[all[i].row] += agrees[i] ? 1 : 0;
+  }
+
+  void count_row(std::size_t layer, std::span<const float> m, std::size_t at, std::vector<ValuePredictions::Open>& open) {
+    const float above = bench_.options().active_above;
+    std::vector<float> masses;
+    std::int32_t n_active = 0;
+    for (std::size_t i = 0; i < m.size(); ++i) {
+      n_active += std::abs(m[i]) > above ? 1 : 0;
+      if (m[i] != 0.0F) masses.push_back(std::abs(m[i]) * value_norms_[layer * m.size() + i]);
+    }
+    const TokenId token = result_.ffn_value_lens[at];
+    result_.active[at] = n_active;
+    result_.mass[at] = static_cast<std::int32_t>(n_carrying(masses, kMassShare));
+    result_.agree_active[at] = static_cast<std::int32_t>(values_.count_weighted(layer, m, token, at, open));
+    result_.agree_all[at] = static_cast<std::int32_t>(values_.count_bare(layer, token));
+  }
+
+  Workbench& bench_;
+  const Model& model_;
+  LayerPass& result_;
+  ValuePredictions values_;
+  std::vector<float> value_norms_;
+  std::size_t max_examples_;
+  LayerRows rows_;
+  AlignedBuffer hidden_;
+};
+
+/// The names of the arrays in the file.
+template <class Visit>
+void for_each_array(LayerPass& pass, Visit&& visit) {
+  visit("active", DType::i32, pass.active);
+  visit("mass90", DType::i32, pass.mass);
+  visit("agree_active", DType::i32, pass.agree_active);
+  visit("agree_all", DType::i32, pass.agree_all);
+  visit("ffn_value_lens", DType::i32, pass.ffn_value_lens);
+  visit("residual", DType::i32, pass.residual);
+  visit("ffn", DType::i32, pass.ffn);
+  visit("output", DType::i32, pass.output);
+  visit("log_p_final", DType::f32, pass.log_p_final);
+}
+
+void write(const std::filesystem::path& file, const Origin& metadata, LayerPass& pass) {
+  std::vector<std::int64_t> sentence, offsets{0};
+  std::vector<TokenId> tokens, next;
+  for (std::size_t i = 0; i < pass.examples.size(); ++i) {
+    sentence.push_back(pass.examples.sentences[pass.examples.examples[i].sentence]);
+    const auto prefix = pass.examples.prefix(i);
+    tokens.insert(tokens.end(), prefix.begin(), prefix.end());
+    offsets.push_back(static_cast<std::int64_t>(tokens.size()));
+    next.push_back(pass.examples.next(i));
+  }
+  std::vector<TensorToWrite> tensors{{"sentence", DType::i64, {sentence.size()}, sentence.data()},
+                                     {"prefix_offsets", DType::i64, {offsets.size()}, offsets.data()},
+                                     {"prefix_tokens", DType::i32, {tokens.size()}, tokens.data()},
+                                     {"next", DType::i32, {next.size()}, next.data()}};
+  for_each_array(pass, [&](const char* name, DType dtype, const auto& array) {
+    tensors.push_back({name, dtype, {pass.examples.size(), pass.n_layers}, array.data()});
+  });
+  write_safetensors(file, tensors, metadata);
+}
+
+}  // namespace
+
+std::size_t n_carrying(std::vector<float>& weights, double share) {
+  std::ranges::sort(weights, std::greater<>());
+  double total = 0.0;
+  for (const float weight : weights) total += static_cast<double>(weight);
+  double sum = 0.0;
+  std::size_t n = 0;
+  while (n < weights.size() && sum < share * total) sum += static_cast<double>(weights[n++]);
+  return n;
+}
+
+LayerPass layer_pass(Workbench& bench) {
+  LayerPass pass{.examples = sample_examples(bench, bench.options().n_examples, "examples"), .n_layers = bench.n_layers()};
+  for_each_array(pass, [&](const char*, DType, auto& array) { array.resize(pass.examples.size() * pass.n_layers); });
+  Origin origin = bench.valid_origin();
+  origin.emplace("format", "ffmem-layer-pass-1");
+  origin.emplace("value_lens", lens_name(bench.options().value_lens));
+  origin.emplace("stream_lens", lens_name(bench.options().stream_lens));
+  origin.emplace("active_above", fmt::format("{}", bench.options().active_above));
+  const auto path = bench.stored("layer-pass", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
+    Pass(bench, pass).run();
+    write(file, metadata, pass);
+  });
+  const SafetensorsFile file(path);
+  for_each_array(pass, [&](const char* name, DType, auto& array) {
+    using T = typename std::remove_reference_t<decltype(array)>::value_type;
+    const auto values = file.at(name).template values<T>();
+    array.assign(values.begin(), values.end());
+  });
+  return pass;
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,210 @@
+#include "tools/experiments/value_predictions.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "loaders/safetensors.hpp"
+#include "ops/aligned_buffer.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/lens.hpp"
+#include "tools/progress.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr TokenId kDepends = -1;
+
+/// Differences of log-probabilities below this, relative to their size, are not trusted: such memories are scored directly.
+constexpr double kMargin = 1e-4;
+
+/// Hidden vectors of factor * v for the given units of a layer.
+class ScaledValues {
+ public:
+  ScaledValues(const Model& model, Lens lens, std::size_t n)
+      : model_(model),
+        lens_(lens),
+        rows_(n * model.config().d_model),
+        hidden_(n * model.head().hidden_width()),
+        values_(rows_.matrix(n, model.config().d_model)),
+        hidden_rows_(hidden_.matrix(n, model.head().hidden_width())) {}
+
+  void set(std::size_t row, std::size_t layer, std::size_t unit, float factor) {
+    model_.value_row(layer, unit, values_.row_data(row));
+    for (float& x : values_.row(row)) x *= factor;
+  }
+
+  ConstMatrixView hidden(std::size_t n) {
+    const MatrixView result = hidden_rows_.rows_between(0, n);
+    model_.head().to_hidden(values_.rows_between(0, n), lens_, result);
+    return result;
+  }
+
+ private:
+  const Model& model_;
+  Lens lens_;
+  AlignedBuffer rows_;
+  AlignedBuffer hidden_;
+  MatrixView values_;
+  MatrixView hidden_rows_;
+};
+
+/// Where a band's score above band 0's best word lies at scale m > 0: m slope + g(m), g as the header says.
+struct Range {
+  double low = 0.0;
+  double high = 0.0;
+};
+Range score_range(double slope, double g_at_one, double log_size, double m) {
+  // The chord from 0 to 1 lies below a concave g up to 1 and above it from there on.
+  const double chord = -log_size + m * (g_at_one + log_size);
+  return {.low = m * slope + (m <= 1.0 ? chord : g_at_one), .high = m * slope + std::min(0.0, m <= 1.0 ? g_at_one : chord)};
+}
+
+}  // namespace
+
+bool has_negative_coefficients(const ModelConfig& config) noexcept {
+  constexpr std::array kNever{Activation::relu, Activation::relu2, Activation::relu6, Activation::sigmoid, Activation::laplace};
+  return config.gated || std::ranges::find(kNever, config.activation) == kNever.end();
+}
+
+bool ValuePredictions::scores_weighted(const Model& model, Lens lens) noexcept {
+  const ModelWeights& weights = model.weights();
+  const bool has_norm = lens == Lens::final_norm && weights.final_norm.present;
+  return !has_norm && weights.head.bias.empty() && weights.head_projection.bias.empty();
+}
+
+ValuePredictions::ValuePredictions(Workbench& bench)
+    : model_(bench.model()), d_memory_(bench.d_memory()), lens_(bench.options().value_lens) {
+  const ValueTable& values = bench.values();
+  bare_.resize(bench.n_layers() * d_memory_);
+  for (std::size_t i = 0; i < bare_.size(); ++i) bare_[i] = values.tokens[i * values.k];
+  signs_.push_back({.factor = 1.0F, .tokens = bare_, .scaled = {}});
+  if (has_negative_coefficients(model_->config())) {
+    signs_.push_back({.factor = -1.0F, .tokens = {}, .scaled = {}});
+    score_bare(bench, signs_.back());
+  }
+  if (model_->head().has_logits() || !scores_weighted(*model_, lens_)) return;
+  for (const AdaptiveBand& band : model_->weights().bands) log_sizes_.push_back(std::log(static_cast<double>(band.table.rows)));
+  for (Sign& sign : signs_) score_bands(sign);
+}
+
+/// top(-v) of every value: OUT/data/negative-values.safetensors.
+void ValuePredictions::score_bare(const Workbench& bench, Sign& sign) const {
+  const std::size_t n_layers = model_->config().n_layers;
+  const Origin origin{{"lens", std::string(lens_name(lens_))}};
+  const auto path = bench.stored("negative-values", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
+    Progress progress("negative values", static_cast<double>(n_layers * d_memory_), "values", bench.options().quiet);
+    std::vector<TokenId> tokens;
+    ScaledValues values(*model_, lens_, OutputHead::kRowBlock);
+    for (std::size_t layer = 0; layer < n_layers; ++layer) {
+      for (std::size_t unit = 0, n = 0; unit < d_memory_; unit += n) {
+        n = std::min(OutputHead::kRowBlock, d_memory_ - unit);
+        for (std::size_t i = 0; i < n; ++i) values.set(i, layer, unit + i, sign.factor);
+        const TopTokens top = model_->head().top_tokens(values.hidden(n), 1);
+        tokens.insert(tokens.end(), top.tokens.begin(), top.tokens.end());
+        throw_if_interrupted();
+        progress.update(static_cast<double>(tokens.size()));
+      }
+    }
+    write_safetensors(file, {{"tokens", DType::i32, {n_layers, d_memory_}, tokens.data()}}, metadata);
+  });
+  const SafetensorsFile file(path);
+  const auto tokens = file.at("tokens").values<TokenId>();
+  sign.tokens.assign(tokens.begin(), tokens.end());
+}
+
+/// Finds the memories whose best word depends on |m|.
+void ValuePredictions::score_bands(Sign& sign) const {
+  const std::size_t n_bands = log_sizes_.size();
+  sign.scaled.resize(model_->config().n_layers);
+  ScaledValues values(*model_, lens_, OutputHead::kRowBlock);
+  for (std::size_t layer = 0; layer < sign.scaled.size(); ++layer) {
+    Scaled& scaled = sign.scaled[layer];
+    for (std::size_t unit = 0, n = 0; unit < d_memory_; unit += n) {
+      throw_if_interrupted();
+      n = std::min(OutputHead::kRowBlock, d_memory_ - unit);
+      for (std::size_t i = 0; i < n; ++i) values.set(i, layer, unit + i, sign.factor);
+      const BandTops tops = model_->head().band_tops(values.hidden(n));
+      for (std::size_t i = 0; i < n; ++i) {
+        const auto entries = std::span(tops.entry_log_probabilities).subspan(i * n_bands, n_bands);
+        const auto best = std::span(tops.log_probabilities).subspan(i * n_bands, n_bands);
+        const double head = static_cast<double>(best[0]);
+        const auto margin = kMargin * (1.0 + std::abs(head));
+        TokenId& token = sign.tokens[layer * d_memory_ + unit + i];
+        if (std::ranges::none_of(entries.subspan(1), [&](float entry) { return static_cast<double>(entry) > head - margin; })) {
+          token = tops.tokens[i * n_bands];
+          continue;
+        }
+        token = kDepends;
+        scaled.units.push_back(unit + i);
+        for (std::size_t b = 0; b < n_bands; ++b) {
+          scaled.tokens.push_back(tops.tokens[i * n_bands + b]);
+          scaled.slopes.push_back(b == 0 ? 0.0 : static_cast<double>(entries[b]) - head);
+          scaled.at_one.push_back(b == 0 ? 0.0 : static_cast<double>(best[b]) - static_cast<double>(entries[b]));
+        }
+      }
+    }
+  }
+}
+
+std::size_t ValuePredictions::count_bare(std::size_t layer, TokenId token) const {
+  const auto tokens = std::span(bare_).subspan(layer * d_memory_, d_memory_);
+  return static_cast<std::size_t>(std::ranges::count(tokens, token));
+}
+
+ValuePredictions::Verdict ValuePredictions::judge(const Scaled& scaled, std::size_t index, double scale, TokenId token) const {
+  const std::size_t n_bands = log_sizes_.size();
+  const auto tokens = std::span(scaled.tokens).subspan(index * n_bands, n_bands);
+  const auto found = std::ranges::find(tokens, token);
+  if (found == tokens.end()) return Verdict::no;
+  const auto mine = static_cast<std::size_t>(found - tokens.begin());
+  const auto range = [&](std::size_t b) {
+    if (b == 0) return Range{};
+    return score_range(scaled.slopes[index * n_bands + b], scaled.at_one[index * n_bands + b], log_sizes_[b], scale);
+  };
+  const Range own = range(mine);
+  Verdict verdict = Verdict::yes;
+  for (std::size_t b = 0; b < n_bands; ++b) {
+    if (b == mine) continue;
+    const Range other = range(b);
+    const double steepness = std::abs(scaled.slopes[index * n_bands + b]) + std::abs(scaled.slopes[index * n_bands + mine]);
+    const double margin = kMargin * (1.0 + scale * steepness);
+    if (other.low > own.high + margin) return Verdict::no;
+    if (!(own.low > other.high + margin)) verdict = Verdict::open;
+  }
+  return verdict;
+}
+
+std::size_t ValuePredictions::count_weighted(std::size_t layer, std::span<const float> coefficients, TokenId token,
+                                             std::size_t row, std::vector<Open>& open) const {
+  std::size_t n = 0;
+  for (const Sign& sign : signs_) {
+    const TokenId* tokens = sign.tokens.data() + layer * d_memory_;
+    for (std::size_t i = 0; i < d_memory_; ++i) n += tokens[i] == token && sign.factor * coefficients[i] > 0.0F ? 1 : 0;
+    if (sign.scaled.empty()) continue;
+    const Scaled& scaled = sign.scaled[layer];
+    for (std::size_t k = 0; k < scaled.units.size(); ++k) {
+      const float m = coefficients[scaled.units[k]];
+      if (!(sign.factor * m > 0.0F)) continue;
+      const Verdict verdict = judge(scaled, k, std::abs(static_cast<double>(m)), token);
+      n += verdict == Verdict::yes ? 1 : 0;
+      if (verdict == Verdict::open) open.push_back({row, layer, scaled.units[k], m, token});
+    }
+  }
+  return n;
+}
+
+std::vector<bool> ValuePredictions::decide(std::span<const Open> open) const {
+  std::vector<bool> agrees;
+  ScaledValues values(*model_, lens_, std::min(OutputHead::kRowBlock, open.size()));
+  for (std::size_t begin = 0; begin < open.size(); begin += OutputHead::kRowBlock) {
+    const std::size_t n = std::min(OutputHead::kRowBlock, open.size() - begin);
+    for (std::size_t i = 0; i < n; ++i) values.set(i, open[begin + i].layer, open[begin + i].unit, open[begin + i].coefficient);
+    const TopTokens top = model_->head().top_tokens(values.hidden(n), 1);
+    for (std::size_t i = 0; i < n; ++i) agrees.push_back(top.tokens[i] == open[begin + i].token);
+  }
+  return agrees;
+}
+
+}  // namespace ffmem::tools
