@@ -53,16 +53,16 @@ void plot_bars(const Figure& figure, Plots& plots) {
     plots.push_back(
         fmt::format("data using ($1+({:.4f})):{}:({:.4f}) with boxes fillcolor rgb '{}' fillstyle solid 0.75 border title {}",
                     shift, 2 + 3 * s, width, colour(s), gnuplot_text(figure.series[s])));
-    plots.push_back(
-        fmt::format("data using ($1+({:.4f})):{}:{}:{} with yerrorbars linecolor rgb '#333333' pointtype -1 notitle", shift,
-                    2 + 3 * s, 3 + 3 * s, 4 + 3 * s));
+    plots.push_back(fmt::format(
+        "data using ($1+({:.4f})):{}:{}:{}:({:.4f}) with boxerrorbars linecolor rgb '#333333' fillstyle empty border notitle",
+        shift, 2 + 3 * s, 3 + 3 * s, 4 + 3 * s, width));
   }
 }
 
 void plot_boxes(const Figure&, Plots& plots) {
   plots.push_back(
-      fmt::format("data using 1:3:2:6:5:(0.6) with candlesticks linecolor rgb '{0}' fillcolor rgb '{0}' fillstyle solid 0.25 "
-                  "border whiskerbars 0.5 notitle",
+      fmt::format("data using 1:3:2:6:5:(0.6) with candlesticks whiskerbars 0.5 linecolor rgb '{0}' fillcolor rgb '{0}' "
+                  "fillstyle solid 0.25 border notitle",
                   colour(0)));
   plots.push_back("data using 1:4:4:4:4:(0.6) with candlesticks linecolor rgb '#000000' linewidth 2.5 notitle");
 }
@@ -160,8 +160,8 @@ std::string gnuplot_script(const Figure& figure) {
       "data = \"{0}.csv\"\npaper = \"{0}.paper.csv\"\n"
       "set datafile separator comma\nset datafile columnheaders\n"
       "set title {1} noenhanced\nset xlabel {2} noenhanced\nset ylabel {3} noenhanced\n"
-      "set grid ytics linecolor rgb '#dddddd'\nset border 3\nset tics nomirror out\nset xtics autofreq\n"
-      "{4}\n{5}set yrange [{6}:{7}]\nset offsets graph 0.02, graph 0.02, {8}, 0\n"
+      "set grid ytics linecolor rgb '#dddddd'\nset border 3\nset tics nomirror out\nset xtics autofreq\nset autoscale xfix\n"
+      "{4}\n{5}set yrange [{6}:{7}]\nset offsets graph 0.03, graph 0.03, {8}, 0\n"
       "set style fill solid\n"
       "set terminal svg size 780,460 font \"sans-serif,14\" background \"white\" noenhanced\n"
       "set output \"{0}.svg\".suffix\nplot {9}\n"
