@@ -35,6 +35,20 @@ __attribute__((target("avx512f"))) float run_avx512(float factor) {
   return sum;
 }
 
+// Each step multiplies and adds a pair of bf16 in every lane.
+__attribute__((target("avx512f,avx512bf16"))) float run_bf16_pairs(float factor) {
+  __m512 chain[kChains];
+  for (__m512& c : chain) c = _mm512_set1_ps(1.0F);
+  const auto f = __builtin_bit_cast(__m512bh, _mm512_set1_ps(factor));
+  for (int i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < kChains; ++j) chain[j] = _mm512_dpbf16_ps(chain[j], f, f);
+  }
+  float sum = 0;
+  for (const __m512& c : chain) sum += _mm512_cvtss_f32(c);
+  return sum;
+}
+
 __attribute__((target("avx2,fma"))) float run_avx2(float factor) {
   __m256 chain[kChains];
   for (__m256& c : chain) c = _mm256_set1_ps(1.0F);
@@ -80,7 +94,8 @@ double peak_flops(const std::string& isa) {
   double& rate = measured[isa];
   if (rate != 0) return rate;
 #if defined(__x86_64__)
-  if (isa == "avx512bw") return rate = best_rate(run_avx512, 16);
+  if (isa == "avx512bf16 bf16") return rate = best_rate(run_bf16_pairs, 32);
+  if (isa.starts_with("avx512")) return rate = best_rate(run_avx512, 16);
   if (isa == "avx2") return rate = best_rate(run_avx2, 8);
 #endif
   return rate = best_rate(run_four_lanes, 4);

@@ -94,6 +94,41 @@ void matmul(State& state, const std::string& isa, const Product& product, std::s
   if (rows == 1) report_bytes(state, 4.0 * static_cast<double>(in * out));
 }
 
+std::string format_name(WeightFormat format) {
+  return format == WeightFormat::bf16 ? "bf16" : format == WeightFormat::int8 ? "int8" : "int4";
+}
+
+// The same with weights of other formats; 128 MiB of them in all. Shares of the peaks of this format's own dot products (bf16)
+// or float32 multiply-adds, and of the read rate in packed bytes.
+void matmul_packed(State& state, const std::string& isa, WeightFormat format, std::size_t rows, std::size_t in,
+                   std::size_t out) {
+  const ThreadScope threads(bench_threads());
+  const auto backend = make_cpu_backend(isa);
+  const AlignedBuffer weights = normal_values(in * out, 1);
+  const AlignedBuffer x = normal_values(rows * in, 2);
+  const AlignedBuffer y(rows * out);
+  const AlignedBuffer expected(out);
+  const WeightMatrix stored{weights.data(), DType::f32, out, in, in, 1};
+  std::vector<std::unique_ptr<const PreparedMatrix>> w;
+  std::size_t bytes = 0;
+  while (bytes < (std::size_t{128} << 20)) {
+    w.push_back(backend->prepare(stored, format));
+    bytes += w.back()->owned_bytes();
+  }
+  backend->matmul(x.matrix(rows, in), *w[0], nullptr, y.matrix(rows, out));
+  const auto reference = make_scalar_backend();
+  reference->matmul(x.matrix(1, in), *reference->prepare(stored, format), nullptr, expected.matrix(1, out));
+  if (!close(y.matrix(1, out), expected.matrix(1, out), 1e-3)) return state.SkipWithError("wrong result");
+  std::size_t i = 0;
+  for (auto _ : state) {
+    backend->matmul(x.matrix(rows, in), *w[i], nullptr, y.matrix(rows, out));
+    i = i + 1 == w.size() ? 0 : i + 1;
+    benchmark::ClobberMemory();
+  }
+  report_flops(state, format == WeightFormat::bf16 ? isa + " bf16" : isa, 2.0 * static_cast<double>(rows * in * out));
+  if (rows == 1) report_bytes(state, static_cast<double>(w[0]->owned_bytes()));
+}
+
 // Prefill of `past + rows` positions' last `rows`, 12 heads of 64.
 void attention(State& state, const std::string& isa, std::size_t past, std::size_t rows) {
   const ThreadScope threads(bench_threads());
@@ -217,7 +252,20 @@ void register_matmul(const std::string& isa, const std::string& what, const Prod
   }
 }
 
+void register_matmul_packed(const std::string& isa) {
+  for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::int8, WeightFormat::int4}) {
+    for (const auto& [in, out] : {std::pair<std::size_t, std::size_t>{256, 1024}, {768, 3072}, {3072, 768}, {4096, 1024}}) {
+      for (const std::size_t rows : {1, 4, 16, 64, 512}) {
+        const std::string name = "matmul_" + format_name(format) + "/" + std::to_string(rows) + "x" + std::to_string(in) + "x" +
+                                 std::to_string(out) + "/" + isa;
+        benchmark::RegisterBenchmark(name.c_str(), [=](State& state) { matmul_packed(state, isa, format, rows, in, out); });
+      }
+    }
+  }
+}
+
 void register_all(const std::string& isa) {
+  register_matmul_packed(isa);
   register_matmul(isa, "matmul", [&kernels = choose_kernels(isa)](ConstMatrixView x, const WeightMatrix& w, MatrixView y) {
     cpu_matmul(kernels, x, F32Matrix(w), nullptr, y);
   });

@@ -18,6 +18,7 @@
 #include "ops/activation.hpp"
 #include "ops/dtype.hpp"
 #include "ops/matrix_view.hpp"
+#include "ops/weight_format.hpp"
 #include "ops/weight_matrix.hpp"
 
 namespace ffmem {
@@ -29,6 +30,7 @@ class PreparedMatrix {
   virtual std::size_t rows() const noexcept = 0;         // outputs
   virtual std::size_t cols() const noexcept = 0;         // inputs
   virtual std::size_t owned_bytes() const noexcept = 0;  // 0 where the checkpoint's mapping is used in place
+  virtual WeightFormat format() const noexcept { return WeightFormat::f32; }
 };
 
 enum class RotaryLayout {
@@ -82,11 +84,13 @@ class Backend {
   /// "cpu (avx512bw, oneDNN 2.6.3)": for people.
   virtual std::string description() const = 0;
 
-  /// Makes `w` ready for matmul. Float32 matrices with one stride equal to 1 are used in place, so their mapping must
-  /// outlive the result; others are converted to float32 copies.
-  virtual std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w) const = 0;
+  /// Makes `w` ready for matmul. In format f32, float32 matrices with one stride equal to 1 are used in place, so their mapping
+  /// must outlive the result; others are converted to float32 copies. The other formats always copy.
+  virtual std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w,
+                                                        WeightFormat format = WeightFormat::f32) const = 0;
 
-  /// y[t, o] = sum_i x[t, i] w[o, i] + bias[o]. x [T, in], w [out, in], bias [out] or null, y [T, out]; y overlaps nothing.
+  /// y[t, o] = sum_i x[t, i] w[o, i] + bias[o], rounded as w's format says. x [T, in], w [out, in], bias [out] or null,
+  /// y [T, out]; y overlaps nothing.
   virtual void matmul(ConstMatrixView x, const PreparedMatrix& w, const float* bias, MatrixView y) const = 0;
 
   /// out[t] = table[ids[t]] as float32. table [V, d], ids [T] in range, out [T, d].

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "ops/quantise.hpp"
+
 namespace ffmem {
 namespace {
 
@@ -15,8 +17,6 @@ T load(const std::byte* p) noexcept {
   std::memcpy(&value, p, sizeof value);
   return value;
 }
-
-float f32_from_bf16(std::uint16_t half) noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16); }
 
 float f32_from_f16(std::uint16_t half) noexcept {
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000U) << 16;

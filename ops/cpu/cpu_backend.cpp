@@ -8,6 +8,7 @@
 #include "ops/cpu/cpu_attention.hpp"
 #include "ops/cpu/cpu_matmul.hpp"
 #include "ops/cpu/dispatch.hpp"
+#include "ops/cpu/dot_matmul.hpp"
 #include "ops/cpu/onednn_matmul.hpp"
 #include "ops/cpu/parallel.hpp"
 #include "ops/cpu/top_k_row.hpp"
@@ -35,22 +36,26 @@ class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const KernelTable& kernels) : kernels_(kernels) {
     // Below AVX-512 no version of oneDNN was seen to give a row the same bits for any number of rows.
-    if (std::string_view(kernels.isa) == "avx512bw") onednn_ = std::make_unique<OneDnnMatmul>();
+    if (std::string_view(kernels.isa).starts_with("avx512")) onednn_ = std::make_unique<OneDnnMatmul>();
   }
 
   std::string description() const override {
     return std::string("cpu (") + kernels_.isa + (onednn_ ? ", " + onednn_version() : "") + ")";
   }
 
-  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w) const override {
+  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format) const override {
+    if (format != WeightFormat::f32) return std::make_unique<PackedMatrix>(w, format);
     auto matrix = std::make_unique<CpuMatrix>(w);
     matrix->by_onednn = onednn_ && onednn_->is_invariant(matrix->values);
     return matrix;
   }
 
   void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y) const override {
+    assert(x.cols == prepared.cols() && y.cols == prepared.rows() && x.rows == y.rows);
+    if (prepared.format() != WeightFormat::f32) {
+      return dot_matmul(kernels_.dot, x, dynamic_cast<const PackedMatrix&>(prepared), bias, y);
+    }
     const auto& w = dynamic_cast<const CpuMatrix&>(prepared);
-    assert(x.cols == w.cols() && y.cols == w.rows() && x.rows == y.rows);
     if (w.by_onednn) {
       onednn_->run(x, w.values, bias, y);
     } else {

@@ -10,8 +10,8 @@
 
 namespace ffmem {
 
-/// Instruction sets compiled into this library that the machine has, best first ("avx512bw", "avx2", "sse4_2", "sse2";
-/// "neon64" on aarch64).
+/// Instruction sets compiled into this library that the machine has, best first ("avx512bf16", "avx512bw", "avx2",
+/// "sse4_2", "sse2"; "neon64" on aarch64).
 std::vector<std::string> available_isas();
 
 /// A backend for `isa`, or for the best available one where it is empty. The environment variable FFMEM_ISA stands in for

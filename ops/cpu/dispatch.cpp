@@ -7,12 +7,32 @@
 
 namespace ffmem {
 
+namespace {
+
+#if defined(FFMEM_HAVE_AVX512BW) && defined(FFMEM_HAVE_AVX512BF16)
+// AVX-512's kernels with the dot products of later processors.
+const KernelTable& avx512bf16_kernels() {
+  static const KernelTable table = [] {
+    KernelTable kernels = kAvx512bwKernels;
+    kernels.isa = "avx512bf16";
+    kernels.dot = kAvx512Bf16Dot;
+    return kernels;
+  }();
+  return table;
+}
+#endif
+
+}  // namespace
+
 std::vector<const KernelTable*> available_kernels() {
   std::vector<const KernelTable*> tables;
   // The build defines FFMEM_HAVE_* for each set it compiled; the builtins also ask whether the system saves the registers.
 #ifdef FFMEM_HAVE_AVX512BW
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512bw")) {
+#ifdef FFMEM_HAVE_AVX512BF16
+    if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) tables.push_back(&avx512bf16_kernels());
+#endif
     tables.push_back(&kAvx512bwKernels);
   }
 #endif

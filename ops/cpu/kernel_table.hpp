@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "ops/activation.hpp"
+#include "ops/cpu/dot_kernels.hpp"
 
 namespace ffmem {
 
@@ -47,6 +48,8 @@ struct KernelTable {
   std::size_t matmul_panel;     // outputs computed together: blocks should begin at multiples of it
   std::size_t matmul_few_rows;  // up to so many rows the weights are streamed once, beyond it they are repacked
   void (*matmul)(const MatmulBlock& block);
+
+  DotKernels dot;  // products by weights of other formats than float32
 
   void (*attention)(const AttentionBlock& block);
   // Writes n keys ([head_dim] each, `stride` apart) to lanes lane .. lane + n - 1 of a key block.

@@ -9,6 +9,7 @@
 #include "ops/f32_matrix.hpp"
 #include "ops/scalar/scalar_activation.hpp"
 #include "ops/scalar/scalar_attention.hpp"
+#include "ops/scalar/scalar_quantised.hpp"
 
 namespace ffmem {
 namespace {
@@ -43,11 +44,15 @@ class ScalarBackend final : public Backend {
  public:
   std::string description() const override { return "scalar"; }
 
-  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w) const override { return std::make_unique<F32Matrix>(w); }
+  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format) const override {
+    if (format != WeightFormat::f32) return make_scalar_quantised(w, format);
+    return std::make_unique<F32Matrix>(w);
+  }
 
   void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y) const override {
+    assert(x.cols == prepared.cols() && y.cols == prepared.rows() && x.rows == y.rows);
+    if (prepared.format() != WeightFormat::f32) return scalar_quantised_matmul(x, prepared, bias, y);
     const auto& w = dynamic_cast<const F32Matrix&>(prepared);
-    assert(x.cols == w.cols() && y.cols == w.rows() && x.rows == y.rows);
     for (std::size_t t = 0; t < x.rows; ++t) {
       for (std::size_t o = 0; o < w.rows(); ++o) {
         double sum = bias != nullptr ? bias[o] : 0;

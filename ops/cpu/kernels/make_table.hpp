@@ -3,9 +3,12 @@
 
 #include "ops/cpu/kernel_table.hpp"
 #include "ops/cpu/kernels/attention.hpp"
+#include "ops/cpu/kernels/dot.hpp"
+#include "ops/cpu/kernels/dot_lanes.hpp"
 #include "ops/cpu/kernels/elementwise.hpp"
 #include "ops/cpu/kernels/matmul.hpp"
 #include "ops/cpu/kernels/norm.hpp"
+#include "ops/cpu/kernels/pack_row.hpp"
 #include "ops/cpu/kernels/rotary.hpp"
 #include "ops/cpu/kernels/search.hpp"
 
@@ -17,6 +20,11 @@ constexpr KernelTable make_table(const char* isa) noexcept {
           .matmul_panel = Matmul<Arch>::kPanel,
           .matmul_few_rows = Matmul<Arch>::kRows,
           .matmul = Matmul<Arch>::matmul,
+          .dot = {.bf16 = Dot<DotLanes<Arch>>::bf16,
+                  .int8 = Dot<DotLanes<Arch>>::int8,
+                  .int4 = Dot<DotLanes<Arch>>::int4,
+                  .round_bf16 = PackRow<Arch>::round_bf16,
+                  .quantise = PackRow<Arch>::quantise},
           .attention = Attention<Arch>::attention,
           .write_keys = Attention<Arch>::write_keys,
           .layer_norm = Norm<Arch>::layer_norm,

@@ -1,0 +1,103 @@
+// 16 outputs on any instruction set, without dot products: weights become float32. A product of two bf16 is exact there, and so
+// are the sums of a group's whole numbers, which stay below 2^24.
+#pragma once
+
+#include "ops/cpu/dot_kernels.hpp"
+#include "ops/cpu/kernels/simd.hpp"
+
+namespace ffmem::kernels {
+
+template <class Arch>
+struct DotLanes {
+  using V = Vec<Arch>;
+  using I = xsimd::batch<std::int32_t, Arch>;
+  static constexpr std::size_t kW = kWidth<Arch>;
+  static constexpr std::size_t kParts = kLanes / kW;
+  struct Sum {
+    V part[kParts];
+  };
+  using Count = Sum;
+  struct Weights {
+    I part[kParts];
+  };
+  static constexpr std::size_t kVectors = kParts == 1 ? 4 : 1;
+  static constexpr std::size_t kBf16Rows = kParts == 4 ? 2 : 4;
+  static constexpr std::size_t kIntRows = kParts == 4 ? 1 : 2;
+
+  template <class Result, class F>
+  static Result each(F f) noexcept {
+    Result result;
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < kParts; ++i) result.part[i] = f(i);
+    return result;
+  }
+
+  static Sum zero() noexcept {
+    return each<Sum>([](std::size_t) { return V(0.0F); });
+  }
+  static Sum load(const float* p, std::size_t n) noexcept {
+    return each<Sum>([=](std::size_t i) { return i * kW < n ? load_n<Arch>(p + i * kW, part_of(n, i)) : V(0.0F); });
+  }
+  static void store(const Sum& sum, float* p, std::size_t n) noexcept {
+    for (std::size_t i = 0; i * kW < n; ++i) store_n<Arch>(sum.part[i], p + i * kW, part_of(n, i));
+  }
+  static Sum add(const Sum& a, const Sum& b) noexcept {
+    return each<Sum>([&](std::size_t i) { return a.part[i] + b.part[i]; });
+  }
+
+  static Weights weights(const std::byte* p) noexcept {
+    return each<Weights>([=](std::size_t i) { return I::load_aligned(reinterpret_cast<const std::int32_t*>(p) + i * kW); });
+  }
+  static Sum floats(const std::byte* p) noexcept { return as_floats(weights(p)); }
+  static Sum upper_bf16(const Weights& w) noexcept {
+    return as_floats(each<Weights>([&](std::size_t i) { return w.part[i] & I(static_cast<std::int32_t>(0xffff0000U)); }));
+  }
+  static Sum lower_bf16(const Weights& w) noexcept {
+    return as_floats(each<Weights>([&](std::size_t i) { return w.part[i] << 16; }));
+  }
+  static Weights low_fours(const Weights& w) noexcept {
+    return each<Weights>([&](std::size_t i) { return w.part[i] & I(0x0f0f0f0f); });
+  }
+  static Weights high_fours(const Weights& w) noexcept {
+    return each<Weights>([&](std::size_t i) { return (w.part[i] >> 4) & I(0x0f0f0f0f); });
+  }
+
+  static Sum dot_bf16(const Sum& sum, std::uint32_t x, const Weights& w) noexcept {
+    const V first(__builtin_bit_cast(float, x << 16));
+    const V second(__builtin_bit_cast(float, x & 0xffff0000U));
+    const Sum w0 = lower_bf16(w);
+    const Sum w1 = upper_bf16(w);
+    return each<Sum>([&](std::size_t i) { return fma<Arch>(second, w1.part[i], fma<Arch>(first, w0.part[i], sum.part[i])); });
+  }
+
+  static Count count(std::int32_t n) noexcept {
+    return each<Count>([n](std::size_t) { return V(static_cast<float>(n)); });
+  }
+  static Count dot_int8(Count count, const Weights& w, std::uint32_t x) noexcept {
+#pragma GCC unroll 4
+    for (int byte = 0; byte < 4; ++byte) {
+      const V xi(static_cast<float>(static_cast<std::int8_t>(x >> (8 * byte))));
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < kParts; ++i) {
+        const I number = (w.part[i] >> (8 * byte)) & I(0xff);
+        count.part[i] = fma<Arch>(xi, xsimd::to_float(number), count.part[i]);
+      }
+    }
+    return count;
+  }
+
+  static Sum add_scaled(const Sum& sum, const Count& count, float factor, const Sum& scales) noexcept {
+    return each<Sum>([&](std::size_t i) { return fma<Arch>(count.part[i] * V(factor), scales.part[i], sum.part[i]); });
+  }
+  static Sum add_product(const Sum& sum, float factor, const Sum& x) noexcept {
+    return each<Sum>([&](std::size_t i) { return fma<Arch>(V(factor), x.part[i], sum.part[i]); });
+  }
+
+ private:
+  static std::size_t part_of(std::size_t n, std::size_t i) noexcept { return n - i * kW < kW ? n - i * kW : kW; }
+  static Sum as_floats(const Weights& w) noexcept {
+    return each<Sum>([&](std::size_t i) { return xsimd::bitwise_cast<V>(w.part[i]); });
+  }
+};
+
+}  // namespace ffmem::kernels

@@ -1,0 +1,56 @@
+// 16 outputs with AVX-512's dot products: AVX512-BF16 and AVX512-VNNI. Only for objects compiled with both.
+//
+// vdpbf16ps adds the products of a pair one after the other and takes numbers too small for a normal float32 for zero.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ffmem::kernels {
+
+struct DotLanesAvx512 {
+  using Sum = __m512;
+  using Count = __m512i;
+  using Weights = __m512i;
+  static constexpr std::size_t kVectors = 4;
+  static constexpr std::size_t kBf16Rows = 6;  // 24 sums
+  static constexpr std::size_t kIntRows = 3;   // 12 sums, 12 counts
+
+  static __mmask16 first(std::size_t n) noexcept { return static_cast<__mmask16>((1U << n) - 1U); }
+
+  static Sum zero() noexcept { return _mm512_setzero_ps(); }
+  static Sum load(const float* p, std::size_t n) noexcept { return _mm512_maskz_loadu_ps(first(n), p); }
+  static void store(Sum sum, float* p, std::size_t n) noexcept { _mm512_mask_storeu_ps(p, first(n), sum); }
+  static Sum add(Sum a, Sum b) noexcept { return _mm512_add_ps(a, b); }
+
+  static Weights weights(const std::byte* p) noexcept { return _mm512_load_si512(p); }
+  static Sum floats(const std::byte* p) noexcept { return _mm512_castsi512_ps(weights(p)); }
+  static Sum upper_bf16(Weights w) noexcept {
+    return _mm512_castsi512_ps(_mm512_and_si512(w, _mm512_set1_epi32(static_cast<int>(0xffff0000U))));
+  }
+  static Sum lower_bf16(Weights w) noexcept { return _mm512_castsi512_ps(_mm512_slli_epi32(w, 16)); }
+  static Weights low_fours(Weights w) noexcept { return _mm512_and_si512(w, _mm512_set1_epi8(0x0f)); }
+  static Weights high_fours(Weights w) noexcept { return low_fours(_mm512_srli_epi16(w, 4)); }
+
+  static Sum dot_bf16(Sum sum, std::uint32_t x, Weights w) noexcept {
+    return _mm512_dpbf16_ps(sum, __builtin_bit_cast(__m512bh, w), __builtin_bit_cast(__m512bh, broadcast(x)));
+  }
+
+  static Count count(std::int32_t n) noexcept { return _mm512_set1_epi32(n); }
+  static Count dot_int8(Count count, Weights w, std::uint32_t x) noexcept {
+    return _mm512_dpbusd_epi32(count, w, broadcast(x));
+  }
+
+  /// sum + (count * factor) * scales.
+  static Sum add_scaled(Sum sum, Count count, float factor, Sum scales) noexcept {
+    return _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(count), _mm512_set1_ps(factor)), scales, sum);
+  }
+  static Sum add_product(Sum sum, float factor, Sum x) noexcept { return _mm512_fmadd_ps(_mm512_set1_ps(factor), x, sum); }
+
+ private:
+  static __m512i broadcast(std::uint32_t x) noexcept { return _mm512_set1_epi32(static_cast<int>(x)); }
+};
+
+}  // namespace ffmem::kernels

@@ -1,0 +1,65 @@
+// Activations as the kernels of dot.hpp read them; the same numbers as ops/quantise.hpp gives. Plain loops, which the compiler
+// vectorises for the instruction set of the object; a template, so that it stays in that object.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ops/quantise.hpp"
+
+namespace ffmem::kernels {
+
+template <class Arch>
+struct PackRow {
+  // Zeros up to the next multiple of this many inputs.
+  static constexpr std::size_t kStep = 8;
+
+  static void round_bf16(const float* x, std::size_t n, std::uint16_t* out) noexcept {
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto bits = __builtin_bit_cast(std::uint32_t, x[i]);
+      const std::uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+      const bool is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
+      out[i] = static_cast<std::uint16_t>(is_nan ? (bits >> 16) | 0x40U : rounded);
+    }
+    for (; n % kStep != 0; ++n) out[n] = 0;
+  }
+
+  static void quantise(const float* x, std::size_t n, std::size_t group, std::int8_t* out, float* scales,
+                       std::int32_t* sums) noexcept {
+    for (std::size_t begin = 0; begin < n; begin += group) {
+      const std::size_t size = n - begin < group ? n - begin : group;
+      *scales++ = quantise_group(x + begin, size, out + begin, sums++);
+    }
+    for (; n % kStep != 0; ++n) out[n] = 0;
+  }
+
+ private:
+  static float quantise_group(const float* x, std::size_t n, std::int8_t* out, std::int32_t* sum) noexcept {
+    // As whole numbers, magnitudes are ordered as they are as floats, with infinity and NaN at the end.
+    std::int32_t largest_bits = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto bits = static_cast<std::int32_t>(__builtin_bit_cast(std::uint32_t, x[i]) & 0x7fffffffU);
+      largest_bits = bits > largest_bits ? bits : largest_bits;
+    }
+    const auto largest = __builtin_bit_cast(float, largest_bits);
+    *sum = 0;
+    if (largest_bits >= 0x7f800000 || largest < kSmallestGroup) {
+      for (std::size_t i = 0; i < n; ++i) out[i] = 0;
+      return largest_bits >= 0x7f800000 ? __builtin_nanf("") : 0.0F;
+    }
+    const float inverse = 127.0F / largest;
+    std::int32_t total = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      // Adding 1.5 * 2^23 leaves the whole number, rounded to nearest even, in the lowest bits.
+      constexpr float kRound = 12582912.0F;
+      const std::int32_t q =
+          __builtin_bit_cast(std::int32_t, x[i] * inverse + kRound) - __builtin_bit_cast(std::int32_t, kRound);
+      out[i] = static_cast<std::int8_t>(q);
+      total += q;
+    }
+    *sum = total;
+    return largest / 127.0F;
+  }
+};
+
+}  // namespace ffmem::kernels
