@@ -4,10 +4,10 @@
 
 namespace ffmem {
 
-Embedding::Embedding(const ModelConfig& config, const ModelWeights& weights, const Backend& backend)
+Embedding::Embedding(const ModelConfig& config, const ModelWeights& weights, const Backend& backend, WeightFormat format)
     : config_(config), weights_(weights), backend_(backend) {
-  if (!weights.embedding_projection.empty()) projection_ = backend.prepare(weights.embedding_projection.matrix);
-  for (const AdaptiveBand& band : weights.bands) band_projections_.push_back(backend.prepare(band.in_projection));
+  if (!weights.embedding_projection.empty()) projection_ = backend.prepare(weights.embedding_projection.matrix, format);
+  for (const AdaptiveBand& band : weights.bands) band_projections_.push_back(backend.prepare(band.in_projection, format));
 }
 
 void Embedding::embed(std::span<const TokenId> tokens, Workspace& workspace, MatrixView out) const {

@@ -19,8 +19,9 @@ namespace ffmem {
 /// Immutable; safe to use from several threads, each with its own workspace.
 class Embedding {
  public:
-  /// Views `config`, `weights` and `backend`, which must outlive this.
-  Embedding(const ModelConfig& config, const ModelWeights& weights, const Backend& backend);
+  /// Views `config`, `weights` and `backend`, which must outlive this. `format` is the projections'.
+  Embedding(const ModelConfig& config, const ModelWeights& weights, const Backend& backend,
+            WeightFormat format = WeightFormat::f32);
 
   /// out[t] = the scaled embedding of tokens[t], without positions. tokens [T] in range, out [T, d]. Uses workspace.embedding
   /// and workspace.attention_out.

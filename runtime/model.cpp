@@ -11,24 +11,28 @@
 namespace ffmem {
 namespace {
 
-PreparedLinear prepare(const Backend& backend, const WeightMatrix& matrix, const std::vector<float>& bias) {
-  if (matrix.empty()) return {};
-  return {backend.prepare(matrix), bias.empty() ? nullptr : bias.data()};
-}
+// Makes a layer's matrices ready, in one format.
+struct Preparation {
+  const Backend& backend;
+  WeightFormat format;
 
-PreparedLinear prepare(const Backend& backend, const LinearWeights& linear) {
-  return prepare(backend, linear.matrix, linear.bias);
-}
+  PreparedLinear linear(const WeightMatrix& matrix, const std::vector<float>& bias) const {
+    if (matrix.empty()) return {};
+    return {backend.prepare(matrix, format), bias.empty() ? nullptr : bias.data()};
+  }
 
-PreparedLayer prepare(const Backend& backend, const LayerWeights& layer) {
-  return {.query = prepare(backend, layer.query),
-          .key = prepare(backend, layer.key),
-          .value = prepare(backend, layer.value),
-          .output = prepare(backend, layer.output),
-          .keys = prepare(backend, layer.keys),
-          .ups = prepare(backend, layer.ups),
-          .values = prepare(backend, layer.values.transposed(), layer.values_bias)};
-}
+  PreparedLinear linear(const LinearWeights& weights) const { return linear(weights.matrix, weights.bias); }
+
+  PreparedLayer layer(const LayerWeights& weights) const {
+    return {.query = linear(weights.query),
+            .key = linear(weights.key),
+            .value = linear(weights.value),
+            .output = linear(weights.output),
+            .keys = linear(weights.keys),
+            .ups = linear(weights.ups),
+            .values = linear(weights.values.transposed(), weights.values_bias)};
+  }
+};
 
 std::size_t owned(const PreparedLinear& linear) { return linear ? linear.matrix->owned_bytes() : 0; }
 
@@ -40,9 +44,11 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, co
   model->backend_ = options.backend ? options.backend : make_cpu_backend();
   const Backend& backend = *model->backend_;
   const ModelWeights& weights = model->checkpoint_.weights;
-  for (const LayerWeights& layer : weights.layers) model->layers_.push_back(prepare(backend, layer));
-  model->embedding_ = std::make_unique<Embedding>(model->checkpoint_.config, weights, backend);
-  model->head_ = std::make_unique<OutputHead>(model->checkpoint_.config, weights, backend);
+  const WeightFormat format = layer_format(options.weights);
+  model->weight_mode_ = options.weights;
+  for (const LayerWeights& layer : weights.layers) model->layers_.push_back(Preparation{backend, format}.layer(layer));
+  model->embedding_ = std::make_unique<Embedding>(model->checkpoint_.config, weights, backend, format);
+  model->head_ = std::make_unique<OutputHead>(model->checkpoint_.config, weights, backend, head_format(options.weights));
   return model;
 }
 

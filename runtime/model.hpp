@@ -9,11 +9,13 @@
 #include "loaders/model_config.hpp"
 #include "loaders/model_weights.hpp"
 #include "ops/backend.hpp"
+#include "runtime/weight_mode.hpp"
 
 namespace ffmem {
 
 struct ModelOptions {
-  std::shared_ptr<const Backend> backend;  // null: make_cpu_backend()
+  std::shared_ptr<const Backend> backend = nullptr;  // null: make_cpu_backend()
+  WeightMode weights = WeightMode::f32;
 };
 
 /// A linear map ready to run: y = x Wᵀ + bias. Views the Model's weights.
@@ -41,11 +43,13 @@ class Model {
   const ModelConfig& config() const noexcept { return checkpoint_.config; }
   const ModelWeights& weights() const noexcept { return checkpoint_.weights; }
   const Backend& backend() const noexcept { return *backend_; }
+  WeightMode weight_mode() const noexcept { return weight_mode_; }
   const PreparedLayer& layer(std::size_t l) const { return layers_[l]; }
   const Embedding& embedding() const noexcept { return *embedding_; }
   const OutputHead& head() const noexcept { return *head_; }
 
-  /// Copies value `unit` of `layer` (row i of the canonical values) to out[0 .. d). Throws layer_/unit_out_of_range.
+  /// Copies value `unit` of `layer` (row i of the canonical values) to out[0 .. d), as the checkpoint has it in every mode.
+  /// Throws layer_/unit_out_of_range.
   void value_row(std::size_t layer, std::size_t unit, float* out) const;
 
   /// Bytes of converted weights held beyond the mapped files.
@@ -55,6 +59,7 @@ class Model {
   Model() = default;
   LoadedCheckpoint checkpoint_;
   std::shared_ptr<const Backend> backend_;
+  WeightMode weight_mode_ = WeightMode::f32;
   std::vector<PreparedLayer> layers_;
   std::unique_ptr<const Embedding> embedding_;
   std::unique_ptr<const OutputHead> head_;

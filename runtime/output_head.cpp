@@ -37,10 +37,10 @@ void keep_best(std::vector<Best>& best, std::span<const Best> more, std::size_t 
 
 }  // namespace
 
-OutputHead::OutputHead(const ModelConfig& config, const ModelWeights& weights, const Backend& backend)
-    : config_(config), weights_(weights), backend_(backend), hidden_width_(config.d_model) {
+OutputHead::OutputHead(const ModelConfig& config, const ModelWeights& weights, const Backend& backend, WeightFormat format)
+    : config_(config), weights_(weights), backend_(backend), format_(format), hidden_width_(config.d_model) {
   if (!weights.head_projection.empty()) {
-    projection_ = backend.prepare(weights.head_projection.matrix);
+    projection_ = backend.prepare(weights.head_projection.matrix, format);
     hidden_width_ = projection_->rows();
   }
   if (weights.bands.empty()) {
@@ -50,11 +50,11 @@ OutputHead::OutputHead(const ModelConfig& config, const ModelWeights& weights, c
   std::size_t first_word = 0;
   for (const AdaptiveBand& stored : weights.bands) {
     Band band = make_band(stored.out_table.empty() ? stored.table : stored.out_table, first_word, {});
-    if (!stored.out_projection.empty()) band.projection = backend.prepare(stored.out_projection);
+    if (!stored.out_projection.empty()) band.projection = backend.prepare(stored.out_projection, format);
     first_word += stored.table.rows;
     bands_.push_back(std::move(band));
   }
-  clusters_ = backend.prepare(weights.band_head);
+  clusters_ = backend.prepare(weights.band_head, format);
 }
 
 OutputHead::Band OutputHead::make_band(const WeightMatrix& table, std::size_t first_word,
@@ -64,7 +64,7 @@ OutputHead::Band OutputHead::make_band(const WeightMatrix& table, std::size_t fi
     const std::size_t n = std::min(kVocabularyBlock, table.rows - begin);
     band.blocks.push_back({.first = first_word + begin,
                            .n = n,
-                           .matrix = backend_.prepare(table.row_slice(begin, n)),
+                           .matrix = backend_.prepare(table.row_slice(begin, n), format_),
                            .bias = bias.empty() ? nullptr : bias.data() + begin});
   }
   return band;

@@ -45,8 +45,9 @@ struct BandTops {
 /// Immutable; safe to use from several threads.
 class OutputHead {
  public:
-  /// Views `config`, `weights` and `backend`, which must outlive this.
-  OutputHead(const ModelConfig& config, const ModelWeights& weights, const Backend& backend);
+  /// Views `config`, `weights` and `backend`, which must outlive this. `format` is that of all its matrices.
+  OutputHead(const ModelConfig& config, const ModelWeights& weights, const Backend& backend,
+             WeightFormat format = WeightFormat::f32);
 
   std::size_t vocab_size() const noexcept { return config_.vocab_size; }
   std::size_t hidden_width() const noexcept { return hidden_width_; }  // d, or d_embedding behind a head projection
@@ -110,6 +111,7 @@ class OutputHead {
   const ModelConfig& config_;
   const ModelWeights& weights_;
   const Backend& backend_;
+  WeightFormat format_;
   std::size_t hidden_width_ = 0;
   std::unique_ptr<const PreparedMatrix> projection_;  // OPT's project_out
   std::vector<Band> bands_;

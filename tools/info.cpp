@@ -76,6 +76,7 @@ std::string as_json(const Facts& facts) {
       .add("eos", c.all_eos)
       .add("tokenizer", facts.tokenizer ? tokenizer.json() : Json{"null"})
       .add("file_bytes", w.checkpoint->file_bytes())
+      .add("weight_mode", name(facts.model.weight_mode()))
       .add("converted_bytes", facts.model.owned_bytes())
       .add("kv_cache_bytes", facts.session.kv_cache_bytes)
       .add("workspace_bytes", facts.session.workspace_bytes)
@@ -101,8 +102,9 @@ std::string as_text(const Facts& facts) {
   line("tokenizer", facts.tokenizer ? fmt::format("{}, {} tokens", facts.tokenizer->files, facts.tokenizer->n_tokens) : "none");
   line("bos, eos", fmt::format("{}, {}", token_text(c.bos), fmt::join(c.all_eos, " ")));
   line("parameters", fmt::format("{:.1f} million, stored as {}", static_cast<double>(w.n_parameters) / 1e6, w.stored_dtypes));
-  line("weights", fmt::format("{} in files (mapped), {} converted copies in memory", bytes_text(w.checkpoint->file_bytes()),
-                              bytes_text(facts.model.owned_bytes())));
+  line("weights",
+       fmt::format("{} in files (mapped), run as {}, {} converted copies in memory", bytes_text(w.checkpoint->file_bytes()),
+                   name(facts.model.weight_mode()), bytes_text(facts.model.owned_bytes())));
   line("session", fmt::format("{} KV cache, {} workspace (full context, one sequence)",
                               bytes_text(facts.session.kv_cache_bytes), bytes_text(facts.session.workspace_bytes)));
   line("runs on",

@@ -48,6 +48,13 @@ std::vector<TokenId> text_tokens(std::string_view text, const ModelArguments& mo
 
 }  // namespace
 
+WeightMode parse_weight_mode(std::string_view text) {
+  for (const WeightMode mode : {WeightMode::f32, WeightMode::bf16, WeightMode::int8, WeightMode::int4}) {
+    if (text == name(mode)) return mode;
+  }
+  throw UsageError(concat("--weights: expected f32, bf16, int8 or int4, found '", text, "'"));
+}
+
 CLI::Option* check_count(CLI::Option* option, std::size_t least) {
   const auto complaint = [least](const std::string& text) {
     std::size_t value = 0;
@@ -65,11 +72,16 @@ void add_model_options(CLI::App& command, ModelArguments& arguments) {
   command.add_option("--threads", arguments.threads, "Threads to compute with (default: all there are, or OMP_NUM_THREADS)")
       ->check(CLI::Range(1, 4096).description(""))
       ->type_name("N");
+  command
+      .add_option_function<std::string>(
+          "--weights", [&arguments](const std::string& text) { arguments.weights = parse_weight_mode(text); },
+          "How matrices are held: f32 (the reference), bf16, int8 or int4 (smaller, faster, less exact)")
+      ->type_name("MODE");
 }
 
 std::shared_ptr<const Model> load_model(const ModelArguments& arguments) {
   const ThreadScope threads(arguments.threads);
-  return Model::load(arguments.folder);
+  return Model::load(arguments.folder, {.weights = arguments.weights});
 }
 
 std::shared_ptr<const Tokenizer> require_tokenizer(const ModelArguments& arguments, const ModelConfig& config) {

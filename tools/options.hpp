@@ -31,10 +31,11 @@ class UsageError : public std::runtime_error {
 /// The option takes whole numbers from `least` on; -1 or one too large for 64 bits is an error instead of another number.
 CLI::Option* check_count(CLI::Option* option, std::size_t least = 0);
 
-/// MODEL and --threads.
+/// MODEL, --threads and --weights.
 struct ModelArguments {
   std::filesystem::path folder;
   int threads = 0;  // 0: as available
+  WeightMode weights = WeightMode::f32;
 };
 void add_model_options(CLI::App& command, ModelArguments& arguments);
 
@@ -73,6 +74,9 @@ struct LayerRange {
   std::size_t end = 0;
 };
 LayerRange parse_layer_range(std::string_view text, std::size_t n_layers);
+
+/// "f32", "bf16", "int8", "int4". Throws UsageError.
+WeightMode parse_weight_mode(std::string_view text);
 
 /// Throws UsageError naming the near points.
 Point parse_point(std::string_view text);

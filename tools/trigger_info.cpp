@@ -105,6 +105,7 @@ std::map<std::string, std::string> to_metadata(const TriggerInfo& info, std::str
           {"version", std::string(kVersion)},
           {"model", info.model},
           {"model_fingerprint", info.model_fingerprint},
+          {"weights", info.weights},
           {"corpus", fmt::format("{}", fmt::join(info.corpus, "\n"))},
           {"corpus_fingerprint", info.corpus_fingerprint},
           {"sentences", std::string(sentence_mode_name(info.sentences))},
@@ -127,6 +128,7 @@ TriggerInfo trigger_info(const std::map<std::string, std::string>& metadata, std
   fields.expect("version", kVersion);
   TriggerInfo info{.model = fields.text("model"),
                    .model_fingerprint = fields.text("model_fingerprint"),
+                   .weights = metadata.contains("weights") ? fields.text("weights") : "f32",
                    .corpus = split(fields.text("corpus"), '\n'),
                    .corpus_fingerprint = fields.text("corpus_fingerprint"),
                    .sentences = SentenceMode::icu,

@@ -42,6 +42,7 @@ struct TriggerCounts {
 struct TriggerInfo {
   std::string model;  // absolute folder
   std::string model_fingerprint;
+  std::string weights = "f32";      // the mode the model ran in
   std::vector<std::string> corpus;  // absolute paths
   std::string corpus_fingerprint;
   SentenceMode sentences = SentenceMode::icu;

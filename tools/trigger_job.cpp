@@ -76,6 +76,7 @@ TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments&
   TriggerInfo& info = job.info;
   info.model = std::filesystem::canonical(arguments.folder).string();
   info.model_fingerprint = model_fingerprint(arguments.folder, weight_files(*job.model));
+  info.weights = name(job.model->weight_mode());
   for (const auto& file : job.corpus) info.corpus.push_back(std::filesystem::canonical(file).string());
   info.corpus_fingerprint = fingerprint(job.corpus);
   info.sentences = request.sentences;

@@ -23,6 +23,12 @@ TEST_CASE("parse_token_ids: spaces, commas and line ends separate, anything else
   for (const char* bad : {"1;2", "1.5", "0x10", "99999999999", "1 a"}) CHECK_THROWS_AS(parse_token_ids(bad), UsageError);
 }
 
+TEST_CASE("parse_weight_mode: the four names and no other") {
+  CHECK(parse_weight_mode("f32") == WeightMode::f32);
+  CHECK(parse_weight_mode("int4") == WeightMode::int4);
+  for (const char* bad : {"", "BF16", "fp16", "int"}) CHECK_THROWS_AS(parse_weight_mode(bad), UsageError);
+}
+
 TEST_CASE("parse_layer_range: half-open, either side may be empty, a single number is one layer") {
   const auto range = [](const char* text) {
     const LayerRange r = parse_layer_range(text, 12);
