@@ -95,6 +95,7 @@ constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, float>) return DType::f32;
   if constexpr (std::is_same_v<T, std::int64_t>) return DType::i64;
   if constexpr (std::is_same_v<T, std::int32_t>) return DType::i32;
+  if constexpr (std::is_same_v<T, std::uint32_t>) return DType::u32;
   if constexpr (std::is_same_v<T, std::uint8_t>) return DType::u8;
 }
 
@@ -127,6 +128,7 @@ std::span<const T> StoredTensor::values() const {
 template std::span<const float> StoredTensor::values<float>() const;
 template std::span<const std::int64_t> StoredTensor::values<std::int64_t>() const;
 template std::span<const std::int32_t> StoredTensor::values<std::int32_t>() const;
+template std::span<const std::uint32_t> StoredTensor::values<std::uint32_t>() const;
 template std::span<const std::uint8_t> StoredTensor::values<std::uint8_t>() const;
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)

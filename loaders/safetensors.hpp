@@ -36,7 +36,7 @@ struct StoredTensor {
   std::size_t n_bytes = 0;
   const std::filesystem::path* file = nullptr;  // for error messages
 
-  /// The elements as T (float, std::int64_t, std::int32_t, std::uint8_t). Throws tensor_dtype if T is not the stored type or
+  /// The elements as T (float, std::int64_t, std::int32_t, std::uint32_t, std::uint8_t). Throws tensor_dtype if T is not the stored type or
   /// the data is not aligned for it; convert_to_f32 on `data` takes floating types at any alignment.
   template <class T>
   std::span<const T> values() const;
@@ -105,7 +105,7 @@ class SafetensorsWriter {
   /// declarations and metadata give the same bytes. To keep every tensor aligned for its type, declare wider types first.
   /// Throws file_unwritable; argument_invalid for what a reader would refuse (a name that occurs twice, is `__metadata__` or
   /// not UTF-8; a shape whose size overflows).
-  SafetensorsWriter(const std::filesystem::path& path, std::vector<Declaration> tensors,
+  SafetensorsWriter(const std::filesystem::path& path, const std::vector<Declaration>& tensors,
                     const std::map<std::string, std::string>& metadata = {});
   ~SafetensorsWriter();
 

@@ -107,7 +107,7 @@ struct SafetensorsWriter::State {
   std::size_t bytes_left = 0;
 };
 
-SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<Declaration> tensors,
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, const std::vector<Declaration>& tensors,
                                      const std::map<std::string, std::string>& metadata) {
   check_names(tensors, path);
   const Header header = make_header(tensors, metadata, path);
@@ -138,10 +138,12 @@ void SafetensorsWriter::commit() {
 void write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
                        const std::map<std::string, std::string>& metadata) {
   std::vector<const TensorToWrite*> order;
+  order.reserve(tensors.size());
   for (const TensorToWrite& tensor : tensors) order.push_back(&tensor);
   std::stable_sort(order.begin(), order.end(),
                    [](const auto* a, const auto* b) { return element_bytes(a->dtype) > element_bytes(b->dtype); });
   std::vector<SafetensorsWriter::Declaration> declarations;
+  declarations.reserve(order.size());
   for (const TensorToWrite* tensor : order) declarations.push_back({tensor->name, tensor->dtype, tensor->shape});
   SafetensorsWriter writer(path, declarations, metadata);
   for (std::size_t i = 0; i < order.size(); ++i) {

@@ -21,8 +21,9 @@ class AlignedBuffer {
   explicit AlignedBuffer(std::size_t n_elements)
       : block_(std::calloc(n_elements * sizeof(float) + kAlignment, 1)), size_(n_elements) {
     if (!block_) throw std::bad_alloc();
-    const auto address = reinterpret_cast<std::uintptr_t>(block_.get());
-    data_ = reinterpret_cast<float*>((address + kAlignment - 1) / kAlignment * kAlignment);
+    void* begin = block_.get();
+    std::size_t space = n_elements * sizeof(float) + kAlignment;
+    data_ = static_cast<float*>(std::align(kAlignment, n_elements * sizeof(float), begin, space));
   }
 
   float* data() const noexcept { return data_; }

@@ -2,7 +2,7 @@
 
 namespace ffmem {
 
-HookPlan::HookPlan(std::span<Hook* const> hooks, std::size_t n_layers) : n_layers_(n_layers), entries_(n_layers * kNumPoints) {
+HookPlan::HookPlan(std::span<Hook* const> hooks, std::size_t n_layers) : entries_(n_layers * kNumPoints) {
   for (std::size_t layer = 0; layer < n_layers; ++layer) {
     for (const Point point : kAllPoints) {
       if (!is_per_layer(point) && layer > 0) continue;
@@ -21,7 +21,7 @@ HookPlan::HookPlan(std::span<Hook* const> hooks, std::size_t n_layers) : n_layer
 }
 
 const std::vector<HookPlan::Entry>& HookPlan::slot(Point point, std::size_t layer) const {
-  assert(layer < n_layers_);
+  assert(layer * kNumPoints < entries_.size());
   return entries_[layer * kNumPoints + static_cast<std::size_t>(point)];
 }
 

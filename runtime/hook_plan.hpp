@@ -30,7 +30,6 @@ class HookPlan {
   };
   const std::vector<Entry>& slot(Point point, std::size_t layer) const;
 
-  std::size_t n_layers_;
   std::vector<std::vector<Entry>> entries_;  // [n_layers * kNumPoints], final points in layer 0
   bool wants_layers_ = false;
   std::size_t last_layer_ = 0;

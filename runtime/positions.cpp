@@ -9,7 +9,7 @@ namespace {
 /// in float32 as there; one zero behind them when d is odd.
 void fill_sinusoidal(const ModelConfig& config, MatrixView table) {
   const std::size_t half = config.d_model / 2;
-  const float step = static_cast<float>(std::log(10000.0) / static_cast<double>(half - 1));
+  const auto step = static_cast<float>(std::log(10000.0) / static_cast<double>(half - 1));
   for (std::size_t p = 0; p < table.rows; ++p) {
     const auto position = static_cast<float>(p + config.position_offset);
     for (std::size_t k = 0; k < half; ++k) {

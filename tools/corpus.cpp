@@ -95,7 +95,6 @@ class SentenceReader::Splitter {
 
 SentenceReader::SentenceReader(std::vector<std::filesystem::path> files, SentenceMode mode, std::size_t buffer_bytes)
     : files_(std::move(files)),
-      mode_(mode),
       buffer_bytes_(buffer_bytes),
       splitter_(mode == SentenceMode::icu ? std::make_unique<Splitter>() : nullptr) {}
 SentenceReader::~SentenceReader() = default;

@@ -55,7 +55,6 @@ class SentenceReader {
 
   std::vector<std::filesystem::path> files_;
   std::size_t next_file_ = 0;
-  SentenceMode mode_;
   std::size_t buffer_bytes_;
   std::unique_ptr<CorpusFile> file_;
   std::unique_ptr<Splitter> splitter_;

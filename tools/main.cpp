@@ -48,6 +48,7 @@ void add_commands(CLI::App& app) {
   add_values(app);
   add_report(app);
   add_experiment(app);
+  add_suite(app);
   app.footer(
       "`ffmem COMMAND --help` explains a command. Layers, units and positions count from 0.\n"
       "Examples:\n"

@@ -14,7 +14,8 @@ class FunctionRef;
 template <class Result, class... Args>
 class FunctionRef<Result(Args...)> {
  public:
-  template <class Callable>
+  // Meant to be made from any callable without a word.
+  template <class Callable>  // NOLINTNEXTLINE(google-explicit-constructor, bugprone-forwarding-reference-overload)
   requires(!std::is_same_v<std::remove_cvref_t<Callable>, FunctionRef>) FunctionRef(Callable&& callable)
       : object_(const_cast<void*>(static_cast<const void*>(std::addressof(callable)))),
         call_([](void* object, Args... args) -> Result {

@@ -21,10 +21,10 @@ void WordLevel::encode(std::string_view piece, Workspace&, std::vector<TokenId>&
   ids.push_back(id ? *id : *unknown_);
 }
 
-Bpe::Bpe(std::shared_ptr<const Vocabulary> vocabulary, const std::vector<Merge>& merges, const BpeOptions& options, Input input,
+Bpe::Bpe(std::shared_ptr<const Vocabulary> vocabulary, const std::vector<Merge>& merges, BpeOptions options, Input input,
          std::string origin)
     : vocabulary_(std::move(vocabulary)),
-      options_(options),
+      options_(std::move(options)),
       input_(input),
       origin_(std::move(origin)),
       ranks_(merges.size()),

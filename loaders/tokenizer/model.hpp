@@ -56,7 +56,7 @@ class Bpe final : public Model {
     bytes,       // pieces are raw bytes, the vocabulary is spelt in GPT-2's byte alphabet, which it has whole
   };
 
-  Bpe(std::shared_ptr<const Vocabulary> vocabulary, const std::vector<Merge>& merges, const BpeOptions& options, Input input,
+  Bpe(std::shared_ptr<const Vocabulary> vocabulary, const std::vector<Merge>& merges, BpeOptions options, Input input,
       std::string origin);
   void encode(std::string_view piece, Workspace& workspace, std::vector<TokenId>& ids) const override;
 

@@ -10,8 +10,8 @@ namespace {
 
 /// An option that takes one of two words.
 template <class T>
-void add_choice(CLI::App& command, const std::string& name, T& value, T first, std::string first_word, T second,
-                std::string second_word, const std::string& what) {
+void add_choice(CLI::App& command, const std::string& name, T& value, T first, const std::string& first_word, T second,
+                const std::string& second_word, const std::string& what) {
   const std::string shown = value == first ? first_word : second_word;
   command
       .add_option_function<std::string>(

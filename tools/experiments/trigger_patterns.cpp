@@ -55,6 +55,7 @@ LayerShares measure(const TriggerStore& store, std::size_t layer, std::size_t n_
       continue;
     }
     std::vector<std::span<const TokenId>> prefixes;
+    prefixes.reserve(examples.size());
     for (const auto& example : examples) prefixes.push_back(example.prefix);
     shares.token.push_back(share_alike(prefixes, 1));
     shares.bigram.push_back(share_alike(prefixes, 2));

@@ -93,7 +93,7 @@ const ValueTable& Workbench::values() {
 std::filesystem::path Workbench::stored(
     std::string_view name, Origin origin,
     const std::function<void(const std::filesystem::path&, const Origin& metadata)>& make) const {
-  const std::filesystem::path path = options_.out / "data" / concat(name, ".safetensors");
+  std::filesystem::path path = options_.out / "data" / concat(name, ".safetensors");
   origin.emplace("model_fingerprint", model_fingerprint_);
   if (!comes_from(path, origin)) make(path, origin);
   return path;

@@ -1,0 +1,40 @@
+// A reading hook that counts, for every memory, how large its coefficients are over any number of runs.
+//
+// Bins grow by powers of two, so that one set of them serves every model: see bin_of().
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "hooks/hook.hpp"
+
+namespace ffmem {
+
+class Histogram : public Hook {
+ public:
+  /// 0: below 0. 1: exactly 0. 2: (0, 2^-6). 3 + k: [2^(k-6), 2^(k-5)), k = 0 .. 10. 14: from 32 on. NaN counts nowhere.
+  static constexpr std::size_t kBins = 15;
+  static std::size_t bin_of(float coefficient) noexcept;
+
+  Histogram(std::size_t n_layers, std::size_t d_memory);
+
+  Access access(Point point, std::size_t layer) const override;  // reads coefficients of every layer
+
+  /// Rows at position 0 are left out where skip_first was set: a beginning-of-text token alone is no prefix.
+  /// Throws argument_invalid where layer or width are not those of the histogram. Each OpenMP thread counts its own units.
+  void read(const PointView& view) override;
+
+  void skip_first(bool skip) noexcept { skip_first_ = skip; }
+
+  /// [L, d_m, kBins]
+  const std::vector<std::uint32_t>& counts() const noexcept { return counts_; }
+
+ private:
+  std::size_t n_layers_;
+  std::size_t d_memory_;
+  bool skip_first_ = false;
+  std::vector<std::uint32_t> counts_;
+};
+
+}  // namespace ffmem

@@ -1,0 +1,58 @@
+#include "hooks/histogram.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "ops/error.hpp"
+
+using namespace ffmem;
+
+TEST_CASE("histogram: bins are half-open and grow by powers of two") {
+  CHECK(Histogram::bin_of(-0.5F) == 0);
+  CHECK(Histogram::bin_of(0.0F) == 1);
+  CHECK(Histogram::bin_of(-0.0F) == 1);
+  CHECK(Histogram::bin_of(std::numeric_limits<float>::denorm_min()) == 2);
+  CHECK(Histogram::bin_of(std::nextafter(1.0F / 64, 0.0F)) == 2);
+  CHECK(Histogram::bin_of(1.0F / 64) == 3);
+  CHECK(Histogram::bin_of(1.0F) == 9);
+  CHECK(Histogram::bin_of(std::nextafter(2.0F, 0.0F)) == 9);
+  CHECK(Histogram::bin_of(31.9F) == 13);
+  CHECK(Histogram::bin_of(32.0F) == 14);
+  CHECK(Histogram::bin_of(std::numeric_limits<float>::infinity()) == 14);
+}
+
+TEST_CASE("histogram: counts every row of every call but NaN, and leaves out first positions when told") {
+  const std::vector<float> values{1.0F, 0.0F, 1.0F, std::numeric_limits<float>::quiet_NaN()};  // [2, 2]
+  const std::vector<RowOrigin> origins{{0, 0}, {0, 1}};
+  PointView view;
+  view.point = Point::coefficients;
+  view.layer = 1;
+  view.values = {values.data(), 2, 2};
+  view.origins = origins;
+  Histogram histogram(2, 2);
+  histogram.read(view);
+  histogram.skip_first(true);
+  histogram.read(view);
+  const auto count = [&](std::size_t unit, std::size_t bin) {
+    return histogram.counts()[(1 * 2 + unit) * Histogram::kBins + bin];
+  };
+  CHECK(count(0, 9) == 3);
+  CHECK(count(1, 1) == 1);
+  std::size_t total = 0;
+  for (const auto n : histogram.counts()) total += n;
+  CHECK(total == 4);
+}
+
+TEST_CASE("histogram: refuses coefficients of another model") {
+  const std::vector<float> values(3);
+  PointView view;
+  view.point = Point::coefficients;
+  view.values = {values.data(), 1, 3};
+  Histogram histogram(2, 2);
+  CHECK_THROWS_AS(histogram.read(view), Error);
+  CHECK(histogram.access(Point::coefficients, 1) == Hook::Access::read);
+  CHECK(histogram.access(Point::key_scores, 1) == Hook::Access::none);
+}

@@ -1,0 +1,59 @@
+#include "tools/experiments/coefficient_histogram.hpp"
+
+#include <array>
+
+#include "hooks/histogram.hpp"
+#include "loaders/safetensors.hpp"
+#include "runtime/session.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/progress.hpp"
+#include "tools/sentence_batches.hpp"
+#include "tools/trigger_search.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+CoefficientHistogram compute(const Workbench& bench) {
+  const ExperimentOptions& options = bench.options();
+  const TriggerJob job =
+      make_trigger_job(options.triggers, options.model, bench.model(), bench.tokenizer(), options.valid, options.out / "data");
+  const SessionOptions session_options = trigger_session(job.info, job.search);
+  Session session(bench.model(), session_options);
+  SentenceBatches batches(
+      options.valid, bench.tokenizer(), job.info,
+      {.max_tokens = options.triggers.batch_tokens, .max_sequences = session_options.max_sequences, .counts = {}});
+  Histogram histogram(bench.n_layers(), bench.d_memory());
+  histogram.skip_first(job.info.prefix_token.has_value());
+  const std::array<Hook*, 1> hooks{&histogram};
+  Progress progress("coefficient histogram", static_cast<double>(kHistogramTokens), "tokens", options.quiet);
+  SentenceBatch batch;
+  std::size_t n_tokens = 0;
+  while (n_tokens < kHistogramTokens && batches.next(batch)) {
+    throw_if_interrupted();
+    session.run({.tokens = batch.tokens, .offsets = batch.offsets}, LogitsRows::none, hooks);
+    n_tokens = batch.counts.n_tokens;
+    progress.update(static_cast<double>(n_tokens));
+  }
+  return {.n_tokens = n_tokens, .counts = histogram.counts()};
+}
+
+}  // namespace
+
+CoefficientHistogram coefficient_histogram(const Workbench& bench) {
+  Origin origin = bench.valid_origin();
+  origin.emplace("tokens", std::to_string(kHistogramTokens));
+  const auto path = bench.stored("coefficient-histogram", origin, [&](const auto& file, const Origin& metadata) {
+    const CoefficientHistogram histogram = compute(bench);
+    const std::int64_t n_tokens = static_cast<std::int64_t>(histogram.n_tokens);
+    write_safetensors(file,
+                      {{"n_tokens", DType::i64, {1}, &n_tokens},
+                       {"counts", DType::u32, {bench.n_layers(), bench.d_memory(), Histogram::kBins}, histogram.counts.data()}},
+                      metadata);
+  });
+  const SafetensorsFile file(path);
+  const auto counts = file.at("counts").values<std::uint32_t>();
+  return {.n_tokens = static_cast<std::size_t>(file.at("n_tokens").values<std::int64_t>()[0]),
+          .counts = {counts.begin(), counts.end()}};
+}
+
+}  // namespace ffmem::tools

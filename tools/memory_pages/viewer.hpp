@@ -1,0 +1,12 @@
+// The viewer of the memory pages: HTML, style and script in one file.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace ffmem::tools {
+
+/// `settings` is a JSON object: layers, memories, per_block, posting_files, top, histogram_tokens.
+std::string viewer_page(std::string_view model_name, std::string_view settings);
+
+}  // namespace ffmem::tools

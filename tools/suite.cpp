@@ -1,0 +1,157 @@
+// ffmem suite: every experiment of the paper, one folder that a person opens and a program reads.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "loaders/atomic_file.hpp"
+#include "ops/error.hpp"
+#include "ops/threads.hpp"
+#include "tools/commands.hpp"
+#include "tools/experiments/command_line.hpp"
+#include "tools/experiments/experiments.hpp"
+#include "tools/experiments/suite_report.hpp"
+#include "tools/fingerprint.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/json_text.hpp"
+#include "tools/lens.hpp"
+#include "tools/memory_pages/memory_pages.hpp"
+#include "tools/output.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr std::size_t kNearestValues = 5;
+
+struct Options {
+  bool json = false;
+  std::shared_ptr<ExperimentOptions> experiment = std::make_shared<ExperimentOptions>();
+};
+
+/// Seconds of each part, for the manifest.
+using Timings = std::vector<std::pair<std::string, double>>;
+
+template <class Work>
+auto timed(Timings& timings, std::string name, Work&& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  struct Stop {
+    Timings& timings;
+    std::string name;
+    std::chrono::steady_clock::time_point begin;
+    ~Stop() { timings.emplace_back(name, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()); }
+  } const stop{timings, std::move(name), begin};
+  return work();
+}
+
+void write_text(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+std::string file_names(const std::vector<std::filesystem::path>& paths) {
+  std::string names;
+  for (const auto& path : paths) names.append(names.empty() ? "" : ", ").append(path.filename().string());
+  return names;
+}
+
+std::string model_name(const Workbench& bench) {
+  return std::filesystem::canonical(bench.options().model.folder).filename().string();
+}
+
+/// What decides the numbers; nothing of the machine or the time, so that the same run gives the same page.
+Facts describe(Workbench& bench) {
+  const ExperimentOptions& options = bench.options();
+  const TriggerStore& triggers = bench.triggers();
+  return {{"Model", fmt::format("{}, fingerprint {}", model_name(bench), bench.model_fingerprint())},
+          {"Memories", fmt::format("{} layers of {}", bench.n_layers(), bench.d_memory())},
+          {"Training text", fmt::format("{} ({} sentences, {} tokens), fingerprint {}", file_names(options.train),
+                                        triggers.info().counts.n_sentences, triggers.info().counts.n_tokens,
+                                        triggers.info().corpus_fingerprint)},
+          {"Validation text", fmt::format("{}, fingerprint {}", file_names(options.valid), fingerprint(options.valid))},
+          {"Trigger examples", fmt::format("{} a key{}", options.triggers.top,
+                                           options.triggers.every_prefix ? ", every prefix" : ", one prefix of a sentence")},
+          {"Sampled prefixes", std::to_string(options.n_examples)},
+          {"Lens of values and feed-forward outputs", std::string(lens_name(options.value_lens))},
+          {"Lens of the residual stream", std::string(lens_name(options.stream_lens))},
+          {"Seed", std::to_string(options.seed)}};
+}
+
+std::vector<Result> run_experiments(Workbench& bench, Timings& timings) {
+  std::vector<Result> results;
+  for (const Experiment& experiment : all_experiments()) {
+    throw_if_interrupted();
+    if (!bench.options().quiet) std::fputs(fmt::format("ffmem: {}\n", experiment.name).c_str(), stderr);
+    results.push_back(timed(timings, std::string(experiment.name), [&] { return experiment.run(bench); }));
+    write_result(bench.options().out, results.back());
+  }
+  return results;
+}
+
+void write_pages(Workbench& bench) {
+  const NearestValues nearest = nearest_values(bench, kNearestValues);
+  const CoefficientHistogram histogram = coefficient_histogram(bench);
+  write_memory_pages(bench.options().out / "memories", {.triggers = bench.triggers(),
+                                                        .values = bench.values(),
+                                                        .nearest = nearest,
+                                                        .histogram = histogram,
+                                                        .model_name = model_name(bench)});
+}
+
+std::string manifest(Workbench& bench, const Facts& facts, const Timings& timings) {
+  JsonObject about;
+  for (const auto& [name, value] : facts) about.add(name, value);
+  JsonObject seconds;
+  double total = 0.0;
+  for (const auto& [name, value] : timings) {
+    seconds.add(name, value);
+    total += value;
+  }
+  return JsonObject()
+      .add("ffmem", FFMEM_VERSION)
+      .add("backend", bench.model()->backend().description())
+      .add("threads", available_threads())
+      .add("model", std::filesystem::canonical(bench.options().model.folder))
+      .add("run", about.json())
+      .add("seconds", seconds.json())
+      .add("total_seconds", total)
+      .line();
+}
+
+void run(const Options& options) {
+  const ExperimentOptions& asked = *options.experiment;
+  if (asked.train.empty() || asked.valid.empty()) throw UsageError("suite: give both texts: --train FILE --valid FILE");
+  const ThreadScope threads(asked.model.threads);
+  catch_interrupts();
+  Timings timings;
+  Workbench bench(asked);
+  timed(timings, "trigger search", [&] { bench.triggers(); });
+  timed(timings, "value table", [&] { bench.values(); });
+  const std::vector<Result> results = run_experiments(bench, timings);
+  timed(timings, "memory pages", [&] { write_pages(bench); });
+  const Facts facts = describe(bench);
+  const std::string about = manifest(bench, facts, timings);
+  write_text(asked.out / "manifest.json", about);
+  write_text(asked.out / "report.html", suite_report(model_name(bench), facts, results));
+  write_out(options.json ? about : (asked.out / "report.html").string() + "\n");
+}
+
+}  // namespace
+
+void add_suite(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("suite", "Run all of the paper's experiments and write the report");
+  add_experiment_options(*command, options->experiment);
+  command->add_flag("--json", options->json, "Print the manifest as JSON");
+  command->footer(
+      "A suite that was ended goes on when the same command is given again: what lies in OUT/data is not computed twice.\n"
+      "Example:\n"
+      "  ffmem suite models/gpt2 --train wiki.train.txt --valid wiki.valid.txt -o report");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace ffmem::tools
