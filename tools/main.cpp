@@ -16,6 +16,7 @@
 #include "tools/commands.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
+#include "tools/wait_policy.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -125,6 +126,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace ffmem::tools;
+  limit_spinning(argv);
   try {
     return run(argc, argv);
   } catch (const UsageError& error) {
