@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -40,6 +41,12 @@ struct BandTops {
   std::vector<TokenId> tokens;                 // [rows, n_bands]
   std::vector<float> log_probabilities;        // [rows, n_bands]
   std::vector<float> entry_log_probabilities;  // [rows, n_bands]: of the band as a whole in band 0's softmax; 0 for band 0
+};
+
+/// Where a target token stands in each row's distribution.
+struct TargetRanks {
+  std::vector<float> log_probabilities;  // [rows]
+  std::vector<std::uint32_t> ranks;      // [rows], from 0: tokens of higher probability, and of equal with a smaller id
 };
 
 /// Immutable; safe to use from several threads.
@@ -76,6 +83,11 @@ class OutputHead {
   /// out[t] = log p(targets[t] | hidden[t]). Targets in [0, V). Working memory as above.
   void log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const;
 
+  /// Log-probability and rank of targets[t] in row t's distribution. Rank 0 is the first of top_tokens: tokens of one band are
+  /// ordered by their logits, those of different bands by their log-probabilities. One walk over the vocabulary and one block
+  /// more; two walks for an adaptive softmax. Targets in [0, V). Working memory as above.
+  TargetRanks ranks_of(ConstMatrixView hidden, std::span<const TokenId> targets) const;
+
   /// Bytes of converted weights held beyond the mapped files.
   std::size_t owned_bytes() const noexcept;
 
@@ -104,6 +116,16 @@ class OutputHead {
   };
   void walk(ConstMatrixView hidden, const Visitor& visitor) const;
   void walk_for_targets(ConstMatrixView hidden, std::span<const TokenId> targets, float* out, const Visitor& other) const;
+
+  /// What ranks_of compares with, for rows of hidden.
+  struct TargetLogits {
+    std::vector<std::size_t> band;  // [rows], of the target
+    std::vector<float> logit;       // [rows], of the target within its band
+    std::vector<float> offset;      // [bands, rows]: logit + offset is a log-probability; empty for one band
+  };
+  TargetLogits target_logits(ConstMatrixView hidden, std::span<const TokenId> targets) const;
+  void gather_target_logits(ConstMatrixView hidden, std::span<const TokenId> targets, std::vector<float>& logits) const;
+  std::size_t band_of(TokenId token) const;
 
   Band make_band(const WeightMatrix& table, std::size_t first_word, const std::vector<float>& bias) const;
   void block_logits(const Block& block, ConstMatrixView band_input, MatrixView out) const;

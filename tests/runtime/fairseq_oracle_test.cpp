@@ -1,6 +1,7 @@
 // fairseq's language models against stored numbers (tests/data/fairseq, made by tests/data/make_fairseq_goldens.py; see
 // oracle.hpp for running others): activations, log-probabilities, and the words of every value through the output softmax.
 #include <cmath>
+#include <cstdlib>
 #include <numeric>
 
 #include "hooks/record.hpp"
@@ -62,6 +63,32 @@ void check_best_words(const Oracle& oracle, const std::string& name, const Outpu
   CHECK(std::ranges::equal(expected, top.tokens));
 }
 
+/// The tokens whose ranks are stored, and some of every band.
+Tokens tokens_to_rank(const Oracle& oracle, std::size_t vocab_size) {
+  Tokens tokens;
+  if (const StoredTensor* stored = oracle.tensors.find("value_rank_tokens")) {
+    for (const std::int64_t token : stored->values<std::int64_t>()) tokens.push_back(static_cast<TokenId>(token));
+  }
+  for (std::size_t token = 0; token < vocab_size; token += 9) tokens.push_back(static_cast<TokenId>(token));
+  tokens.push_back(static_cast<TokenId>(vocab_size - 1));
+  return tokens;
+}
+
+/// Compares with the stored ranks of the token, where there are any, up to the words that are as good as equal there.
+void check_ranks(const Oracle& oracle, const std::string& layer, TokenId token, const std::vector<std::uint32_t>& ranks) {
+  if (oracle.tensors.find(layer + "value_ranks") == nullptr) return;
+  const auto tokens = oracle.at("value_rank_tokens").values<std::int64_t>();
+  const auto expected = oracle.at(layer + "value_ranks").values<std::int64_t>();
+  const auto slack = oracle.at(layer + "value_rank_slack").values<std::int64_t>();
+  for (std::size_t k = 0; k < tokens.size(); ++k) {
+    if (tokens[k] != token) continue;
+    for (std::size_t i = 0; i < ranks.size(); ++i) {
+      const std::size_t at = i * tokens.size() + k;
+      CHECK(std::abs(static_cast<std::int64_t>(ranks[i]) - expected[at]) <= slack[at]);
+    }
+  }
+}
+
 void check_sequence(const Oracle& oracle, const Model& model, const Record& record, std::size_t s, Comparison& comparison) {
   const std::string sequence = "seq" + std::to_string(s) + ".";
   for (std::size_t l = 0; l < model.config().n_layers; ++l) {
@@ -121,6 +148,30 @@ TEST_CASE("fairseq oracle: every value's words agree with the reference, through
       }
     }
     comparison.report();
+  });
+}
+
+TEST_CASE("fairseq oracle: a token's rank in a value's words is its place among them all, and the reference's") {
+  for_each_oracle([](const Oracle& oracle, const std::shared_ptr<const Model>& model) {
+    if (oracle.tensors.find("layer0.value_logprobs") == nullptr) return;
+    for (std::size_t l = 0; l < model->config().n_layers; ++l) {
+      const AlignedBuffer values = values_of(*model, l);
+      const ConstMatrixView rows = values.matrix(model->config().d_memory, model->config().d_model);
+      const AlignedBuffer words = log_probabilities(model->head(), rows);
+      for (const TokenId token : tokens_to_rank(oracle, model->config().vocab_size)) {
+        const TargetRanks found = model->head().ranks_of(rows, std::vector<TokenId>(rows.rows, token));
+        for (std::size_t i = 0; i < rows.rows; ++i) {
+          const std::span<const float> row = words.matrix(rows.rows, model->config().vocab_size).row(i);
+          const float own = row[static_cast<std::size_t>(token)];
+          CHECK(found.log_probabilities[i] == own);
+          // Rounding to log-probabilities can make equals of logits that are not; the rank lies between the two counts.
+          CHECK(found.ranks[i] >= std::ranges::count_if(row, [&](float x) { return x > own; }));
+          CHECK(found.ranks[i] < std::ranges::count_if(
+                                     row, [&](float x) { return x >= own; }));
+        }
+        check_ranks(oracle, "layer" + std::to_string(l) + ".", token, found.ranks);
+      }
+    }
   });
 }
 

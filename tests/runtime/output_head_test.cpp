@@ -85,6 +85,48 @@ TEST_CASE("output head: streamed top tokens and targets equal those of the full 
   }
 }
 
+TEST_CASE(
+    "output head: a target's rank counts the better tokens, and the equal ones with a smaller id, over several row blocks") {
+  const OutputHead& head = demo_model()->head();
+  const std::size_t rows = OutputHead::kRowBlock + 5;
+  const std::size_t vocab_size = head.vocab_size();
+  AlignedBuffer hidden = random_hidden(rows, head.hidden_width());
+  // The last row is zero: every token has the same probability, so a token's rank is its id.
+  std::ranges::fill(hidden.matrix(rows, head.hidden_width()).row(rows - 1), 0.0F);
+  const ConstMatrixView hidden_rows = hidden.matrix(rows, head.hidden_width());
+  const AlignedBuffer logits(rows * vocab_size);
+  head.logits(hidden_rows, logits.matrix(rows, vocab_size));
+  const TopTokens top = head.top_tokens(hidden_rows, 1);
+
+  // First and last token, both sides of the border between blocks, the best token, and others.
+  std::vector<TokenId> targets(rows);
+  for (std::size_t r = 0; r < rows; ++r) targets[r] = static_cast<TokenId>(r * 3571 % vocab_size);
+  targets[0] = 0;
+  targets[1] = static_cast<TokenId>(vocab_size - 1);
+  targets[2] = static_cast<TokenId>(OutputHead::kVocabularyBlock - 1);
+  targets[3] = static_cast<TokenId>(OutputHead::kVocabularyBlock);
+  targets[4] = top.tokens[4];
+  std::vector<float> log_probabilities(rows);
+  head.log_probabilities_of(hidden_rows, targets, log_probabilities.data());
+
+  const TargetRanks found = head.ranks_of(hidden_rows, targets);
+  CHECK(found.log_probabilities == log_probabilities);
+  CHECK(found.ranks[4] == 0);
+  CHECK(found.ranks[rows - 1] == static_cast<std::uint32_t>(targets[rows - 1]));
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::span<const float> row = logits.matrix(rows, vocab_size).row(r);
+    const auto target = static_cast<std::size_t>(targets[r]);
+    std::uint32_t rank = 0;
+    for (std::size_t v = 0; v < vocab_size; ++v) rank += row[v] > row[target] || (row[v] == row[target] && v < target) ? 1 : 0;
+    REQUIRE(found.ranks[r] == rank);
+  }
+}
+
+TEST_CASE("output head: ranks of no rows are none") {
+  const OutputHead& head = demo_model()->head();
+  CHECK(head.ranks_of({nullptr, 0, head.hidden_width()}, {}).ranks.empty());
+}
+
 TEST_CASE("output head: asking for more tokens than there are gives them all, in order") {
   const OutputHead& head = demo_model()->head();
   const AlignedBuffer hidden = random_hidden(1, head.hidden_width());
