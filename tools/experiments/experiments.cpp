@@ -8,9 +8,13 @@
 #include "tools/experiments/agreeing_memories.hpp"
 #include "tools/experiments/last_layer_changes.hpp"
 #include "tools/experiments/layer_composition.hpp"
+#include "tools/experiments/predictive_values.hpp"
 #include "tools/experiments/residual_predictions.hpp"
 #include "tools/experiments/residual_probabilities.hpp"
+#include "tools/experiments/token_removal.hpp"
 #include "tools/experiments/trigger_patterns.hpp"
+#include "tools/experiments/value_agreement.hpp"
+#include "tools/experiments/value_ranks.hpp"
 #include "tools/experiments/zero_agreement.hpp"
 
 namespace ffmem::tools {
@@ -18,6 +22,10 @@ namespace {
 
 constexpr std::array kExperiments{
     Experiment{"trigger-patterns", "how alike the trigger examples of a key are (3.2, by proxy)", trigger_patterns},
+    Experiment{"token-removal", "what removing a token of a trigger example does to its key (3.2, Figure 3)", token_removal},
+    Experiment{"value-agreement", "values that predict what follows their key's best example (4, Figure 4)", value_agreement},
+    Experiment{"value-ranks", "where values rank what follows their key's best example (4, Figure 5)", value_ranks},
+    Experiment{"predictive-values", "agreement by max(p), and the surest values (4, Figure 6, Table 2)", predictive_values},
     Experiment{"active-memories", "how many memories a layer uses (5.1, Figure 7)", active_memories},
     Experiment{"zero-agreement", "layers whose prediction no memory makes (5.1, Figure 8)", zero_agreement},
     Experiment{"agreeing-memories", "what layer and memory agree on (5.1)", agreeing_memories},

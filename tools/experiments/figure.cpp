@@ -64,7 +64,7 @@ void plot_boxes(const Figure&, Plots& plots) {
       fmt::format("data using 1:3:2:6:5:(0.6) with candlesticks whiskerbars 0.5 linecolor rgb '{0}' fillcolor rgb '{0}' "
                   "fillstyle solid 0.25 border notitle",
                   colour(0)));
-  plots.push_back("data using 1:4:4:4:4:(0.6) with candlesticks linecolor rgb '#000000' linewidth 2.5 notitle");
+  plots.push_back("data using ($1-0.3):4:(0.6):(0) with vectors nohead linecolor rgb '#000000' linewidth 2.5 notitle");
 }
 
 /// Each series as a box from the sum of those before it to the sum with it.
@@ -86,7 +86,7 @@ void plot_paper(const Figure& figure, Plots& plots) {
   if (!figure.paper) return;
   for (std::size_t c = 1; c < figure.paper->columns.size(); ++c) {
     const std::size_t s = c - 1;
-    const std::string title = figure.series.size() > 1 ? figure.paper->columns[c] + " (paper)" : "the paper's model";
+    const std::string title = figure.series.size() > 1 ? figure.paper->columns[c] + " (paper)" : figure.paper_label;
     plots.push_back(fmt::format(
         "paper using 1:{} with points linecolor rgb '{}' linewidth 2 pointtype {} pointsize 1.4 title {}", c + 1,
         figure.series.size() > 1 ? colour(s) : colour(1), kHollowMarks[s % kHollowMarks.size()], gnuplot_text(title)));
@@ -169,9 +169,9 @@ std::string gnuplot_script(const Figure& figure) {
       "noenhanced\n"
       "set output \"{0}.png\".suffix\nreplot\nunset output\n",
       figure.name, gnuplot_text(figure.title), gnuplot_text(figure.x_label), gnuplot_text(figure.y_label),
-      has_key ? "set key outside bottom center horizontal samplen 2" : "unset key", figure.log_y ? "set logscale y\n" : "",
-      figure.log_y || figure.kind == Figure::Kind::lines ? "" : "0", figure.y_max ? fmt::format("{}", *figure.y_max) : "",
-      figure.y_max ? "0" : "graph 0.05", join(plots));
+      has_key ? "set key tmargin center horizontal Left reverse samplen 2" : "unset key",
+      figure.log_y ? "set logscale y\n" : "", figure.log_y || figure.kind == Figure::Kind::lines ? "" : "0",
+      figure.y_max ? fmt::format("{}", *figure.y_max) : "", figure.y_max ? "0" : "graph 0.05", join(plots));
 }
 
 bool draw_figure(const std::filesystem::path& folder, const Figure& figure) {

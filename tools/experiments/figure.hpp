@@ -29,6 +29,7 @@ struct Figure {
   /// The paper's own values: x, then one column a series (boxes: the median alone), NaN where it gives none. Drawn as hollow
   /// points. Empty where it has none or the model's depth is not comparable.
   std::optional<Table> paper{};
+  std::string paper_label = "the paper's model";  // in the key, where there is one series
   bool log_y = false;
   std::optional<double> y_max{};
 };

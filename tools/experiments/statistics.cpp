@@ -114,6 +114,21 @@ Estimate estimate_ratio(std::span<const double> parts, std::span<const double> w
   return interval(value, std::move(ratios), static_cast<std::size_t>(whole));
 }
 
+Estimate estimate_statistic(std::size_t n, const std::function<double(std::span<const std::size_t>)>& statistic,
+                            Random random) {
+  std::vector<std::size_t> drawn(n);
+  std::iota(drawn.begin(), drawn.end(), std::size_t{0});
+  const double value = n == 0 ? kNaN : statistic(drawn);
+  std::vector<double> resampled;
+  for (std::size_t i = 0; i < kResamples && n > 0; ++i) {
+    for (std::size_t& thing : drawn) thing = random.below(n);
+    const double x = statistic(drawn);
+    if (!std::isnan(x)) resampled.push_back(x);
+  }
+  if (std::isnan(value) || resampled.empty()) return {.value = value, .low = kNaN, .high = kNaN, .n = n};
+  return interval(value, std::move(resampled), n);
+}
+
 double quantile(std::span<const double> ascending, double q) {
   const double place = q * static_cast<double>(ascending.size() - 1);
   const auto below = static_cast<std::size_t>(place);

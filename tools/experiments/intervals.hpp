@@ -1,0 +1,26 @@
+// Estimates as the columns of a table or of a figure of lines or bars: value, lower and upper end.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/experiments/statistics.hpp"
+#include "tools/experiments/table.hpp"
+
+namespace ffmem::tools {
+
+/// `x`, then "NAME", "NAME low", "NAME high" for each series.
+inline std::vector<std::string> interval_columns(const std::string& x, const std::vector<std::string>& series) {
+  std::vector<std::string> columns{x};
+  for (const std::string& name : series) {
+    for (const char* part : {"", " low", " high"}) columns.push_back(name + part);
+  }
+  return columns;
+}
+
+/// The three cells of an estimate, times `factor` (100 for per cent).
+inline void add_interval(std::vector<Cell>& row, const Estimate& estimate, double factor = 1.0) {
+  for (const double number : {estimate.value, estimate.low, estimate.high}) row.emplace_back(factor * number);
+}
+
+}  // namespace ffmem::tools

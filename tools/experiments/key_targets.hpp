@@ -1,0 +1,36 @@
+// What a value is compared with: the token of its key's trigger examples (paper sections 4.1 and 4.2).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tools/experiments/workbench.hpp"
+
+namespace ffmem::tools {
+
+/// The example's token: the one behind the prefix (none where the prefix is the whole sentence), or the prefix's last.
+std::optional<TokenId> target_of(const TriggerStore::Example& example, Target target);
+
+/// w_i of the keys of one layer: the token of each one's best trigger example.
+struct KeyTargets {
+  std::vector<std::optional<TokenId>> tokens;  // [d_m]
+  std::size_t n_never_fired = 0;               // keys without an example
+  std::size_t n_sentence_ends = 0;             // keys whose best example has no token behind it
+
+  std::size_t n() const noexcept { return tokens.size() - n_never_fired - n_sentence_ends; }
+};
+
+KeyTargets key_targets(const TriggerStore& store, std::size_t layer, Target target);
+
+/// The choices that every result on trigger examples rests on.
+std::vector<std::pair<std::string, std::string>> trigger_settings(const Workbench& bench);
+
+/// Those and how values are scored.
+std::vector<std::pair<std::string, std::string>> value_settings(const Workbench& bench);
+
+/// "40 of 12288 keys never fired and the best example of 12 ends its sentence" over all layers, for run_found.
+std::string without_target_text(const std::vector<KeyTargets>& layers, Target target);
+
+}  // namespace ffmem::tools

@@ -1,0 +1,260 @@
+#include "tools/experiments/predictive_values.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "tools/experiments/intervals.hpp"
+#include "tools/experiments/key_targets.hpp"
+#include "tools/token_text.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr std::size_t kBins = 20;
+constexpr std::size_t kBest = 100;
+
+struct Value {
+  std::size_t layer = 0;
+  std::size_t unit = 0;
+  TokenId prediction = 0;
+  double max_p = 0.0;
+  std::optional<bool> agrees{};  // none where its key has no target
+};
+
+/// Every value of the model whose max(p) is a number, the surest first, then by layer and unit.
+std::vector<Value> sorted_values(const ValueTable& table, const std::vector<KeyTargets>& keys) {
+  std::vector<Value> values;
+  for (std::size_t i = 0; i < table.n_layers * table.d_memory; ++i) {
+    Value value{.layer = i / table.d_memory,
+                .unit = i % table.d_memory,
+                .prediction = table.tokens[i * table.k],
+                .max_p = static_cast<double>(table.probabilities[i * table.k])};
+    if (std::isnan(value.max_p)) continue;
+    const auto target = keys[value.layer].tokens[value.unit];
+    if (target) value.agrees = *target == value.prediction;
+    values.push_back(value);
+  }
+  std::ranges::stable_sort(values, std::greater<>(), &Value::max_p);
+  return values;
+}
+
+/// A bin [low, high) of max(p), the last one with its upper border.
+struct Bin {
+  double low = 0.0;
+  double high = 0.0;
+  std::size_t n_agreeing = 0;
+  Estimate agreement;
+};
+
+std::vector<Bin> agreement_by_bin(std::span<const Value> values, const std::vector<double>& borders, const Workbench& bench,
+                                  std::string_view purpose) {
+  std::vector<Bin> bins;
+  std::vector<std::size_t> n(borders.size() - 1, 0);
+  for (std::size_t b = 0; b + 1 < borders.size(); ++b)
+    bins.push_back({.low = borders[b], .high = borders[b + 1], .agreement = {}});
+  for (const Value& value : values) {
+    const auto above = std::ranges::upper_bound(borders, value.max_p) - borders.begin();
+    const auto b = static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(above - 1, 0, std::ssize(bins) - 1));
+    ++n[b];
+    bins[b].n_agreeing += *value.agrees ? 1 : 0;
+  }
+  for (std::size_t b = 0; b < bins.size(); ++b) {
+    bins[b].agreement =
+        estimate_share(bins[b].n_agreeing, n[b], bench.random(fmt::format("predictive-values/{}/{}", purpose, b)));
+  }
+  return bins;
+}
+
+Table bin_table(const std::vector<Bin>& bins, std::string name, std::string caption) {
+  Table table{.name = std::move(name),
+              .caption = std::move(caption),
+              .columns = {"max(p) from", "max(p) to", "values", "agreeing", "agreement", "agreement low", "agreement high"},
+              .rows = {}};
+  for (const Bin& bin : bins) {
+    std::vector<Cell> row{bin.low, bin.high, count_cell(bin.agreement.n), count_cell(bin.n_agreeing)};
+    add_interval(row, bin.agreement);
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+Figure bin_figure(const std::vector<Bin>& bins, std::string name, std::string x_label,
+                  const std::function<double(std::size_t)>& place) {
+  Figure figure{.name = std::move(name),
+                .title = "Agreement of values with their key's best trigger example",
+                .x_label = std::move(x_label),
+                .y_label = "agreement rate",
+                .kind = Figure::Kind::lines,
+                .series = {"agreement rate"},
+                .y_max = 1.0};
+  figure.data.columns = interval_columns(figure.x_label, figure.series);
+  for (std::size_t b = 0; b < bins.size(); ++b) {
+    if (bins[b].agreement.n == 0) continue;
+    std::vector<Cell> row{place(b)};
+    add_interval(row, bins[b].agreement);
+    figure.data.rows.push_back(std::move(row));
+  }
+  return figure;
+}
+
+/// Against the middle of each bin, in units of a power of ten so that the axis has short numbers.
+Figure width_figure(const std::vector<Bin>& bins) {
+  const double exponent = std::floor(std::log10(bins.back().high));
+  const double unit = std::pow(10.0, exponent);
+  return bin_figure(bins, "predictive-values", fmt::format("max(p) in units of 1e{:.0f}, bins of equal width", exponent),
+                    [&](std::size_t b) { return 0.5 * (bins[b].low + bins[b].high) / unit; });
+}
+
+/// Against the values' order, from the least sure one.
+Figure count_figure(const std::vector<Bin>& bins) {
+  return bin_figure(bins, "predictive-values-by-rank", "values in order of max(p), per cent from the least sure",
+                    [&](std::size_t b) { return 100.0 * (static_cast<double>(b) + 0.5) / static_cast<double>(bins.size()); });
+}
+
+/// A value beside its key's trigger examples.
+struct Match {
+  std::size_t n_examples = 0;
+  std::size_t n_agreeing = 0;
+  std::optional<TriggerStore::Example> first{};  // the best example that agrees
+};
+
+Match match_of(const TriggerStore& store, const Value& value, Target target) {
+  Match match;
+  for (const auto& example : store.examples(value.layer, value.unit)) {
+    ++match.n_examples;
+    if (target_of(example, target) != value.prediction) continue;
+    ++match.n_agreeing;
+    if (!match.first) match.first = example;
+  }
+  return match;
+}
+
+struct Best {
+  std::size_t n = 0;
+  std::size_t n_upper = 0;
+  std::size_t n_agreeing = 0;  // with at least one agreeing example
+  Table table;
+};
+
+Best best_values(Workbench& bench, std::span<const Value> values) {
+  const TriggerStore& store = bench.triggers();
+  const Tokenizer& tokenizer = *bench.tokenizer();
+  Best best{.n = values.size(), .table = {}};
+  best.table = {.name = "best-values",
+                .caption = fmt::format("The {} values of highest max(p), best first (layers from 1, units from 0): prediction, "
+                                       "how many of the key's at most {} trigger "
+                                       "examples are followed by it, the share (precision), and the best example that is",
+                                       best.n, store.top()),
+                .columns = {"layer", "unit", "prediction", "max(p)", "examples", "agreeing", "precision", "matching prefix",
+                            "next token"},
+                .rows = {}};
+  for (const Value& value : values) {
+    const Match match = match_of(store, value, bench.options().target);
+    best.n_upper += is_upper_layer(value.layer, store.n_layers()) ? 1 : 0;
+    best.n_agreeing += match.n_agreeing > 0 ? 1 : 0;
+    const bool has_next = match.first && match.first->next;
+    const std::string next = has_next ? visible_token(&tokenizer, *match.first->next) : "";
+    best.table.rows.push_back({count_cell(value.layer + 1), count_cell(value.unit), visible_token(&tokenizer, value.prediction),
+                               value.max_p, count_cell(match.n_examples), count_cell(match.n_agreeing),
+                               static_cast<double>(match.n_agreeing) / static_cast<double>(match.n_examples),
+                               match.first ? tokenizer.decode(match.first->prefix) : "", next});
+  }
+  return best;
+}
+
+/// How many of as many random values have an agreeing example: what the best are compared with.
+std::size_t random_values_agreeing(Workbench& bench, const std::vector<Value>& values, std::size_t n) {
+  Random random = bench.random("predictive-values/random values");
+  std::size_t n_agreeing = 0;
+  for (const std::size_t i : sample(values.size(), n, random)) {
+    n_agreeing += match_of(bench.triggers(), values[i], bench.options().target).n_agreeing > 0 ? 1 : 0;
+  }
+  return n_agreeing;
+}
+
+std::string upper_layers_text(std::size_t n_layers) {
+  std::size_t first = 0;
+  while (!is_upper_layer(first, n_layers)) ++first;
+  return fmt::format("{} to {}", first + 1, n_layers);
+}
+
+std::string found_text(const std::vector<Bin>& bins, const Best& best, std::size_t n_random_agreeing, std::size_t n_layers) {
+  const auto has_values = [](const Bin& bin) { return bin.agreement.n > 0; };
+  const auto lowest = std::ranges::find_if(bins, has_values);
+  if (lowest == bins.end()) return "No key has a trigger example to compare its value with.";
+  const auto highest = std::find_if(bins.rbegin(), bins.rend(), has_values);
+  return fmt::format(
+      "The agreement rate is {:.3f} ({} values) in the bin of lowest max(p), up to {:.3g}, and {:.3f} ({} values) in the "
+      "highest that "
+      "has values, {:.3g} to {:.3g}. Of the {} values of highest max(p) {} lie in layers {} of {}, and {} have a trigger "
+      "example "
+      "that their prediction follows; of as many random values {} have.",
+      lowest->agreement.value, lowest->agreement.n, lowest->high, highest->agreement.value, highest->agreement.n, highest->low,
+      highest->high, best.n, best.n_upper, upper_layers_text(n_layers), n_layers, best.n_agreeing, n_random_agreeing);
+}
+
+}  // namespace
+
+bool is_upper_layer(std::size_t layer, std::size_t n_layers) noexcept { return 16 * (layer + 1) > 10 * n_layers; }
+
+std::vector<double> equal_width_borders(std::span<const double> ascending, std::size_t n_bins) {
+  std::vector<double> borders;
+  const double largest = ascending.empty() ? 1.0 : ascending.back();
+  for (std::size_t b = 0; b <= n_bins; ++b) borders.push_back(largest * static_cast<double>(b) / static_cast<double>(n_bins));
+  return borders;
+}
+
+std::vector<double> equal_count_borders(std::span<const double> ascending, std::size_t n_bins) {
+  std::vector<double> borders;
+  for (std::size_t b = 0; b < n_bins && !ascending.empty(); ++b) borders.push_back(ascending[b * ascending.size() / n_bins]);
+  if (ascending.empty()) borders.assign(n_bins, 0.0);
+  borders.push_back(ascending.empty() ? 1.0 : ascending.back());
+  return borders;
+}
+
+Result predictive_values(Workbench& bench) {
+  std::vector<KeyTargets> keys;
+  for (std::size_t layer = 0; layer < bench.n_layers(); ++layer) {
+    keys.push_back(key_targets(bench.triggers(), layer, bench.options().target));
+  }
+  const std::vector<Value> values = sorted_values(bench.values(), keys);
+  std::vector<Value> compared;
+  std::ranges::copy_if(values, std::back_inserter(compared), [](const Value& value) { return value.agrees.has_value(); });
+  std::vector<double> ascending(compared.size());
+  std::transform(compared.rbegin(), compared.rend(), ascending.begin(), [](const Value& value) { return value.max_p; });
+
+  const auto by_width = agreement_by_bin(compared, equal_width_borders(ascending, kBins), bench, "equal width");
+  const auto by_count = agreement_by_bin(compared, equal_count_borders(ascending, kBins), bench, "equal count");
+  Best best = best_values(bench, std::span(values).first(std::min(kBest, values.size())));
+  const std::size_t n_random_agreeing = random_values_agreeing(bench, values, best.n);
+
+  Result result{.name = "predictive-values",
+                .title = "Do sure values agree with their keys?",
+                .paper_place = "section 4, Figure 6 and Table 2",
+                .paper_found =
+                    "The agreement rate rises with max(p), to about 0.95 in the highest bin (about 4e-4). Of the 100 values of "
+                    "highest max(p) 97 lie in layers 11 to 16 of 16, and 46 have at least one of their key's 50 trigger "
+                    "examples followed by the value's top prediction.",
+                .run_found = found_text(by_width, best, n_random_agreeing, bench.n_layers()) + " " +
+                             without_target_text(keys, bench.options().target),
+                .settings = value_settings(bench)};
+  result.settings.emplace_back("bins", fmt::format("{} of equal width from 0 to the largest max(p)", kBins));
+  result.settings.emplace_back("upper layers", upper_layers_text(bench.n_layers()));
+  result.estimates = {
+      {"best values in upper layers", estimate_share(best.n_upper, best.n, bench.random("predictive-values/upper"))},
+      {"best values with an agreeing example",
+       estimate_share(best.n_agreeing, best.n, bench.random("predictive-values/agreeing"))},
+      {"random values with an agreeing example",
+       estimate_share(n_random_agreeing, best.n, bench.random("predictive-values/random agreeing"))}};
+  const std::string caption =
+      "Values whose top prediction is the token of their key's best trigger example, by max(p), in bins of ";
+  result.tables = {bin_table(by_width, "bins", caption + "equal width"),
+                   bin_table(by_count, "bins-equal-count", caption + "equal count"), std::move(best.table)};
+  result.figures = {width_figure(by_width), count_figure(by_count)};
+  return result;
+}
+
+}  // namespace ffmem::tools

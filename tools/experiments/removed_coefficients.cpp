@@ -1,0 +1,130 @@
+// The runs behind token_removal.hpp: every shortened prefix, and the stored result.
+#include <algorithm>
+#include <limits>
+
+#include "loaders/safetensors.hpp"
+#include "ops/error.hpp"
+#include "tools/experiments/coefficient_reads.hpp"
+#include "tools/experiments/token_removal.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/progress.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+/// The prefix without its token `position`.
+std::vector<TokenId> without(std::span<const TokenId> prefix, std::size_t position) {
+  std::vector<TokenId> tokens(prefix.begin(), prefix.end());
+  tokens.erase(tokens.begin() + static_cast<std::ptrdiff_t>(position));
+  return tokens;
+}
+
+RemovedCoefficients empty_table(std::size_t n_layers, std::size_t n_keys, std::size_t top) {
+  const std::size_t n = n_layers * n_keys * top;
+  return {.n_layers = n_layers,
+          .n_keys = n_keys,
+          .top = top,
+          .unit = std::vector<std::int32_t>(n_layers * n_keys),
+          .coefficient = std::vector<float>(n, kNaN),
+          .removed_coefficient = std::vector<float>(n * kRemovals, kNaN),
+          .random_position = std::vector<std::int32_t>(n, -1),
+          .n_prefix_tokens = std::vector<std::int32_t>(n, 0)};
+}
+
+/// What is to be run, and for each read its place in removed_coefficient.
+struct Plan {
+  std::vector<CoefficientRead> reads;
+  std::vector<std::size_t> places;
+};
+
+void plan_layer(const TriggerStore& store, std::size_t layer, Random keys, Random positions, RemovedCoefficients& table,
+                Plan& plan) {
+  const std::vector<std::size_t> units = sample(store.d_memory(), table.n_keys, keys);
+  for (std::size_t k = 0; k < units.size(); ++k) {
+    table.unit[layer * table.n_keys + k] = static_cast<std::int32_t>(units[k]);
+    std::size_t at = (layer * table.n_keys + k) * table.top;
+    for (const auto& example : store.examples(layer, units[k])) {
+      const std::size_t n = example.prefix.size();
+      table.coefficient[at] = example.coefficient;
+      table.n_prefix_tokens[at] = static_cast<std::int32_t>(n);
+      if (n > 1) {
+        const std::size_t random = positions.below(n);
+        table.random_position[at] = static_cast<std::int32_t>(random);
+        for (std::size_t r = 0; r < kRemovals; ++r) {
+          const std::size_t position = std::array{std::size_t{0}, n - 1, random}[r];
+          plan.reads.push_back({.tokens = without(example.prefix, position), .layer = layer, .unit = units[k]});
+          plan.places.push_back(at * kRemovals + r);
+        }
+      }
+      ++at;
+    }
+  }
+}
+
+RemovedCoefficients compute(Workbench& bench) {
+  const TriggerStore& store = bench.triggers();
+  const ExperimentOptions& options = bench.options();
+  RemovedCoefficients table = empty_table(store.n_layers(), std::min(options.removal_keys, store.d_memory()), store.top());
+  Plan plan;
+  for (std::size_t layer = 0; layer < table.n_layers; ++layer) {
+    plan_layer(store, layer, bench.random(concat("token-removal/keys/", layer)),
+               bench.random(concat("token-removal/positions/", layer)), table, plan);
+  }
+  std::unique_ptr<Progress> progress;
+  const auto report = [&](std::size_t n_done, std::size_t n) {
+    throw_if_interrupted();
+    if (!progress) progress = std::make_unique<Progress>("token removal", static_cast<double>(n), "tokens", options.quiet);
+    progress->update(static_cast<double>(n_done));
+  };
+  const std::vector<float> found = read_coefficients(bench.model(), plan.reads,
+                                                     {.prefix_token = bench.prefix_token(),
+                                                      .batch_tokens = options.triggers.batch_tokens,
+                                                      .n_threads = options.model.threads,
+                                                      .progress = report});
+  for (std::size_t i = 0; i < found.size(); ++i) table.removed_coefficient[plan.places[i]] = found[i];
+  return table;
+}
+
+void write(const std::filesystem::path& path, const RemovedCoefficients& table, const Origin& metadata) {
+  const std::vector<std::size_t> shape{table.n_layers, table.n_keys, table.top};
+  write_safetensors(path,
+                    {{"unit", DType::i32, {table.n_layers, table.n_keys}, table.unit.data()},
+                     {"coefficient", DType::f32, shape, table.coefficient.data()},
+                     {"removed_coefficient",
+                      DType::f32,
+                      {table.n_layers, table.n_keys, table.top, kRemovals},
+                      table.removed_coefficient.data()},
+                     {"random_position", DType::i32, shape, table.random_position.data()},
+                     {"n_prefix_tokens", DType::i32, shape, table.n_prefix_tokens.data()}},
+                    metadata);
+}
+
+template <class T>
+std::vector<T> copy(const StoredTensor& tensor) {
+  const auto values = tensor.values<T>();
+  return {values.begin(), values.end()};
+}
+
+}  // namespace
+
+RemovedCoefficients removed_coefficients(Workbench& bench) {
+  Origin origin = bench.trigger_origin();
+  origin.emplace("keys", std::to_string(bench.options().removal_keys));
+  const auto path = bench.stored("token-removal", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
+    write(file, compute(bench), metadata);
+  });
+  const SafetensorsFile file(path);
+  const auto& shape = file.at("coefficient").shape;
+  return {.n_layers = shape[0],
+          .n_keys = shape[1],
+          .top = shape[2],
+          .unit = copy<std::int32_t>(file.at("unit")),
+          .coefficient = copy<float>(file.at("coefficient")),
+          .removed_coefficient = copy<float>(file.at("removed_coefficient")),
+          .random_position = copy<std::int32_t>(file.at("random_position")),
+          .n_prefix_tokens = copy<std::int32_t>(file.at("n_prefix_tokens"))};
+}
+
+}  // namespace ffmem::tools

@@ -1,0 +1,95 @@
+#include "tools/experiments/value_scores.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "loaders/safetensors.hpp"
+#include "ops/aligned_buffer.hpp"
+#include "tools/experiments/key_targets.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/lens.hpp"
+#include "tools/progress.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+/// Values `units` of a layer, each against its target.
+TargetRanks score(const Model& model, std::size_t layer, std::span<const std::size_t> units, std::span<const TokenId> targets,
+                  Lens lens) {
+  const AlignedBuffer values(units.size() * model.config().d_model);
+  const MatrixView rows = values.matrix(units.size(), model.config().d_model);
+  for (std::size_t i = 0; i < units.size(); ++i) model.value_row(layer, units[i], rows.row_data(i));
+  const AlignedBuffer hidden(units.size() * model.head().hidden_width());
+  const MatrixView hidden_rows = hidden.matrix(units.size(), model.head().hidden_width());
+  model.head().to_hidden(rows, lens, hidden_rows);
+  return model.head().ranks_of(hidden_rows, targets);
+}
+
+void score_layer(const Model& model, std::size_t layer, const KeyTargets& keys, Lens lens, ValueScores& scores) {
+  std::vector<std::size_t> units;
+  std::vector<TokenId> targets;
+  for (std::size_t unit = 0; unit < keys.tokens.size(); ++unit) {
+    if (!keys.tokens[unit]) continue;
+    units.push_back(unit);
+    targets.push_back(*keys.tokens[unit]);
+  }
+  for (std::size_t first = 0; first < units.size(); first += OutputHead::kRowBlock) {
+    throw_if_interrupted();
+    const std::size_t n = std::min(OutputHead::kRowBlock, units.size() - first);
+    const TargetRanks found =
+        score(model, layer, std::span(units).subspan(first, n), std::span(targets).subspan(first, n), lens);
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t at = layer * scores.d_memory + units[first + i];
+      scores.target[at] = targets[first + i];
+      scores.rank[at] = static_cast<std::int32_t>(found.ranks[i]);
+      scores.log_probability[at] = found.log_probabilities[i];
+    }
+  }
+}
+
+ValueScores compute(Workbench& bench) {
+  const std::size_t n = bench.n_layers() * bench.d_memory();
+  ValueScores scores{.n_layers = bench.n_layers(),
+                     .d_memory = bench.d_memory(),
+                     .target = std::vector<TokenId>(n, -1),
+                     .rank = std::vector<std::int32_t>(n, -1),
+                     .log_probability = std::vector<float>(n, std::numeric_limits<float>::quiet_NaN())};
+  const TriggerStore& store = bench.triggers();
+  Progress progress("value scores", static_cast<double>(n), "values", bench.options().quiet);
+  for (std::size_t layer = 0; layer < scores.n_layers; ++layer) {
+    const KeyTargets keys = key_targets(store, layer, bench.options().target);
+    score_layer(*bench.model(), layer, keys, bench.options().value_lens, scores);
+    progress.update(static_cast<double>((layer + 1) * scores.d_memory));
+  }
+  return scores;
+}
+
+template <class T>
+std::vector<T> copy(const StoredTensor& tensor) {
+  const auto values = tensor.values<T>();
+  return {values.begin(), values.end()};
+}
+
+}  // namespace
+
+ValueScores value_scores(Workbench& bench) {
+  Origin origin = bench.trigger_origin();
+  origin.emplace("lens", lens_name(bench.options().value_lens));
+  const auto path = bench.stored("value-scores", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
+    const ValueScores scores = compute(bench);
+    const std::vector<std::size_t> shape{scores.n_layers, scores.d_memory};
+    write_safetensors(file,
+                      {{"target", DType::i32, shape, scores.target.data()},
+                       {"rank", DType::i32, shape, scores.rank.data()},
+                       {"log_probability", DType::f32, shape, scores.log_probability.data()}},
+                      metadata);
+  });
+  const SafetensorsFile file(path);
+  return {.n_layers = bench.n_layers(),
+          .d_memory = bench.d_memory(),
+          .target = copy<TokenId>(file.at("target")),
+          .rank = copy<std::int32_t>(file.at("rank")),
+          .log_probability = copy<float>(file.at("log_probability"))};
+}
+
+}  // namespace ffmem::tools
