@@ -46,7 +46,8 @@ Estimate estimate_share(std::size_t part, std::size_t n, Random random);
 /// The sum of `parts` over the sum of `wholes`, resampling the n pairs: a share among things that come in groups (the layers of
 /// an example). NaN where no whole is left.
 Estimate estimate_ratio(std::span<const double> parts, std::span<const double> wholes, Random random);
-/// The same for any statistic of n things: `statistic` gets the numbers of the things drawn (all of them first, for the value).
+
+/// The bootstrap for any statistic of n things: `statistic` gets the numbers of the things drawn (all of them first, for the value).
 /// Resamples for which it is NaN do not count.
 Estimate estimate_statistic(std::size_t n, const std::function<double(std::span<const std::size_t>)>& statistic, Random random);
 
