@@ -1,7 +1,8 @@
 #!/bin/sh
 # From a fresh clone to a page that shows what the memories of a trained model fire on and what they predict:
 # sets the machine up, builds, searches the trigger examples of all 12,288 memories of the model in tools/demo/wikitext2-relu-12x256 over
-# tools/demo/wikitext-2-slice.txt, projects every value onto the vocabulary, and writes the report.
+# tools/demo/wikitext-2-slice.txt, projects every value onto the vocabulary, writes a page of each layer's most telling memories, and
+# then runs all of the paper's experiments, with a page for every memory.
 #   sh tools/demo/run.sh [OUTPUT_FOLDER]     default: demo-report
 set -eu
 cd "$(dirname "$0")/../.."
@@ -14,8 +15,7 @@ meson compile -C build
 mkdir -p "$output"
 
 build/tools/ffmem info "$model"
-build/tools/ffmem triggers "$model" tools/demo/wikitext-2-slice.txt --top 50 -o "$output/triggers.safetensors"
-build/tools/ffmem values "$model" --top 10 -o "$output/values.safetensors"
-build/tools/ffmem report --triggers "$output/triggers.safetensors" --values "$output/values.safetensors" \
+build/tools/ffmem suite "$model" --train tools/demo/wikitext-2-slice.txt --valid tools/demo/wikitext-2-valid-slice.txt -o "$output/paper"
+build/tools/ffmem report --triggers "$output/paper/data/triggers.safetensors" --values "$output/paper/data/values.safetensors" \
   -o "$output/report.html"
-echo "Open $output/report.html in a browser."
+echo "Open in a browser: $output/report.html (the most telling memories), $output/paper/report.html (the paper's experiments)."

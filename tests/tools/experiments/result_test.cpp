@@ -1,0 +1,109 @@
+// Tables, figures and the result's files.
+#include "tools/experiments/result.hpp"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "loaders/mapped_file.hpp"
+#include "ops/error.hpp"
+#include "tests/loaders/temporary_folder.hpp"
+#include "tests/loaders/thrown.hpp"
+#include "tests/tools/command_output.hpp"
+#include "tools/experiments/suite_report.hpp"
+
+using namespace ffmem;
+using namespace ffmem::tools;
+
+namespace {
+
+Figure lines() {
+  return {.name = "f",
+          .title = "Shares \"quoted\"",
+          .x_label = "layer",
+          .y_label = "share",
+          .kind = Figure::Kind::lines,
+          .series = {"one"},
+          .data = {.columns = {"layer", "one", "one low", "one high"},
+                   .rows = {{count_cell(1), 0.25, 0.2, 0.3}, {count_cell(2), 0.5, 0.4, 0.6}}}};
+}
+
+}  // namespace
+
+TEST_CASE("csv: quotes what needs it, leaves NaN empty, keeps every digit") {
+  const Table table{.name = "t",
+                    .columns = {"a,b", "number"},
+                    .rows = {{std::string("say \"hi\"\n"), 0.1},
+                             {std::string("bad \xFF"), std::numeric_limits<double>::quiet_NaN()},
+                             {count_cell(3), 1e-300}}};
+  CHECK(to_csv(table) == "\"a,b\",number\n\"say \"\"hi\"\"\n\",0.1\nbad \uFFFD,\n3,1e-300\n");
+}
+
+TEST_CASE("figure: the script quotes its texts and names the files beside it") {
+  const std::string script = gnuplot_script(lines());
+  CHECK(contains(script, "\"Shares \\\"quoted\\\"\""));
+  CHECK(contains(script, "f.csv"));
+  CHECK(contains(script, "set terminal svg"));
+  CHECK(contains(script, "pngcairo"));
+}
+
+TEST_CASE("figure: every kind is drawn, or left as numbers and script where there is no gnuplot") {
+  const TemporaryFolder folder;
+  Figure boxes{
+      .name = "boxes",
+      .kind = Figure::Kind::boxes,
+      .data = {.columns = {"layer", "low", "q1", "median", "q3", "high"}, .rows = {{count_cell(1), 0.1, 0.2, 0.3, 0.4, 0.5}}}};
+  boxes.paper = Table{.columns = {"layer", "median"}, .rows = {{1.0, 0.35}}};
+  Figure bars = lines();
+  bars.name = "bars";
+  bars.kind = Figure::Kind::bars;
+  const Figure stacked{.name = "stacked",
+                       .kind = Figure::Kind::stacked,
+                       .series = {"a", "b"},
+                       .data = {.columns = {"layer", "a", "b"}, .rows = {{count_cell(1), 0.4, 0.6}}}};
+  for (const Figure& figure : {lines(), boxes, bars, stacked}) {
+    const bool drawn = draw_figure(folder.path(), figure);
+    for (const char* type : {".svg", ".png"}) CHECK(std::filesystem::exists(folder.path() / (figure.name + type)) == drawn);
+    for (const char* type : {".csv", ".gp"}) CHECK(std::filesystem::exists(folder.path() / (figure.name + type)));
+    CHECK_FALSE(std::filesystem::exists(folder.path() / (figure.name + ".svg.tmp")));
+  }
+  CHECK(std::filesystem::exists(folder.path() / "boxes.paper.csv"));
+}
+
+TEST_CASE("figure: the paper's layers lie on a comparable model's, first on first and last on last") {
+  CHECK(paper_layer(1, 12) == 1.0);
+  CHECK(paper_layer(16, 12) == 12.0);
+  CHECK(paper_layer(16, 16) == 16.0);
+  CHECK_FALSE(paper_layer(1, 3).has_value());
+}
+
+TEST_CASE("result: its folder holds tables, materials and a JSON object that names them") {
+  const TemporaryFolder folder;
+  const Result result{.name = "some-experiment",
+                      .title = "Title",
+                      .settings = {{"lens", "raw"}},
+                      .estimates = {{"share", {.value = 0.5, .low = 0.4, .high = 0.6, .n = 10}}},
+                      .tables = {{.name = "t", .columns = {"a"}, .rows = {{count_cell(1)}}}},
+                      .materials = {{.name = "m.txt", .content = "text"}}};
+  write_result(folder.path(), result);
+  const auto json = nlohmann::json::parse(read_text_file(folder.path() / "some-experiment" / "result.json"));
+  CHECK(json["settings"]["lens"] == "raw");
+  CHECK(json["estimates"]["share"]["n"] == 10);
+  CHECK(json["files"] == nlohmann::json::array({"t.csv", "m.txt"}));
+  CHECK(read_text_file(folder.path() / "some-experiment" / "t.csv") == "a\n1\n");
+  CHECK(read_text_file(folder.path() / "some-experiment" / "m.txt") == "text");
+}
+
+TEST_CASE("report: texts are escaped, NaN is empty, and long tables say that the file has more") {
+  Result result{.name = "r", .title = "<b>", .paper_found = "a & b", .run_found = "c"};
+  Table table{.name = "t", .caption = "rows", .columns = {"x"}};
+  for (std::size_t i = 0; i < 100; ++i) table.rows.push_back({std::numeric_limits<double>::quiet_NaN()});
+  result.tables.push_back(table);
+  const std::string page = suite_report("model", {{"Model", "x<y"}}, {result});
+  CHECK(contains(page, "&lt;b&gt;"));
+  CHECK(contains(page, "a &amp; b"));
+  CHECK(contains(page, "x&lt;y"));
+  CHECK(contains(page, "of 100 rows"));
+  CHECK_FALSE(contains(page, "nan"));
+}

@@ -1,0 +1,87 @@
+#include "tools/experiments/statistics.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+using namespace ffmem::tools;
+
+TEST_CASE("random: one seed and purpose always give the same numbers, another purpose gives others") {
+  Random a(1, "a");
+  Random again(1, "a");
+  Random b(1, "b");
+  Random other(2, "a");
+  const auto first = a.next();
+  CHECK(first == again.next());
+  CHECK(first != b.next());
+  CHECK(first != other.next());
+}
+
+TEST_CASE("random: below() reaches every number about equally often and none beyond") {
+  Random random(7, "below");
+  std::map<std::uint64_t, int> counts;
+  for (int i = 0; i < 30000; ++i) ++counts[random.below(3)];
+  CHECK(counts.size() == 3);
+  for (const auto& [number, count] : counts) {
+    CHECK(number < 3);
+    CHECK(std::abs(count - 10000) < 400);
+  }
+  CHECK(random.below(1) == 0);
+}
+
+TEST_CASE("sample: as many different numbers as asked for, ascending, all where there are fewer") {
+  Random random(3, "sample");
+  const auto chosen = sample(100, 10, random);
+  CHECK(chosen.size() == 10);
+  CHECK(std::ranges::is_sorted(chosen));
+  CHECK(std::set<std::size_t>(chosen.begin(), chosen.end()).size() == 10);
+  CHECK(chosen.back() < 100);
+  CHECK(sample(4, 10, random) == std::vector<std::size_t>{0, 1, 2, 3});
+  CHECK(sample(0, 10, random).empty());
+}
+
+TEST_CASE("estimate_mean: the interval of a mean of n values is about 1.96 standard errors to each side") {
+  std::vector<double> values;
+  Random random(5, "values");
+  for (int i = 0; i < 2000; ++i) values.push_back(static_cast<double>(random.below(1000)) / 1000.0);
+  const Estimate estimate = estimate_mean(values, Random(1, "interval"));
+  const double expected = 1.96 * std::sqrt(1.0 / 12.0 / 2000.0);
+  CHECK(estimate.n == 2000);
+  CHECK(estimate.low < estimate.value);
+  CHECK(estimate.high > estimate.value);
+  CHECK(estimate.high - estimate.value == doctest::Approx(expected).epsilon(0.15));
+  CHECK(estimate.value - estimate.low == doctest::Approx(expected).epsilon(0.15));
+}
+
+TEST_CASE("estimate_share: a share of none, of all and of nothing") {
+  const Estimate none = estimate_share(0, 50, Random(1, "x"));
+  CHECK(none.value == 0.0);
+  CHECK(none.high == 0.0);
+  CHECK(estimate_share(50, 50, Random(1, "x")).low == 1.0);
+  const Estimate nothing = estimate_share(0, 0, Random(1, "x"));
+  CHECK(std::isnan(nothing.value));
+  CHECK(nothing.n == 0);
+  CHECK(std::isnan(estimate_mean({}, Random(1, "x")).value));
+}
+
+TEST_CASE("quantile: interpolates between neighbours as numpy does") {
+  const std::vector<double> values{1, 2, 4, 8};
+  CHECK(quantile(values, 0.0) == 1.0);
+  CHECK(quantile(values, 0.5) == 3.0);
+  CHECK(quantile(values, 0.25) == 1.75);
+  CHECK(quantile(values, 1.0) == 8.0);
+}
+
+TEST_CASE("box: whiskers end at the outermost values within 1.5 box lengths; one value and none") {
+  const Box box = box_of({1, 2, 3, 4, 5, 100});
+  CHECK(box.median == 3.5);
+  CHECK(box.low == 1.0);
+  CHECK(box.high == 5.0);
+  CHECK(box.n == 6);
+  CHECK(box_of({7}).low == 7.0);
+  CHECK(box_of({7}).high == 7.0);
+  CHECK(std::isnan(box_of({}).median));
+}

@@ -1,0 +1,99 @@
+// The whole suite on a tiny model, as a user runs it.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <map>
+
+#include "loaders/mapped_file.hpp"
+#include "tests/loaders/temporary_folder.hpp"
+#include "tests/loaders/thrown.hpp"
+#include "tests/tools/command_output.hpp"
+#include "tests/tools/tiny_model.hpp"
+#include "tools/experiments/experiments.hpp"
+
+using namespace ffmem;
+
+namespace {
+
+/// Sentences of the tiny model's words; a few of them again and again.
+std::string corpus(std::size_t n_sentences, std::size_t step) {
+  std::string text;
+  for (std::size_t s = 0; s < n_sentences; ++s) {
+    for (std::size_t w = 0; w < 3 + s % 9; ++w) text += "w" + std::to_string((s * step + w * w) % 60 + 3) + " ";
+    text += "\n";
+  }
+  return text;
+}
+
+struct SuiteRun {
+  ModelFolder model;
+  TemporaryFolder folder;
+  std::string train = folder.write("train.txt", corpus(120, 7));
+  std::string valid = folder.write("valid.txt", corpus(60, 11));
+
+  SuiteRun() { model.add_tokenizer(64); }
+
+  std::vector<std::string> command(const std::string& out, const std::string& threads = "2") const {
+    return {"suite",      model.path(),
+            "--train",    train,
+            "--valid",    valid,
+            "-o",         (folder.path() / out).string(),
+            "--top",      "5",
+            "--examples", "40",
+            "--quiet",    "--sentences",
+            "lines",      "--threads",
+            threads,      "--removal-keys",
+            "3",          "--effect-examples",
+            "5"};
+  }
+};
+
+/// Every file below a folder and its content, but for the manifest, which tells the time.
+std::map<std::string, std::string> files_of(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file() || entry.path().filename() == "manifest.json") continue;
+    files[entry.path().lexically_relative(folder).string()] = read_text_file(entry.path());
+  }
+  return files;
+}
+
+}  // namespace
+
+TEST_CASE("ffmem suite: every experiment leaves its folder, and the report shows each with the paper beside it") {
+  const SuiteRun run;
+  const auto out = run.folder.path() / "out";
+  CHECK(contains(output(run.command("out")), "report.html"));
+  const std::string report = read_text_file(out / "report.html");
+  for (const tools::Experiment& experiment : tools::all_experiments()) {
+    CAPTURE(experiment.name);
+    CHECK(std::filesystem::exists(out / experiment.name / "result.json"));
+    CHECK(contains(report, std::string("<section id=\"").append(experiment.name).append("\">")));
+  }
+  CHECK(contains(read_text_file(out / "manifest.json"), "\"total_seconds\""));
+  CHECK(contains(read_text_file(out / "memories" / "index.html"), "\"layers\": 3"));
+  CHECK(contains(read_text_file(out / "memories" / "block-1.js"), "ffmem_block(1,["));  // 132 memories, 128 a file
+}
+
+TEST_CASE("ffmem suite: one thread or two, and again over what is there: the same bytes") {
+  const SuiteRun run;
+  output(run.command("one", "1"));
+  output(run.command("two", "2"));
+  const auto one = files_of(run.folder.path() / "one");
+  CHECK(one == files_of(run.folder.path() / "two"));
+  output(run.command("one", "2"));
+  CHECK(one == files_of(run.folder.path() / "one"));
+}
+
+TEST_CASE("ffmem suite: what is missing or wrong is one line") {
+  const SuiteRun run;
+  CHECK(ffmem_command({"suite", run.model.path(), "--train", run.train, "-o", "x"}).exit_code == 2);
+  auto command = run.command("out");
+  command[3] = (run.folder.path() / "nowhere").string();
+  const CommandResult result = ffmem_command(command);
+  CHECK(result.exit_code == 1);
+  CHECK(contains(result.err, "nowhere"));
+  const CommandResult unknown = ffmem_command({"experiment", "nothing", run.model.path(), "-o", "x"});
+  CHECK(unknown.exit_code != 0);
+  CHECK(contains(unknown.err, "trigger-patterns"));
+}
