@@ -19,7 +19,8 @@ namespace {
 std::string corpus(std::size_t n_sentences, std::size_t step) {
   std::string text;
   for (std::size_t s = 0; s < n_sentences; ++s) {
-    for (std::size_t w = 0; w < 3 + s % 9; ++w) text += "w" + std::to_string((s * step + w * w) % 60 + 3) + " ";
+    for (std::size_t w = 0; w < 3 + s % 9; ++w)
+      text.append("w").append(std::to_string((s * step + w * w) % 60 + 3)).append(" ");
     text += "\n";
   }
   return text;
