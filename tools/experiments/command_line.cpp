@@ -76,9 +76,9 @@ void add_sizes(CLI::App& command, ExperimentOptions& options) {
   add_count(command, "--removal-keys", options.removal_keys, "Keys a layer in token-removal");
   add_count(command, "--annotated-keys", options.annotated_keys, "Keys a layer in annotation");
   add_count(command, "--annotated-examples", options.annotated_examples, "Examples of a key that an annotator reads");
-  command.add_option("--annotations", options.annotations, "annotation: filled-in CSV of one annotator, or of two")
+  command.add_option("--annotations", options.annotations, "annotation: the folder filled in by one annotator, or by two")
       ->expected(1, 2)
-      ->type_name("FILE [FILE]");
+      ->type_name("FOLDER [FOLDER]");
   add_count(command, "--changes", options.changes, "last-layer-changes: cases to label");
   command.add_option("--effect-layer", options.effect_layer, "memory-effects: whose memories are removed (default: the last)")
       ->type_name("LAYER");

@@ -6,6 +6,7 @@
 #include "ops/error.hpp"
 #include "tools/experiments/active_memories.hpp"
 #include "tools/experiments/agreeing_memories.hpp"
+#include "tools/experiments/annotation.hpp"
 #include "tools/experiments/last_layer_changes.hpp"
 #include "tools/experiments/layer_composition.hpp"
 #include "tools/experiments/predictive_values.hpp"
@@ -22,6 +23,7 @@ namespace {
 
 constexpr std::array kExperiments{
     Experiment{"trigger-patterns", "how alike the trigger examples of a key are (3.2, by proxy)", trigger_patterns},
+    Experiment{"annotation", "patterns that people find in trigger examples (3, Table 1, Figure 2)", annotation},
     Experiment{"token-removal", "what removing a token of a trigger example does to its key (3.2, Figure 3)", token_removal},
     Experiment{"value-agreement", "values that predict what follows their key's best example (4, Figure 4)", value_agreement},
     Experiment{"value-ranks", "where values rank what follows their key's best example (4, Figure 5)", value_ranks},

@@ -53,7 +53,7 @@ struct ExperimentOptions {
   std::size_t removal_keys = 100;   // per layer (1.3)
   std::size_t annotated_keys = 10;  // per layer (1.2)
   std::size_t annotated_examples = 25;
-  std::vector<std::filesystem::path> annotations;  // of one annotator or two (1.2)
+  std::vector<std::filesystem::path> annotations;  // folders of one annotator or two (1.2)
   std::size_t changes = 100;                       // last-layer changes to label (4.4)
   std::optional<std::size_t> effect_layer;         // whose memories are removed (from 0; default: the last)
   std::size_t effect_examples = 200;               // prefixes on which they are

@@ -1,0 +1,407 @@
+#!/usr/bin/env python3
+"""Recomputes the experiments on keys and values with PyTorch and NumPy, from the model's weights, and compares.
+
+    python tests/tools/check_experiments_keys_values.py BUILD/tools/ffmem TEXT [--fairseq FOLDER]
+
+in an environment with torch, transformers, tokenizers, safetensors and numpy. TEXT is UTF-8, its first 2,000 lines are the training
+text of the default model; a gated model (tests/data/hf/llama) and one with an adaptive softmax (tests/data/fairseq/adaptive, or
+FOLDER) get made-up texts of their own words. The reference computes in float64. Counts must be equal, ranks equal but for
+tokens whose scores differ by less than float32 tells apart, everything else within 1e-4. Random baselines are compared with
+what they estimate. Prints one line a comparison and ends with an error if one failed.
+"""
+
+import argparse
+import csv
+import json
+import math
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_torch
+
+ROOT = Path(__file__).parents[2]
+failures = []
+
+
+def report(what, good, detail=""):
+    print(f"  {'ok  ' if good else 'FAIL'} {what} {detail}", flush=True)
+    if not good:
+        failures.append(what)
+
+
+def close(what, found, expected, relative=1e-4, absolute=1e-6):
+    found, expected = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    both_nan = np.isnan(found) & np.isnan(expected)
+    error = np.where(both_nan, 0.0, np.abs(found - expected) - relative * np.abs(expected))
+    worst = float(np.max(error)) if error.size else 0.0
+    report(what, not math.isnan(worst) and worst <= absolute, f"({found.size} numbers, worst excess {worst:.1e})")
+
+
+def equal(what, found, expected):
+    found, expected = np.asarray(found), np.asarray(expected)
+    report(what, found.shape == expected.shape and bool(np.all(found == expected)), f"({found.size} numbers)")
+
+
+class HuggingFace:
+    """Coefficients are what the second feed-forward matrix reads."""
+
+    def __init__(self, folder):
+        from tokenizers import Tokenizer
+        from transformers import AutoModelForCausalLM
+
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        gpt2 = hasattr(self.model, "transformer")
+        blocks = self.model.transformer.h if gpt2 else self.model.model.layers
+        outputs = [block.mlp.c_proj if gpt2 else block.mlp.down_proj for block in blocks]
+        self.values = [o.weight.detach() if gpt2 else o.weight.detach().T for o in outputs]  # [d_m, d]
+        self.seen = {}
+        for layer, output in enumerate(outputs):
+            output.register_forward_pre_hook(lambda _, inputs, layer=layer: self.seen.__setitem__(layer, inputs[0][0]))
+
+    def encode(self, text):
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def coefficients(self, tokens):
+        with torch.no_grad():
+            self.model(torch.tensor([tokens]))
+        return torch.stack([self.seen[layer] for layer in range(len(self.values))]).numpy()  # [L, T, d_m]
+
+    def log_probabilities(self, vectors):
+        return torch.log_softmax(vectors @ self.model.lm_head.weight.detach().T, dim=-1).numpy()
+
+
+class Fairseq:
+    """Pre-norm transformer with sines for positions, adaptive input and a tied adaptive softmax (oracles/fairseq-adaptive)."""
+
+    def __init__(self, folder):
+        self.config = json.loads((folder / "config.json").read_text())
+        self.w = {name: tensor.double() for name, tensor in load_torch(folder / "model.safetensors").items()}
+        self.n_layers = self.config["decoder_layers"]
+        self.d = self.config["decoder_embed_dim"]
+        words = [line.rsplit(" ", 1)[0] for line in (folder / "dict.txt").read_text().splitlines()]
+        self.ids = {word: i for i, word in enumerate(["<s>", "<pad>", "</s>", "<unk>"] + words)}
+        self.values = [self.w[f"decoder.layers.{l}.fc2.weight"].T for l in range(self.n_layers)]
+        self.tables = [self.w[f"decoder.embed_tokens.embeddings.{b}.0.weight"] for b in range(3)]
+        self.projections = [self.w[f"decoder.embed_tokens.embeddings.{b}.1.weight"] for b in range(3)]
+
+    def encode(self, text):
+        return [self.ids.get(word, 3) for word in text.split()]
+
+    def norm(self, x, name):
+        return torch.nn.functional.layer_norm(x, (self.d,), self.w[name + ".weight"], self.w[name + ".bias"], 1e-5)
+
+    def linear(self, x, name):
+        return x @ self.w[name + ".weight"].T + self.w[name + ".bias"]
+
+    def coefficients(self, tokens):
+        embedding = torch.cat([table @ projection.T for table, projection in zip(self.tables, self.projections)])
+        half = self.d // 2
+        frequency = torch.exp(torch.arange(half, dtype=torch.float64) * -(math.log(10000) / (half - 1)))
+        angle = torch.arange(2, len(tokens) + 2, dtype=torch.float64)[:, None] * frequency
+        x = math.sqrt(self.d) * embedding[tokens] + torch.cat([angle.sin(), angle.cos()], dim=1)
+        heads = self.config["decoder_attention_heads"]
+        mask = torch.full((len(tokens), len(tokens)), -math.inf, dtype=torch.float64).triu(1)
+        found = []
+        for l in range(self.n_layers):
+            block = f"decoder.layers.{l}."
+            a = self.norm(x, block + "self_attn_layer_norm")
+            q, k, v = (
+                self.linear(a, block + f"self_attn.{part}_proj").view(len(tokens), heads, -1).transpose(0, 1) for part in "qkv"
+            )
+            weights = torch.softmax(q @ k.transpose(1, 2) / math.sqrt(q.shape[-1]) + mask, dim=-1)
+            x = x + self.linear((weights @ v).transpose(0, 1).reshape(len(tokens), self.d), block + "self_attn.out_proj")
+            m = torch.relu(self.linear(self.norm(x, block + "final_layer_norm"), block + "fc1"))
+            found.append(m)
+            x = x + self.linear(m, block + "fc2")
+        return torch.stack(found).numpy()
+
+    def log_probabilities(self, vectors):
+        head = torch.cat([self.tables[0], self.w["decoder.adaptive_softmax.head.class_proj.weight"]])
+        entries = torch.log_softmax(vectors @ head.T, dim=-1)
+        n = len(self.tables[0])
+        parts = [entries[:, :n]]
+        for band in (1, 2):
+            logits = vectors @ self.projections[band] @ self.tables[band].T
+            parts.append(entries[:, n + band - 1 : n + band] + torch.log_softmax(logits, dim=-1))
+        return torch.cat(parts, dim=1).numpy()
+
+
+def read_csv(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def column(rows, name):
+    return [float(row[name]) if row[name] else math.nan for row in rows]
+
+
+class Run:
+    """One model's results, and the store that they rest on."""
+
+    def __init__(self, ffmem, folder, model, text, out):
+        self.ffmem, self.folder, self.model, self.text, self.out = ffmem, folder, model, text, out
+        for name in ("token-removal", "value-agreement", "value-ranks", "predictive-values", "annotation"):
+            self.run(name)
+        path = out / "data" / "triggers.safetensors"
+        with safe_open(path, "numpy") as file:
+            self.metadata = file.metadata()
+        self.store = load_file(path)
+        self.n_layers, self.d_memory, self.top = self.store["coefficient"].shape
+        self.prefix = [int(self.metadata["prefix_token"])] if self.metadata.get("prefix_token") else []
+        offsets = self.store["sentence_offsets"]
+        self.tokens = {
+            int(index): self.store["sentence_tokens"][offsets[i] : offsets[i + 1]].tolist()
+            for i, index in enumerate(self.store["sentence_index"])
+        }
+
+    def run(self, name, *options):
+        command = [self.ffmem, "experiment", name, self.folder, "--train", self.text, "-o", self.out, "--quiet", "--sentences", "lines"]
+        subprocess.run([*map(str, command), "--removal-keys", "4", *options], check=True, stdout=subprocess.DEVNULL)
+
+    def examples(self, layer, unit):
+        """[(sentence's tokens, position, coefficient)], best first."""
+        found = []
+        for e in range(self.top):
+            sentence = int(self.store["sentence"][layer, unit, e])
+            if sentence < 0:
+                break
+            found.append((self.tokens[sentence], int(self.store["position"][layer, unit, e]), self.store["coefficient"][layer, unit, e]))
+        return found
+
+    def target(self, example):
+        tokens, position, _ = example
+        return tokens[position + 1] if position + 1 < len(tokens) else None
+
+
+def check_triggers(run):
+    """The t best coefficients of every key over all sentences, one prefix of a sentence."""
+    context = int(run.metadata["context"]) - len(run.prefix)
+    best = []
+    for line in Path(run.text).read_text(encoding="utf-8").splitlines():
+        tokens = run.model.encode(line.strip())[:context]
+        if tokens:
+            best.append(run.model.coefficients(run.prefix + tokens)[:, len(run.prefix) :].max(axis=1).astype(np.float32))
+    best = np.sort(np.maximum(np.stack(best), 0.0), axis=0)[::-1][: run.top]  # [t, L, d_m]
+    best = np.concatenate([best, np.zeros((run.top - len(best), *best.shape[1:]), np.float32)])
+    close("trigger examples' coefficients", run.store["coefficient"], best.transpose(1, 2, 0), absolute=2e-5)
+
+
+def check_values(run):
+    """Targets, ranks, agreement, boxes, bins and the best values."""
+    scores = load_file(run.out / "data" / "value-scores.safetensors")
+    table = load_file(run.out / "data" / "values.safetensors")
+    frequency = np.zeros(int(table["tokens"].max()) + 1 + len(run.store["vocabulary_offsets"]))
+    agreement, permuted, by_frequency, targets, slack_ok, log_p_target, max_p = [], [], [], [], True, [], []
+    for layer in range(run.n_layers):
+        for unit in range(run.d_memory):
+            for example in run.examples(layer, unit):
+                if run.target(example) is not None:
+                    frequency[run.target(example)] += 1
+    frequency /= frequency.sum()
+    for layer in range(run.n_layers):
+        log_p = run.model.log_probabilities(run.model.values[layer])
+        prediction = log_p.argmax(axis=1)
+        examples = [run.examples(layer, unit) for unit in range(run.d_memory)]
+        w = np.array([-1 if not e or run.target(e[0]) is None else run.target(e[0]) for e in examples])
+        has = w >= 0
+        targets.append(w)
+        max_p.append(np.exp(log_p.max(axis=1)))
+        two = np.sort(log_p, axis=1)[:, -2:]
+        clear = two[:, 1] - two[:, 0] > 2e-5
+        slack_ok &= bool(np.all((table["tokens"][layer, :, 0] == prediction) | ~clear))
+        prediction = table["tokens"][layer, :, 0]  # equal but for ties
+        agreement.append((int(has.sum()), int((prediction[has] == w[has]).sum())))
+        pairs = (prediction[has][:, None] == w[has][None, :]).sum() - (prediction[has] == w[has]).sum()
+        permuted.append(100.0 * pairs / max(1, has.sum() * (has.sum() - 1)))
+        by_frequency.append(100.0 * frequency[prediction[has]].mean())
+        own = np.take_along_axis(log_p, np.maximum(w, 0)[:, None], axis=1)
+        at_least, above = (log_p > own - 2e-5).sum(axis=1), (log_p > own + 2e-5).sum(axis=1)
+        rank = scores["rank"][layer]
+        slack_ok &= bool(np.all(((rank >= above) & (rank < at_least)) | ~has))
+        log_p_target.append(np.where(has, own[:, 0], np.nan))
+    report("value predictions and ranks", slack_ok)
+    equal("targets", scores["target"], np.stack(targets))
+    close("log-probabilities of targets", scores["log_probability"], np.stack(log_p_target), absolute=2e-5)
+    close("max(p)", table["max_probability"], np.stack(max_p), absolute=1e-9)
+    check_agreement(run, agreement, permuted, by_frequency)
+    check_ranks(run, scores["rank"])
+    check_predictive(run, table, np.stack(targets))
+
+
+def check_agreement(run, agreement, permuted, by_frequency):
+    rows = read_csv(run.out / "value-agreement" / "layers.csv")
+    equal("keys compared", column(rows, "keys compared"), [n for n, _ in agreement])
+    equal("values that agree", column(rows, "agreeing"), [n for _, n in agreement])
+    close("agreement", column(rows, "agreement %"), [100.0 * a / n for n, a in agreement], relative=1e-9)
+    close("agreement by frequency", column(rows, "by frequency %"), by_frequency)
+    # A permuted rate has a variance near that of a binomial one; the mean is over 100.
+    errors = [10.0 * math.sqrt(max(p, 1e-9) / n) for p, (n, _) in zip(permuted, agreement)]
+    found = np.array(column(rows, "permuted %"))
+    report("permuted agreement", bool(np.all(np.abs(found - permuted) <= 5 * np.array(errors) / 10 + 1e-9)), f"({len(found)} numbers)")
+
+
+def check_ranks(run, ranks):
+    rows = read_csv(run.out / "value-ranks" / "layers.csv")
+    for name, q in (("quartile1", 25), ("median", 50), ("quartile3", 75)):
+        expected = [np.percentile(layer[layer >= 0], q) for layer in ranks]
+        close(f"ranks: {name}", column(rows, name), expected, relative=1e-12)
+    close("ranks: mean", column(rows, "mean"), [layer[layer >= 0].mean() for layer in ranks], relative=1e-12)
+
+
+def check_predictive(run, table, targets):
+    p = table["max_probability"].astype(np.float64)
+    prediction = table["tokens"][:, :, 0]
+    has = targets >= 0
+    for name, borders in (
+        ("bins", [p[has].max() * b / 20 for b in range(21)]),
+        ("bins-equal-count", [*(np.sort(p[has])[b * has.sum() // 20] for b in range(20)), p[has].max()]),
+    ):
+        rows = read_csv(run.out / "predictive-values" / f"{name}.csv")
+        place = np.clip(np.searchsorted(borders, p[has], side="right") - 1, 0, 19)
+        equal(f"{name}: values", column(rows, "values"), np.bincount(place, minlength=20))
+        agreeing = np.bincount(place, weights=(prediction[has] == targets[has]), minlength=20)
+        equal(f"{name}: agreeing", column(rows, "agreeing"), agreeing)
+    order = np.argsort(-p.reshape(-1), kind="stable")[:100]
+    rows = read_csv(run.out / "predictive-values" / "best-values.csv")
+    equal("best values", [(int(r["layer"]) - 1) * run.d_memory + int(r["unit"]) for r in rows], order)
+    counts = []
+    for i in order:
+        layer, unit = divmod(int(i), run.d_memory)
+        counts.append(sum(run.target(e) == prediction[layer, unit] for e in run.examples(layer, unit)))
+    equal("best values: agreeing examples", column(rows, "agreeing"), counts)
+    estimates = json.loads((run.out / "predictive-values" / "result.json").read_text())["estimates"]
+    upper = np.mean([16 * (int(i) // run.d_memory + 1) > 10 * run.n_layers for i in order])
+    close("best values in upper layers", estimates["best values in upper layers"]["value"], upper)
+    close("best values with an example", estimates["best values with an agreeing example"]["value"], np.mean(np.array(counts) > 0))
+
+
+def check_removal(run):
+    removal = load_file(run.out / "data" / "token-removal.safetensors")
+    expected = np.full(removal["removed_coefficient"].shape, np.nan)
+    cache = {}
+    for layer, k in np.ndindex(removal["unit"].shape):
+        unit = int(removal["unit"][layer, k])
+        for e, (tokens, position, _) in enumerate(run.examples(layer, unit)):
+            prefix = tokens[: position + 1]
+            if len(prefix) < 2:
+                continue
+            chosen = int(removal["random_position"][layer, k, e])
+            assert 0 <= chosen < len(prefix)
+            for r, at in enumerate((0, len(prefix) - 1, chosen)):
+                short = tuple(run.prefix + prefix[:at] + prefix[at + 1 :])
+                if short not in cache:
+                    cache[short] = run.model.coefficients(list(short))[:, -1]
+                expected[layer, k, e, r] = cache[short][layer, unit]
+    close("coefficients without a token", removal["removed_coefficient"], expected, absolute=2e-5)
+    change = 100.0 * (removal["removed_coefficient"].astype(np.float64) / removal["coefficient"][..., None] - 1.0)
+    rows = read_csv(run.out / "token-removal" / "layers.csv")
+    for r, name in enumerate(("first", "last", "random")):
+        per_key = [[np.nanmean(c) for c in layer[..., r] if not np.all(np.isnan(c))] for layer in change]
+        close(f"change without the {name} token", column(rows, name), [np.mean(k) for k in per_key], relative=1e-9)
+
+
+def check_annotation(run):
+    """Two annotators who fill in at random, by the rules."""
+    classes = []
+    for name in ("first", "second"):
+        chance = random.Random(name)
+        folder = run.out / name
+        shutil.copytree(run.out / "annotation", folder)
+        prefixes, patterns = read_csv(folder / "annotation.csv"), read_csv(folder / "patterns.csv")
+        types, found = {}, []
+        keys = sorted({(r["layer"], r["unit"]) for r in prefixes})
+        for key in keys:
+            rows = [r for r in prefixes if (r["layer"], r["unit"]) == key]
+            for number in ("1", "2"):
+                marked = [r for r in rows if chance.random() < 0.4]
+                if len(marked) < 3:
+                    continue
+                types[key, number] = chance.choice(("shallow", "semantic"))
+                for r in marked:
+                    r[f"pattern {number}"] = number
+        for r in patterns:
+            if (r["layer"], r["unit"], r["pattern"]) in {(*k, n) for k, n in types}:
+                r["description"], r["type"] = "some, \"pattern\"", types[(r["layer"], r["unit"]), r["pattern"]]
+        for r in prefixes:
+            found.append("+".join(sorted({types[(r["layer"], r["unit"]), n] for n in ("1", "2") if r[f"pattern {n}"]})))
+        classes.append(found)
+        for rows, file in ((prefixes, "annotation.csv"), (patterns, "patterns.csv")):
+            with open(folder / file, "w", newline="", encoding="utf-8") as out:
+                writer = csv.DictWriter(out, rows[0].keys())
+                writer.writeheader()
+                writer.writerows(rows)
+    layers = np.array([int(r["layer"]) for r in prefixes])
+    run.run("annotation", "--annotations", str(run.out / "first"), str(run.out / "second"))
+    estimates = json.loads((run.out / "annotation" / "result.json").read_text())["estimates"]
+    names = {"shallow": "shallow", "semantic+shallow": "shallow + semantic", "semantic": "semantic", "": "not covered"}
+    for kind, name in names.items():
+        for layer in range(1, run.n_layers + 1):
+            both = [[c == kind for c, l in zip(found, layers) if l == layer] for found in classes]
+            expected = np.mean(both) if len(both[0]) else math.nan
+            value = estimates[f"layer {layer} {name}"]["value"]
+            if abs(value - expected) > 1e-9:
+                report(f"annotation: layer {layer} {name}", False, f"expected {expected}, found {value}")
+    observed = np.mean([a == b for a, b in zip(*classes)])
+    by_chance = sum(np.mean([c == kind for c in classes[0]]) * np.mean([c == kind for c in classes[1]]) for kind in names)
+    close("Cohen's kappa", estimates["Cohen's kappa"]["value"], (observed - by_chance) / (1 - by_chance), relative=1e-9)
+
+
+def made_up_text(path, word, n_words):
+    chance = random.Random(1)
+    lines = [" ".join(f"{word}{chance.randrange(3, n_words)}" for _ in range(chance.randint(1, 24))) for _ in range(150)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def gated_model(folder):
+    """The golden Llama with a tokenizer of the words w0, w1, ..."""
+    shutil.copytree(ROOT / "tests" / "data" / "hf" / "llama", folder)
+    vocabulary = {"<s>" if i == 1 else "</s>" if i == 2 else f"w{i}": i for i in range(64)}
+    special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "normalizer": None, "post_processor": None, "decoder": None,
+        "added_tokens": [{"id": 1, "content": "<s>", **special}, {"id": 2, "content": "</s>", **special}],
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "model": {"type": "WordLevel", "unk_token": "w0", "vocab": vocabulary},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    return folder
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("ffmem", type=Path)
+    arguments.add_argument("text", type=Path)
+    arguments.add_argument("--fairseq", type=Path, default=ROOT / "tests" / "data" / "fairseq" / "adaptive")
+    options = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        with open(options.text, encoding="utf-8") as file:
+            (work / "head.txt").write_text("".join(line for line, _ in zip(file, range(2000))), encoding="utf-8")
+        made_up_text(work / "w.txt", "w", 60)
+        made_up_text(work / "word.txt", "word", 50)
+        gated = gated_model(work / "llama")
+        default = ROOT / "tools" / "demo" / "wikitext2-relu-12x256"
+        for folder, model, text in (
+            (gated, HuggingFace, work / "w.txt"),
+            (options.fairseq, Fairseq, work / "word.txt"),
+            (default, HuggingFace, work / "head.txt"),
+        ):
+            print(folder)
+            run = Run(options.ffmem, folder, model(folder), text, work / f"out-{folder.name}")
+            for check in (check_triggers, check_values, check_removal, check_annotation):
+                check(run)
+    print(f"{len(failures)} failures")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+#include "tools/experiments/annotation.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "tests/loaders/thrown.hpp"
+#include "tests/tools/experiments/keys_values_fixture.hpp"
+#include "tools/experiments/csv.hpp"
+
+using namespace ffmem;
+using namespace ffmem::tools;
+
+namespace {
+
+/// The material of a run, filled in by somebody.
+class Annotator {
+ public:
+  explicit Annotator(Workbench& bench) : keys_(keys_to_annotate(bench)) {
+    const auto material = annotation_material(keys_, *bench.tokenizer());
+    annotation_ = parse_csv(material[0].content, "annotation.csv");
+    patterns_ = parse_csv(material[1].content, "patterns.csv");
+  }
+
+  const std::vector<KeyToAnnotate>& keys() const { return keys_; }
+
+  /// Row in patterns.csv of a key's pattern: number, description, type.
+  std::vector<std::string>& pattern(std::size_t key, std::size_t number) { return row(patterns_, key, number); }
+  std::vector<std::string>& prefix(std::size_t key, std::size_t example) { return row(annotation_, key, example); }
+
+  void describe(std::size_t key, std::size_t number, const std::string& description, const std::string& type) {
+    pattern(key, number)[3] = description;
+    pattern(key, number)[4] = type;
+  }
+
+  /// Gives the first prefixes of a key a pattern, in its column.
+  void mark(std::size_t key, std::size_t number, std::size_t n_prefixes) {
+    for (std::size_t e = 1; e <= n_prefixes; ++e) prefix(key, e)[3 + number] = std::to_string(number);
+  }
+
+  void save(const std::filesystem::path& folder) const {
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / "annotation.csv") << text(annotation_);
+    std::ofstream(folder / "patterns.csv") << text(patterns_);
+  }
+
+  /// What reading the files as they are now says.
+  std::string error() const {
+    save(folder_.path());
+    return thrown([&] { read_annotations(folder_.path(), keys_); }).what();
+  }
+  std::vector<KeyAnnotation> read() const {
+    save(folder_.path());
+    return read_annotations(folder_.path(), keys_);
+  }
+
+  std::vector<CsvRow>& annotation_rows() { return annotation_; }
+
+ private:
+  std::vector<std::string>& row(std::vector<CsvRow>& rows, std::size_t key, std::size_t number) const {
+    const std::string layer = std::to_string(keys_[key].layer + 1);
+    const std::string unit = std::to_string(keys_[key].unit);
+    for (CsvRow& r : rows) {
+      if (r.fields[0] == layer && r.fields[1] == unit && r.fields[2] == std::to_string(number)) return r.fields;
+    }
+    FAIL("no such row");
+    return rows.front().fields;
+  }
+
+  static std::string text(const std::vector<CsvRow>& rows) {
+    Table table{.columns = rows.front().fields};
+    for (std::size_t r = 1; r < rows.size(); ++r) table.rows.emplace_back(rows[r].fields.begin(), rows[r].fields.end());
+    return to_csv(table);
+  }
+
+  std::vector<KeyToAnnotate> keys_;
+  std::vector<CsvRow> annotation_;
+  std::vector<CsvRow> patterns_;
+  TemporaryFolder folder_;
+};
+
+std::vector<std::vector<std::string>> fields(const std::string& text) {
+  std::vector<std::vector<std::string>> rows;
+  for (const CsvRow& row : parse_csv(text, "x.csv")) rows.push_back(row.fields);
+  return rows;
+}
+
+using Rows = std::vector<std::vector<std::string>>;
+
+const Estimate* find_estimate(const Result& result, const std::string& name) {
+  for (const auto& [found, estimate] : result.estimates) {
+    if (found == name) return &estimate;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("csv: quotes, commas, line ends of both kinds, and no line end at the end") {
+  CHECK(fields("a,b\n1,2\n") == Rows{{"a", "b"}, {"1", "2"}});
+  CHECK(fields("a,b\r\n1,2") == Rows{{"a", "b"}, {"1", "2"}});
+  CHECK(fields("\"a,\n\"\"b\",c\n") == Rows{{"a,\n\"b", "c"}});
+  CHECK(fields("\xEF\xBB\xBF"
+               "a\n") == Rows{{"a"}});
+  CHECK(fields(",\n") == Rows{{"", ""}});
+  CHECK(fields("a\n\n\nb\n") == Rows{{"a"}, {"b"}});
+  CHECK(fields("\"\"\n").empty());
+  CHECK(fields("").empty());
+}
+
+TEST_CASE("csv: rows know their lines, also behind a field of several") {
+  const auto rows = parse_csv("a\n\"b\nc\"\n\nd\n", "x.csv");
+  REQUIRE(rows.size() == 3);
+  CHECK(rows[1].line == 2);
+  CHECK(rows[2].line == 5);
+}
+
+TEST_CASE("csv: what is no CSV is named by line") {
+  const auto error = [](const std::string& text) { return std::string(thrown([&] { parse_csv(text, "x.csv"); }).what()); };
+  CHECK(error("a\nb\"c\n") == "x.csv: line 2: expected CSV, found a quote inside a field that does not begin with one");
+  CHECK(error("a\n\"b\nc") == "x.csv: line 2: expected CSV, found a quote that is not closed");
+  CHECK(error("\"a\"b\n") == "x.csv: line 1: expected CSV, found text behind a closing quote");
+  CHECK(error("a\rb\n").find("line 1") != std::string::npos);
+}
+
+TEST_CASE("csv: columns are found by name, and each error names file, line and column") {
+  const TemporaryFolder folder;
+  const auto path = folder.write("x.csv", "y, x \n1,2\n3\n");
+  const CsvTable table(path, {"x", "y"});
+  CHECK(table.n_rows() == 2);
+  CHECK(table.number(0, 0) == 2);
+  CHECK(table.number(0, 1) == 1);
+  CHECK(table.field(1, 0).empty());
+  CHECK(thrown([&] { static_cast<void>(table.number(1, 0)); }).what() ==
+        path.string() + ": line 3, column 'x': expected a whole number, found ''");
+  CHECK(contains(thrown([&] { CsvTable(path, {"z"}); }).what(), "line 1: expected one column 'z', found 0"));
+  CHECK(contains(thrown([&] { CsvTable(folder.write("long", "a\n1,2\n"), {"a"}); }).what(), "line 2: expected 1 fields"));
+  CHECK(contains(thrown([&] { CsvTable(folder.write("empty", ""), {"a"}); }).what(), "found an empty file"));
+  CHECK(thrown([&] { CsvTable(folder.write("latin1", "\xE4\n"), {"a"}); }).code() == ErrorCode::text_not_utf8);
+  CHECK(thrown([&] { CsvTable(folder.path() / "none", {"a"}); }).code() == ErrorCode::file_not_found);
+}
+
+TEST_CASE("csv: what to_csv writes is read back") {
+  const Table table{.columns = {"a", "b"}, .rows = {{"x,\"y\"\r\nz", "= 1"}, {"", " w"}}};
+  CHECK(fields(to_csv(table)) == Rows{{"a", "b"}, {"x,\"y\"\r\nz", "= 1"}, {"", " w"}});
+}
+
+TEST_CASE("annotation: the material of the same seed is the same, and without annotations there is nothing but the material") {
+  const KeyValueModel model;
+  Workbench bench(model.options("one"));
+  Workbench again(model.options("two"));
+  const Result result = annotation(bench);
+  REQUIRE(result.materials.size() == 3);
+  CHECK(result.materials[0].content == annotation(again).materials[0].content);
+  CHECK(result.figures.empty());
+  CHECK(result.tables.empty());
+  CHECK(contains(result.run_found, "Nobody has annotated"));
+  ExperimentOptions other = model.options("three");
+  other.seed = 2;
+  Workbench different(other);
+  CHECK(result.materials[0].content != annotation(different).materials[0].content);
+}
+
+TEST_CASE("annotation: an empty annotation is valid, and covers nothing") {
+  const KeyValueModel model;
+  Workbench bench(model.options());
+  const Annotator annotator(bench);
+  for (const KeyAnnotation& key : annotator.read()) {
+    CHECK(key.patterns.empty());
+    for (std::size_t e = 0; e < key.examples.size(); ++e) CHECK(coverage(key, e) == Coverage::none);
+  }
+}
+
+TEST_CASE("annotation: prefixes are classed by the types of their patterns") {
+  const KeyValueModel model;
+  Workbench bench(model.options());
+  Annotator annotator(bench);
+  REQUIRE(annotator.keys()[0].examples.size() == 4);
+  annotator.describe(0, 2, "ends in w5, or \"w6\"", "shallow");
+  annotator.describe(0, 1, "rain", "semantic");
+  annotator.mark(0, 2, 4);
+  annotator.mark(0, 1, 3);
+  annotator.prefix(0, 1)[5].clear();
+  annotator.prefix(0, 1)[4].swap(annotator.prefix(0, 1)[9]);  // any column will do
+  const auto found = annotator.read();
+  REQUIRE(found[0].patterns.size() == 2);
+  CHECK(found[0].patterns[0].number == 1);
+  CHECK(found[0].patterns[0].n_prefixes == 3);
+  CHECK(found[0].patterns[1].description == "ends in w5, or \"w6\"");
+  CHECK(coverage(found[0], 0) == Coverage::semantic);
+  CHECK(coverage(found[0], 1) == Coverage::both);
+  CHECK(coverage(found[0], 2) == Coverage::both);
+  CHECK(coverage(found[0], 3) == Coverage::shallow);
+}
+
+TEST_CASE("annotation: each broken rule is an error that names file, line and column") {
+  const KeyValueModel model;
+  Workbench bench(model.options());
+  const auto error_after = [&](auto&& edit) {
+    Annotator annotator(bench);
+    annotator.describe(0, 1, "rain", "semantic");
+    annotator.mark(0, 1, 3);
+    edit(annotator);
+    return annotator.error();
+  };
+  const auto has = [](const std::string& message, const std::string& part) { CHECK_MESSAGE(contains(message, part), message); };
+  has(error_after([](Annotator& a) { a.prefix(0, 3)[4].clear(); }),
+      "patterns.csv: line 2, column 'pattern': expected a pattern of at least 3 prefixes (annotation.csv has it in 2), found "
+      "'1'");
+  has(error_after([](Annotator& a) { a.pattern(0, 1)[4] = "deep"; }),
+      "patterns.csv: line 2, column 'type': expected 'shallow' or 'semantic', found 'deep'");
+  has(error_after([](Annotator& a) { a.pattern(0, 1)[4] = ""; }), "column 'type': expected 'shallow' or 'semantic', found ''");
+  has(error_after([](Annotator& a) { a.pattern(0, 1)[3] = ""; }), "line 2, column 'description': expected a description");
+  has(error_after([](Annotator& a) { a.pattern(0, 1)[2] = "one"; }), "line 2, column 'pattern': expected a whole number");
+  has(error_after([](Annotator& a) {
+        a.describe(0, 2, "snow", "semantic");
+        a.pattern(0, 2)[2] = "1";
+      }),
+      "patterns.csv: line 3, column 'pattern': expected a number that no other pattern of the key has, found '1'");
+  has(error_after([](Annotator& a) { a.prefix(0, 2)[5] = "7"; }),
+      "annotation.csv: line 3, column 'pattern 2': expected a pattern that patterns.csv describes for this key, found '7'");
+  has(error_after([](Annotator& a) { a.prefix(0, 2)[5] = "1"; }),
+      "line 3, column 'pattern 2': expected a pattern once in a row");
+  has(error_after([](Annotator& a) { a.prefix(0, 2)[5] = "x"; }),
+      "line 3, column 'pattern 2': expected a whole number, found 'x'");
+  has(error_after([](Annotator& a) { a.prefix(0, 2)[2] = "9"; }),
+      "annotation.csv: line 3, column 'example': expected 1 to 4, found '9'");
+  has(error_after([](Annotator& a) { a.prefix(0, 2)[2] = "1"; }),
+      "line 3, column 'example': expected an example that no other row has");
+  has(error_after([](Annotator& a) { a.prefix(0, 2)[0] = "9"; }), "line 3, column 'layer': expected a layer of the keys");
+  has(error_after([](Annotator& a) { a.prefix(0, 2)[1] = "99"; }), "line 3, column 'unit': expected a key of layer 1");
+  has(error_after([](Annotator& a) { a.annotation_rows().pop_back(); }), "annotation.csv: expected a row for layer 3");
+}
+
+TEST_CASE("annotation: one annotator's files give the figure, shares that sum to one, and the patterns") {
+  const KeyValueModel model;
+  ExperimentOptions options = model.options();
+  {
+    Workbench bench(options);
+    Annotator annotator(bench);
+    annotator.describe(0, 1, "rain", "semantic");
+    annotator.mark(0, 1, 3);
+    annotator.save(model.folder() / "first");
+    annotator.describe(1, 1, "ends in w5", "shallow");
+    annotator.mark(1, 1, 4);
+    annotator.save(model.folder() / "second");
+  }
+  options.annotations = {model.folder() / "first"};
+  Workbench bench(options);
+  const Result result = annotation(bench);
+  REQUIRE(result.figures.size() == 1);
+  for (const auto& row : result.figures[0].data.rows) {
+    double sum = 0.0;
+    for (std::size_t c = 1; c < row.size(); ++c) sum += std::get<double>(row[c]);
+    CHECK(sum == doctest::Approx(1.0));
+  }
+  REQUIRE(find_estimate(result, "layer 1 semantic") != nullptr);
+  CHECK(find_estimate(result, "layer 1 semantic")->value == doctest::Approx(3.0 / 8.0));
+  CHECK(find_estimate(result, "patterns per key")->value == doctest::Approx(1.0 / 6.0));
+  CHECK(find_estimate(result, "Cohen's kappa") == nullptr);
+  REQUIRE(result.tables.size() == 2);
+  REQUIRE(result.tables[1].rows.size() == 1);
+  CHECK(std::get<std::string>(result.tables[1].rows[0][5]) == "rain");
+
+  // Two annotators, one given by the path of the file.
+  options.annotations = {model.folder() / "first", model.folder() / "second" / "annotation.csv"};
+  Workbench both(options);
+  const Result agreed = annotation(both);
+  REQUIRE(find_estimate(agreed, "Cohen's kappa") != nullptr);
+  CHECK(find_estimate(agreed, "Cohen's kappa")->value < 1.0);
+  CHECK(find_estimate(agreed, "Cohen's kappa")->value > 0.0);
+  CHECK(find_estimate(agreed, "layer 1 semantic")->n == 16);
+}
+
+TEST_CASE("annotation: files that somebody has filled in are never written over") {
+  const KeyValueModel model;
+  Workbench bench(model.options());
+  const Result result = annotation(bench);
+  write_result(bench.options().out, result);
+  CHECK(annotation(bench).materials.size() == 3);
+  Annotator annotator(bench);
+  annotator.mark(0, 1, 1);
+  annotator.save(bench.options().out / "annotation");
+  const Result later = annotation(bench);
+  REQUIRE(later.materials.size() == 1);
+  CHECK(later.materials[0].name == "instructions.txt");
+  CHECK(contains(later.run_found, "have been filled in"));
+}
+
+TEST_CASE("annotation: Cohen's kappa of a worked example") {
+  // One key, four prefixes: patterns 0 shallow, 1 semantic. Classes: S S M M against S M M M.
+  const std::vector<Pattern> patterns{{.number = 1, .description = "a", .type = PatternType::shallow, .n_prefixes = 3},
+                                      {.number = 2, .description = "b", .type = PatternType::semantic, .n_prefixes = 3}};
+  const std::vector<KeyAnnotation> first{{.patterns = patterns, .examples = {{0}, {0}, {1}, {1}}}};
+  const std::vector<KeyAnnotation> second{{.patterns = patterns, .examples = {{0}, {1}, {1}, {1}}}};
+  // Observed 3/4; by chance 1/2 * 1/4 + 1/2 * 3/4 = 1/2.
+  const Estimate kappa = cohens_kappa(first, second, {1, "test"});
+  CHECK(kappa.value == doctest::Approx(0.5));
+  CHECK(kappa.n == 4);
+  CHECK(cohens_kappa(first, first, {1, "test"}).value == doctest::Approx(1.0));
+  const std::vector<KeyAnnotation> uncovered{{.patterns = {}, .examples = {{}, {}}}};
+  CHECK(std::isnan(cohens_kappa(uncovered, uncovered, {1, "test"}).value));
+}

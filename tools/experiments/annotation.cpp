@@ -1,0 +1,231 @@
+#include "tools/experiments/annotation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "tools/experiments/intervals.hpp"
+#include "tools/experiments/key_targets.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr std::size_t kShownPrefixes = 3;
+
+/// Prefixes of one key by class.
+using Counts = std::array<double, kCoverages>;
+
+Counts count_classes(const KeyAnnotation& key) {
+  Counts counts{};
+  for (std::size_t e = 0; e < key.examples.size(); ++e) counts[static_cast<std::size_t>(coverage(key, e))] += 1.0;
+  return counts;
+}
+
+/// One annotator's view of one key.
+struct KeyView {
+  std::size_t annotator = 0;
+  const KeyToAnnotate* key = nullptr;
+  const KeyAnnotation* found = nullptr;
+};
+
+struct Annotated {
+  std::vector<KeyToAnnotate> keys;
+  std::vector<std::vector<KeyAnnotation>> annotators;
+
+  /// The views of a layer, or of all.
+  std::vector<KeyView> views(std::optional<std::size_t> layer = std::nullopt) const {
+    std::vector<KeyView> views;
+    for (std::size_t a = 0; a < annotators.size(); ++a) {
+      for (std::size_t k = 0; k < keys.size(); ++k) {
+        if (!layer || keys[k].layer == *layer) views.push_back({.annotator = a, .key = &keys[k], .found = &annotators[a][k]});
+      }
+    }
+    return views;
+  }
+};
+
+/// The share of prefixes in the classes, over keys.
+Estimate share_of(const std::vector<KeyView>& views, std::initializer_list<Coverage> classes, Random random) {
+  std::vector<double> parts;
+  std::vector<double> wholes;
+  for (const KeyView& view : views) {
+    const Counts counts = count_classes(*view.found);
+    double part = 0.0;
+    for (const Coverage c : classes) part += counts[static_cast<std::size_t>(c)];
+    parts.push_back(part);
+    wholes.push_back(static_cast<double>(view.found->examples.size()));
+  }
+  return estimate_ratio(parts, wholes, random);
+}
+
+Estimate patterns_per_key(const std::vector<KeyView>& views, Random random) {
+  std::vector<double> counts;
+  for (const KeyView& view : views) counts.push_back(static_cast<double>(view.found->patterns.size()));
+  return estimate_mean(counts, random);
+}
+
+/// Figure 2 and its table.
+void add_layers(const Annotated& annotated, const Workbench& bench, Result& result) {
+  Table table{.name = "layers",
+              .caption =
+                  "Per layer, over the prefixes of all annotators: the shares that have shallow patterns only, both kinds, "
+                  "semantic ones only, or none, and the patterns of a key, with 95 % intervals (bootstrap over keys)",
+              .columns = interval_columns("layer", {kCoverageNames.begin(), kCoverageNames.end()}),
+              .rows = {}};
+  for (const char* column : {"patterns per key", "prefixes"}) table.columns.emplace_back(column);
+  Figure figure{.name = "annotation",
+                .title = "Patterns in the trigger examples of a key, as annotated",
+                .x_label = "layer",
+                .y_label = "share of trigger examples",
+                .kind = Figure::Kind::stacked,
+                .series = {kCoverageNames.begin(), kCoverageNames.end()},
+                .data = {.columns = {"layer"}},
+                .y_max = 1.0};
+  figure.data.columns.insert(figure.data.columns.end(), kCoverageNames.begin(), kCoverageNames.end());
+  for (std::size_t layer = 0; layer < bench.n_layers(); ++layer) {
+    const std::vector<KeyView> views = annotated.views(layer);
+    std::vector<Cell> row{count_cell(layer + 1)};
+    std::vector<Cell> stack{count_cell(layer + 1)};
+    std::size_t n = 0;
+    for (std::size_t c = 0; c < kCoverages; ++c) {
+      const Random random = bench.random(fmt::format("annotation/interval/{}/{}", layer, c));
+      const Estimate share = share_of(views, {static_cast<Coverage>(c)}, random);
+      add_interval(row, share);
+      stack.emplace_back(share.value);
+      n = share.n;
+      result.estimates.emplace_back(fmt::format("layer {} {}", layer + 1, kCoverageNames[c]), share);
+    }
+    row.emplace_back(patterns_per_key(views, bench.random("annotation/patterns")).value);
+    row.push_back(count_cell(n));
+    table.rows.push_back(std::move(row));
+    figure.data.rows.push_back(std::move(stack));
+  }
+  result.tables.push_back(std::move(table));
+  result.figures.push_back(std::move(figure));
+}
+
+Table pattern_table(const Annotated& annotated, const Tokenizer& tokenizer) {
+  Table table{
+      .name = "found-patterns",
+      .caption = fmt::format("Every pattern, in the form of the paper's Table 1: key, what it is, and up to {} of the prefixes "
+                             "that have it (layers from 1, units from 0)",
+                             kShownPrefixes),
+      .columns = {"annotator", "layer", "unit", "pattern", "type", "description", "prefixes"},
+      .rows = {}};
+  for (std::size_t i = 1; i <= kShownPrefixes; ++i) table.columns.push_back(fmt::format("prefix {}", i));
+  for (const KeyView& view : annotated.views()) {
+    for (std::size_t p = 0; p < view.found->patterns.size(); ++p) {
+      const Pattern& pattern = view.found->patterns[p];
+      std::vector<Cell> row{count_cell(view.annotator + 1),
+                            count_cell(view.key->layer + 1),
+                            count_cell(view.key->unit),
+                            count_cell(pattern.number),
+                            pattern.type == PatternType::shallow ? "shallow" : "semantic",
+                            pattern.description,
+                            count_cell(pattern.n_prefixes)};
+      for (std::size_t e = 0; e < view.found->examples.size() && row.size() < table.columns.size(); ++e) {
+        const auto& has = view.found->examples[e];
+        if (std::ranges::find(has, p) != has.end()) row.emplace_back(tokenizer.decode(view.key->examples[e].prefix));
+      }
+      row.resize(table.columns.size(), std::string());
+      table.rows.push_back(std::move(row));
+    }
+  }
+  return table;
+}
+
+std::string found_text(const Annotated& annotated, const Workbench& bench, Result& result) {
+  const std::vector<KeyView> views = annotated.views();
+  const auto with_pattern = std::ranges::count_if(views, [](const KeyView& view) { return !view.found->patterns.empty(); });
+  const Estimate per_key = patterns_per_key(views, bench.random("annotation/patterns"));
+  const Estimate covered =
+      share_of(views, {Coverage::shallow, Coverage::both, Coverage::semantic}, bench.random("annotation/covered"));
+  result.estimates.emplace_back("patterns per key", per_key);
+  result.estimates.emplace_back("covered prefixes", covered);
+  std::string text = fmt::format(
+      "{} annotated {} keys. They found a pattern in {} of {} keys, {:.1f} [{:.1f}, {:.1f}] patterns a key on average; {:.1f} "
+      "% of "
+      "{} prefixes are covered.",
+      annotated.annotators.size() == 1 ? "One person" : fmt::format("{} people", annotated.annotators.size()),
+      annotated.keys.size(), with_pattern, views.size(), per_key.value, per_key.low, per_key.high, 100.0 * covered.value,
+      covered.n);
+  if (annotated.annotators.size() != 2) return text;
+  const Estimate kappa = cohens_kappa(annotated.annotators[0], annotated.annotators[1], bench.random("annotation/kappa"));
+  result.estimates.emplace_back("Cohen's kappa", kappa);
+  return text + fmt::format(" Their classes of prefixes agree with a Cohen's kappa of {:.2f} [{:.2f}, {:.2f}].", kappa.value,
+                            kappa.low, kappa.high);
+}
+
+}  // namespace
+
+Estimate cohens_kappa(std::span<const KeyAnnotation> first, std::span<const KeyAnnotation> second, Random random) {
+  using Pairs = std::array<std::array<double, kCoverages>, kCoverages>;
+  std::vector<Pairs> keys(first.size());
+  std::size_t n_prefixes = 0;
+  for (std::size_t k = 0; k < first.size(); ++k) {
+    n_prefixes += first[k].examples.size();
+    for (std::size_t e = 0; e < first[k].examples.size(); ++e) {
+      keys[k][static_cast<std::size_t>(coverage(first[k], e))][static_cast<std::size_t>(coverage(second[k], e))] += 1.0;
+    }
+  }
+  const auto kappa = [&](std::span<const std::size_t> chosen) {
+    Counts by_first{};
+    Counts by_second{};
+    double n = 0.0;
+    double same = 0.0;
+    for (const std::size_t k : chosen) {
+      for (std::size_t a = 0; a < kCoverages; ++a) {
+        for (std::size_t b = 0; b < kCoverages; ++b) {
+          by_first[a] += keys[k][a][b];
+          by_second[b] += keys[k][a][b];
+          n += keys[k][a][b];
+          same += a == b ? keys[k][a][b] : 0.0;
+        }
+      }
+    }
+    double chance = 0.0;
+    for (std::size_t c = 0; c < kCoverages; ++c) chance += by_first[c] * by_second[c];
+    chance /= n * n;
+    return chance < 1.0 ? (same / n - chance) / (1.0 - chance) : std::numeric_limits<double>::quiet_NaN();
+  };
+  Estimate estimate = estimate_statistic(keys.size(), kappa, random);
+  estimate.n = n_prefixes;
+  return estimate;
+}
+
+Result annotation(Workbench& bench) {
+  const ExperimentOptions& options = bench.options();
+  Annotated annotated{.keys = keys_to_annotate(bench), .annotators = {}};
+  for (const auto& path : options.annotations) annotated.annotators.push_back(read_annotations(path, annotated.keys));
+
+  Result result{.name = "annotation",
+                .title = "Patterns that people find in trigger examples",
+                .paper_place = "section 3, Table 1 and Figure 2",
+                .paper_found =
+                    "At least one pattern was found for every one of 160 keys, 3.6 a key on average, and 65 to 80 % of the "
+                    "prefixes have one. Patterns are mostly shallow in layers 1 to 9 and more semantic in 10 to 16.",
+                .settings = trigger_settings(bench)};
+  result.settings.emplace_back("keys per layer", std::to_string(options.annotated_keys));
+  result.settings.emplace_back("keys are drawn from", "those with a trigger example");
+  result.settings.emplace_back("prefixes per key", std::to_string(options.annotated_examples));
+  result.settings.emplace_back("annotators", std::to_string(annotated.annotators.size()));
+  result.settings.emplace_back("Cohen's kappa over", "prefixes, by class: shallow, shallow + semantic, semantic, not covered");
+  result.materials = annotation_material(annotated.keys, *bench.tokenizer());
+  const bool keep = is_filled_in(options.out / result.name);
+  if (keep) result.materials.erase(result.materials.begin(), result.materials.end() - 1);
+  if (annotated.annotators.empty()) {
+    std::size_t n_prefixes = 0;
+    for (const KeyToAnnotate& key : annotated.keys) n_prefixes += key.examples.size();
+    result.run_found = fmt::format("Nobody has annotated this run yet. The material has {} prefixes of {} keys.{}", n_prefixes,
+                                   annotated.keys.size(),
+                                   keep ? " The files of this folder have been filled in and were left as they are." : "");
+    return result;
+  }
+  result.run_found = found_text(annotated, bench, result);
+  add_layers(annotated, bench, result);
+  result.tables.push_back(pattern_table(annotated, *bench.tokenizer()));
+  return result;
+}
+
+}  // namespace ffmem::tools
