@@ -24,7 +24,7 @@ struct CoefficientReadOptions {
   std::optional<TokenId> prefix_token;  // fed before every prefix
   std::size_t batch_tokens = 1024;      // rows run at a time; a longer prefix is a batch of its own
   int n_threads = 0;
-  std::function<void(std::size_t n_done, std::size_t n)> progress;  // after each batch, tokens; may throw
+  std::function<void(std::size_t n_done, std::size_t n)> progress{};  // after each batch, tokens; may throw
 };
 
 /// m of each read, in their order; the same bits as in a run of that prefix alone. Throws layer_/unit_out_of_range, and what

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <map>
 
 #include "hooks/record.hpp"
 #include "ops/aligned_buffer.hpp"
