@@ -1,0 +1,156 @@
+// What the memory tools cost beside the work that nobody can save: the trigger search against the bare forward pass of the same
+// batches, and the value projections against the machine's multiply-add peak.
+//
+// Usage: memory_bench MODEL TEXT [ROUNDS]
+// Both sides of a ratio run in turn within each round; medians over the rounds.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/machine_peaks.hpp"
+#include "hooks/top_triggers.hpp"
+#include "ops/error.hpp"
+#include "ops/threads.hpp"
+#include "runtime/model.hpp"
+#include "runtime/output_head.hpp"
+#include "runtime/session.hpp"
+#include "tools/sentence_batches.hpp"
+#include "tools/trigger_job.hpp"
+#include "tools/trigger_search.hpp"
+#include "tools/value_table.hpp"
+
+namespace ffmem::bench {
+namespace {
+
+constexpr std::size_t kBatches = 40;
+constexpr std::size_t kWarmBatches = 10;  // fill the lists, as all but the first moments of a search find them
+
+/// Asks for what the search asks for and looks at none of it.
+class Blind : public Hook {
+ public:
+  Access access(Point point, std::size_t) const override { return point == Point::coefficients ? Access::read : Access::none; }
+  void read(const PointView&) override {}
+};
+
+double seconds_of(const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double median(std::vector<double> values) {
+  std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
+  return values[values.size() / 2];
+}
+
+std::vector<tools::SentenceBatch> read_batches(const tools::TriggerJob& job, const SessionOptions& session) {
+  tools::SentenceBatches reader(job.corpus, job.tokenizer, job.info,
+                                {.max_tokens = job.search.batch_tokens, .max_sequences = session.max_sequences, .counts = {}});
+  std::vector<tools::SentenceBatch> batches(kWarmBatches + kBatches);
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    if (reader.next(batches[i])) continue;
+    batches.resize(i);
+    break;
+  }
+  if (batches.size() <= kWarmBatches) fail(ErrorCode::corpus_empty, job.corpus.front().string(), ": too short to measure on");
+  return batches;
+}
+
+void search_against_forward(const tools::TriggerJob& job, int rounds) {
+  const SessionOptions options = tools::trigger_session(job.info, job.search);
+  Session session(job.model, options);
+  const auto batches = read_batches(job, options);
+  const ModelConfig& config = job.model->config();
+  Blind blind;
+  TopTriggers search(TriggerTable(config.n_layers, config.d_memory, job.info.top), {});
+  const auto run = [&](const tools::SentenceBatch& batch, Hook& hook) {
+    search.next_batch(batch.sentences, job.info.prefix_token ? 1 : 0);
+    const std::array<Hook*, 1> hooks{&hook};
+    session.run({.tokens = batch.tokens, .offsets = batch.offsets}, LogitsRows::none, hooks);
+  };
+  for (std::size_t i = 0; i < kWarmBatches; ++i) run(batches[i], search);
+  std::vector<double> ratios;
+  std::vector<double> forward_rates;
+  for (int round = 0; round < rounds; ++round) {
+    double forward = 0.0;
+    double with_search = 0.0;
+    std::size_t n_tokens = 0;
+    for (std::size_t i = kWarmBatches; i < batches.size(); ++i) {
+      forward += seconds_of([&] { run(batches[i], blind); });
+      with_search += seconds_of([&] { run(batches[i], search); });
+      n_tokens += batches[i].tokens.size();
+    }
+    ratios.push_back(with_search / forward);
+    forward_rates.push_back(static_cast<double>(n_tokens) / forward);
+  }
+  std::printf(
+      "trigger search, all %zu keys, %zu examples a key\n  bare forward pass   %8.0f tokens/s\n"
+      "  search costs        %8.2f %% more (median of %d rounds)\n",
+      config.n_layers * config.d_memory, job.info.top, median(forward_rates), 100.0 * (median(ratios) - 1.0), rounds);
+}
+
+/// Multiply-adds of one value's projection onto the vocabulary, twice.
+double flops_per_value(const Model& model) {
+  const ModelConfig& config = model.config();
+  if (model.weights().bands.empty()) {
+    return 2.0 * static_cast<double>(model.head().hidden_width()) * static_cast<double>(config.vocab_size);
+  }
+  double flops = 0.0;
+  for (const AdaptiveBand& band : model.weights().bands) {
+    const WeightMatrix& table = band.out_table.empty() ? band.table : band.out_table;
+    flops += 2.0 * static_cast<double>(table.rows) * static_cast<double>(table.cols);
+    if (!band.out_projection.empty()) flops += 2.0 * static_cast<double>(table.cols) * static_cast<double>(config.d_model);
+  }
+  return flops;
+}
+
+void values_against_peak(const Model& model, int rounds) {
+  const std::size_t n_values = std::min<std::size_t>(model.config().d_memory, 2048);
+  const double peak = peak_flops("avx512bw") * available_threads();
+  std::vector<double> shares;
+  std::vector<double> rates;
+  for (int round = 0; round < rounds; ++round) {
+    const double seconds = seconds_of([&] {
+      for (std::size_t unit = 0; unit < n_values; unit += OutputHead::kRowBlock) {
+        tools::value_top_tokens(model, 0, unit, std::min(OutputHead::kRowBlock, n_values - unit), 10, Lens::raw);
+      }
+    });
+    rates.push_back(static_cast<double>(n_values) / seconds);
+    shares.push_back(rates.back() * flops_per_value(model) / peak);
+  }
+  std::printf("values onto %zu words\n  %8.0f values/s, %.0f %% of the multiply-add peak of %d threads (median of %d rounds)\n",
+              model.config().vocab_size, median(rates), 100.0 * median(shares), available_threads(), rounds);
+}
+
+int run(int argc, char** argv) {
+  if (argc < 3 || argc > 4) {
+    std::fputs("usage: memory_bench MODEL TEXT [ROUNDS]\n", stderr);
+    return 2;
+  }
+  const int rounds = argc > 3 ? std::max(1, std::atoi(argv[3])) : 5;
+  const tools::ModelArguments arguments{.folder = argv[1]};
+  auto model = tools::load_model(arguments);
+  auto tokenizer = tools::require_tokenizer(arguments, model->config());
+  const tools::TriggerJob job = tools::make_trigger_job({}, arguments, model, tokenizer, {argv[2]}, "unwritten");
+  search_against_forward(job, rounds);
+  values_against_peak(*model, rounds);
+  return 0;
+}
+
+}  // namespace
+}  // namespace ffmem::bench
+
+int main(int argc, char** argv) {
+  try {
+    return ffmem::bench::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}
