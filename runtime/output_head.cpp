@@ -276,6 +276,31 @@ void OutputHead::walk_for_targets(ConstMatrixView hidden, std::span<const TokenI
                     }});
 }
 
+void OutputHead::walk_scores(ConstMatrixView hidden,
+                             const std::function<void(const ScoreBlock&, ConstMatrixView)>& visit) const {
+  const AlignedBuffer scores_buffer(hidden.rows * kVocabularyBlock);
+  const AlignedBuffer band_buffer(bands_.size() > 1 ? hidden.rows * hidden_width_ : 0);
+  for (std::size_t b = 0; b < bands_.size(); ++b) {
+    const Band& band = bands_[b];
+    ConstMatrixView input = hidden;
+    if (band.projection) {
+      const MatrixView projected = band_buffer.matrix(hidden.rows, band.projection->rows());
+      backend_.matmul(hidden, *band.projection, nullptr, projected);
+      input = projected;
+    }
+    for (const Block& block : band.blocks) {
+      const MatrixView scores = scores_buffer.matrix(hidden.rows, block.n);
+      backend_.matmul(input, *block.matrix, nullptr, scores);
+      visit({.band = b, .first_word = block.first, .entries = false, .bias = block.bias}, scores);
+    }
+    if (b == 0 && clusters_) {
+      const MatrixView scores = scores_buffer.matrix(hidden.rows, clusters_->rows());
+      backend_.matmul(hidden, *clusters_, nullptr, scores);
+      visit({.band = 0, .first_word = 0, .entries = true, .bias = nullptr}, scores);
+    }
+  }
+}
+
 std::size_t OutputHead::owned_bytes() const noexcept {
   const auto owned = [](const std::unique_ptr<const PreparedMatrix>& m) { return m ? m->owned_bytes() : 0; };
   std::size_t bytes = owned(projection_) + owned(clusters_);

@@ -49,6 +49,14 @@ struct TargetRanks {
   std::vector<std::uint32_t> ranks;      // [rows], from 0: tokens of higher probability, and of equal with a smaller id
 };
 
+/// Which columns of the vocabulary a block of scores holds.
+struct ScoreBlock {
+  std::size_t band = 0;
+  std::size_t first_word = 0;   // words [first_word, first_word + columns)
+  bool entries = false;         // instead of words, band 0's entries for bands 1, 2, ... of an adaptive softmax
+  const float* bias = nullptr;  // of these words, or null
+};
+
 /// Immutable; safe to use from several threads.
 class OutputHead {
  public:
@@ -79,6 +87,11 @@ class OutputHead {
 
   /// The best word of each band by itself. One band, the whole vocabulary, where has_logits().
   BandTops band_tops(ConstMatrixView hidden) const;
+
+  /// What is linear in hidden, hidden . Eᵀ without bias, cap and softmax, one block of words after the other: visit(block,
+  /// scores [rows, words of the block]). Bands in order; band 0's entries come behind its words. Working memory: one block's
+  /// scores.
+  void walk_scores(ConstMatrixView hidden, const std::function<void(const ScoreBlock&, ConstMatrixView)>& visit) const;
 
   /// out[t] = log p(targets[t] | hidden[t]). Targets in [0, V). Working memory as above.
   void log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const;

@@ -97,4 +97,21 @@ ExampleSet sample_examples(const Workbench& bench, std::size_t n, std::string_vi
   return set;
 }
 
+StoredPrefixes::StoredPrefixes(const ExampleSet& set) {
+  for (std::size_t i = 0; i < set.size(); ++i) {
+    const auto prefix = set.prefix(i);
+    sentence_.push_back(set.sentences[set.examples[i].sentence]);
+    tokens_.insert(tokens_.end(), prefix.begin(), prefix.end());
+    offsets_.push_back(static_cast<std::int64_t>(tokens_.size()));
+    next_.push_back(set.next(i));
+  }
+}
+
+std::vector<TensorToWrite> StoredPrefixes::tensors() const {
+  return {{"sentence", DType::i64, {sentence_.size()}, sentence_.data()},
+          {"prefix_offsets", DType::i64, {offsets_.size()}, offsets_.data()},
+          {"prefix_tokens", DType::i32, {tokens_.size()}, tokens_.data()},
+          {"next", DType::i32, {next_.size()}, next_.data()}};
+}
+
 }  // namespace ffmem::tools

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "loaders/safetensors.hpp"
 #include "tools/experiments/workbench.hpp"
 
 namespace ffmem::tools {
@@ -36,5 +37,21 @@ struct ExampleSet {
 /// Up to n examples of options().valid, drawn by the seed and `purpose`. Reads the text twice. Throws corpus_empty where no
 /// sentence has two tokens.
 ExampleSet sample_examples(const Workbench& bench, std::size_t n, std::string_view purpose);
+
+/// The prefixes as they stand in result files: `sentence` i64 [E], `prefix_offsets` i64 [E + 1], `prefix_tokens` i32, `next`
+/// i32 [E].
+class StoredPrefixes {
+ public:
+  explicit StoredPrefixes(const ExampleSet& set);
+
+  /// Views of this.
+  std::vector<TensorToWrite> tensors() const;
+
+ private:
+  std::vector<std::int64_t> sentence_;
+  std::vector<std::int64_t> offsets_{0};
+  std::vector<TokenId> tokens_;
+  std::vector<TokenId> next_;
+};
 
 }  // namespace ffmem::tools

@@ -9,6 +9,7 @@
 #include "tools/experiments/annotation.hpp"
 #include "tools/experiments/last_layer_changes.hpp"
 #include "tools/experiments/layer_composition.hpp"
+#include "tools/experiments/memory_effects.hpp"
 #include "tools/experiments/predictive_values.hpp"
 #include "tools/experiments/residual_predictions.hpp"
 #include "tools/experiments/residual_probabilities.hpp"
@@ -35,6 +36,7 @@ constexpr std::array kExperiments{
     Experiment{"residual-probabilities", "how probable it is there (5.2, Figure 10)", residual_probabilities},
     Experiment{"layer-composition", "whose prediction a layer's output makes (5.2, Figure 11)", layer_composition},
     Experiment{"last-layer-changes", "what the last layer changes, to be labelled (5.2)", last_layer_changes},
+    Experiment{"memory-effects", "what each memory does to the output, by removing it", memory_effects},
 };
 
 }  // namespace

@@ -165,19 +165,8 @@ void for_each_array(LayerPass& pass, Visit&& visit) {
 }
 
 void write(const std::filesystem::path& file, const Origin& metadata, LayerPass& pass) {
-  std::vector<std::int64_t> sentence, offsets{0};
-  std::vector<TokenId> tokens, next;
-  for (std::size_t i = 0; i < pass.examples.size(); ++i) {
-    sentence.push_back(pass.examples.sentences[pass.examples.examples[i].sentence]);
-    const auto prefix = pass.examples.prefix(i);
-    tokens.insert(tokens.end(), prefix.begin(), prefix.end());
-    offsets.push_back(static_cast<std::int64_t>(tokens.size()));
-    next.push_back(pass.examples.next(i));
-  }
-  std::vector<TensorToWrite> tensors{{"sentence", DType::i64, {sentence.size()}, sentence.data()},
-                                     {"prefix_offsets", DType::i64, {offsets.size()}, offsets.data()},
-                                     {"prefix_tokens", DType::i32, {tokens.size()}, tokens.data()},
-                                     {"next", DType::i32, {next.size()}, next.data()}};
+  const StoredPrefixes prefixes(pass.examples);
+  std::vector<TensorToWrite> tensors = prefixes.tensors();
   for_each_array(pass, [&](const char* name, DType dtype, const auto& array) {
     tensors.push_back({name, dtype, {pass.examples.size(), pass.n_layers}, array.data()});
   });
@@ -196,16 +185,22 @@ std::size_t n_carrying(std::vector<float>& weights, double share) {
   return n;
 }
 
+LayerPass measure_layers(Workbench& bench, ExampleSet examples) {
+  LayerPass pass{.examples = std::move(examples), .n_layers = bench.n_layers()};
+  for_each_array(pass, [&](const char*, DType, auto& array) { array.resize(pass.examples.size() * pass.n_layers); });
+  Pass(bench, pass).run();
+  return pass;
+}
+
 LayerPass layer_pass(Workbench& bench) {
   LayerPass pass{.examples = sample_examples(bench, bench.options().n_examples, "examples"), .n_layers = bench.n_layers()};
-  for_each_array(pass, [&](const char*, DType, auto& array) { array.resize(pass.examples.size() * pass.n_layers); });
   Origin origin = bench.valid_origin();
   origin.emplace("format", "ffmem-layer-pass-1");
   origin.emplace("value_lens", lens_name(bench.options().value_lens));
   origin.emplace("stream_lens", lens_name(bench.options().stream_lens));
   origin.emplace("active_above", fmt::format("{}", bench.options().active_above));
   const auto path = bench.stored("layer-pass", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
-    Pass(bench, pass).run();
+    pass = measure_layers(bench, std::move(pass.examples));
     write(file, metadata, pass);
   });
   const SafetensorsFile file(path);

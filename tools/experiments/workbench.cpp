@@ -93,7 +93,10 @@ const ValueTable& Workbench::values() {
 std::filesystem::path Workbench::stored(
     std::string_view name, Origin origin,
     const std::function<void(const std::filesystem::path&, const Origin& metadata)>& make) const {
-  std::filesystem::path path = options_.out / "data" / concat(name, ".safetensors");
+  const WeightMode mode = model_->weight_mode();
+  const std::string_view mode_name = mode == WeightMode::f32 ? "" : ffmem::name(mode);
+  std::filesystem::path path =
+      options_.out / "data" / concat(name, mode == WeightMode::f32 ? "" : "-", mode_name, ".safetensors");
   origin.emplace("model_fingerprint", model_fingerprint_);
   if (!comes_from(path, origin)) make(path, origin);
   return path;

@@ -85,8 +85,9 @@ class Workbench {
   /// The ten best tokens of every value of every layer by options().value_lens: OUT/data/values.safetensors.
   const ValueTable& values();
 
-  /// OUT/data/NAME.safetensors. If it is there and its metadata holds all of `origin` (which always gets the model's
-  /// fingerprint), it is used; else make(path, metadata) must write it with that metadata, whole or not at all.
+  /// OUT/data/NAME.safetensors (NAME-int8.safetensors and so on in other weight modes than f32). If it is there and its
+  /// metadata holds all of `origin` (which always gets the model's fingerprint), it is used; else make(path, metadata) must
+  /// write it with that metadata, whole or not at all.
   std::filesystem::path stored(std::string_view name, Origin origin,
                                const std::function<void(const std::filesystem::path&, const Origin& metadata)>& make) const;
 
