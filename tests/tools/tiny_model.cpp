@@ -7,8 +7,8 @@
 
 namespace ffmem {
 
-ModelFolder::ModelFolder() {
-  for (const char* file : {"config.json", "model.safetensors"}) write(file, read_text_file(kTinyModel / file));
+ModelFolder::ModelFolder(const std::filesystem::path& source) {
+  for (const char* file : {"config.json", "model.safetensors"}) write(file, read_text_file(source / file));
 }
 
 void ModelFolder::edit_config(const std::string& from, const std::string& to) const {

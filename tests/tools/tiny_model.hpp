@@ -17,7 +17,8 @@ inline const std::filesystem::path kTinyModel = std::filesystem::path(FFMEM_TEST
 
 class ModelFolder {
  public:
-  ModelFolder();
+  /// A copy of the golden model in `source`.
+  explicit ModelFolder(const std::filesystem::path& source = kTinyModel);
 
   std::string path() const { return folder_.path().string(); }
   std::filesystem::path weights() const { return folder_.path() / "model.safetensors"; }

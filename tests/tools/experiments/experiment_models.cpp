@@ -1,0 +1,76 @@
+#include "tests/tools/experiments/experiment_models.hpp"
+
+#include <algorithm>
+
+#include "loaders/mapped_file.hpp"
+#include "ops/aligned_buffer.hpp"
+#include "ops/error.hpp"
+
+namespace ffmem {
+
+using namespace tools;
+
+ExperimentModel::ExperimentModel(const std::string& golden, std::size_t n_sentences)
+    : folder_(std::filesystem::path(FFMEM_TEST_DATA) / golden) {
+  const auto words = std::filesystem::path(FFMEM_TEST_DATA) / golden / "dict.txt";
+  const bool has_words = std::filesystem::exists(words);
+  if (has_words) {
+    folder_.write("dict.txt", read_text_file(words));
+  } else {
+    folder_.add_tokenizer(64);
+  }
+  std::string text;
+  for (std::size_t s = 0; s < n_sentences; ++s) {
+    for (std::size_t w = 0; w < 1 + (s * 7) % 19; ++w)
+      text += concat(w == 0 ? "" : " ", has_words ? "word" : "w", 3 + (s * 31 + w * w * 5 + w) % 53);
+    text += '\n';
+  }
+  write_text(text);
+}
+
+ExperimentOptions ExperimentModel::options() const {
+  ExperimentOptions options;
+  options.model.folder = folder_.path();
+  options.valid = {std::filesystem::path(folder_.path()) / "valid.txt"};
+  options.out = std::filesystem::path(folder_.path()) / "out";
+  options.triggers.sentences = SentenceMode::lines;
+  options.quiet = true;
+  return options;
+}
+
+SingleRun::SingleRun(const Workbench& bench, std::span<const TokenId> prefix, std::span<Hook* const> interventions)
+    : record_({.points = {Point::residual_mid, Point::coefficients, Point::ffn_out, Point::residual_post}}) {
+  std::vector<TokenId> tokens;
+  if (bench.prefix_token()) tokens.push_back(*bench.prefix_token());
+  tokens.insert(tokens.end(), prefix.begin(), prefix.end());
+  std::vector<Hook*> hooks(interventions.begin(), interventions.end());
+  hooks.push_back(&record_);
+  Session session(bench.model(), {.context = tokens.size(), .keep_cache = false});
+  session.run(tokens, LogitsRows::none, hooks);
+}
+
+std::vector<float> SingleRun::at(Point point, std::size_t layer) const {
+  const ConstMatrixView rows = record_.at(point, layer);
+  const auto last = rows.row(rows.rows - 1);
+  return {last.begin(), last.end()};
+}
+
+std::vector<float> scores(const Model& model, std::vector<float> vector, Lens lens) {
+  const AlignedBuffer hidden(model.head().hidden_width());
+  std::vector<float> log_p(model.head().vocab_size());
+  model.head().to_hidden(ConstMatrixView(vector.data(), 1, vector.size()), lens, hidden.matrix(1, hidden.size()));
+  model.head().log_probabilities(hidden.matrix(1, hidden.size()), MatrixView(log_p.data(), 1, log_p.size()));
+  return log_p;
+}
+
+TokenId best(const std::vector<float>& scores) {
+  return static_cast<TokenId>(std::ranges::max_element(scores) - scores.begin());
+}
+
+float gap(const std::vector<float>& scores) {
+  std::vector<float> sorted = scores;
+  std::ranges::sort(sorted, std::greater<>());
+  return sorted[0] - sorted[1];
+}
+
+}  // namespace ffmem
