@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/key_targets.hpp"
@@ -45,24 +46,32 @@ struct Annotated {
   }
 };
 
-/// The share of prefixes in the classes, over keys.
+/// The share of prefixes in the classes. What several annotators found in one key counts as one thing in the resampling.
 Estimate share_of(const std::vector<KeyView>& views, std::initializer_list<Coverage> classes, Random random) {
+  std::map<const KeyToAnnotate*, std::size_t> places;
   std::vector<double> parts;
   std::vector<double> wholes;
   for (const KeyView& view : views) {
+    const std::size_t place = places.emplace(view.key, places.size()).first->second;
+    parts.resize(places.size());
+    wholes.resize(places.size());
     const Counts counts = count_classes(*view.found);
-    double part = 0.0;
-    for (const Coverage c : classes) part += counts[static_cast<std::size_t>(c)];
-    parts.push_back(part);
-    wholes.push_back(static_cast<double>(view.found->examples.size()));
+    for (const Coverage c : classes) parts[place] += counts[static_cast<std::size_t>(c)];
+    wholes[place] += static_cast<double>(view.found->examples.size());
   }
   return estimate_ratio(parts, wholes, random);
 }
 
-Estimate patterns_per_key(const std::vector<KeyView>& views, Random random) {
-  std::vector<double> counts;
-  for (const KeyView& view : views) counts.push_back(static_cast<double>(view.found->patterns.size()));
-  return estimate_mean(counts, random);
+/// The same for the number of patterns: a mean over annotators, then over keys.
+Estimate patterns_per_key(const std::vector<KeyView>& views, std::size_t n_annotators, Random random) {
+  std::map<const KeyToAnnotate*, std::size_t> places;
+  std::vector<double> means;
+  for (const KeyView& view : views) {
+    const std::size_t place = places.emplace(view.key, places.size()).first->second;
+    means.resize(places.size());
+    means[place] += static_cast<double>(view.found->patterns.size()) / static_cast<double>(n_annotators);
+  }
+  return estimate_mean(means, random);
 }
 
 /// Figure 2 and its table.
@@ -96,7 +105,7 @@ void add_layers(const Annotated& annotated, const Workbench& bench, Result& resu
       n = share.n;
       result.estimates.emplace_back(fmt::format("layer {} {}", layer + 1, kCoverageNames[c]), share);
     }
-    row.emplace_back(patterns_per_key(views, bench.random("annotation/patterns")).value);
+    row.emplace_back(patterns_per_key(views, annotated.annotators.size(), bench.random("annotation/patterns")).value);
     row.push_back(count_cell(n));
     table.rows.push_back(std::move(row));
     figure.data.rows.push_back(std::move(stack));
@@ -137,20 +146,24 @@ Table pattern_table(const Annotated& annotated, const Tokenizer& tokenizer) {
 
 std::string found_text(const Annotated& annotated, const Workbench& bench, Result& result) {
   const std::vector<KeyView> views = annotated.views();
-  const auto with_pattern = std::ranges::count_if(views, [](const KeyView& view) { return !view.found->patterns.empty(); });
-  const Estimate per_key = patterns_per_key(views, bench.random("annotation/patterns"));
+  std::size_t n_with_pattern = 0;
+  for (std::size_t k = 0; k < annotated.keys.size(); ++k) {
+    n_with_pattern +=
+        std::ranges::any_of(annotated.annotators, [&](const auto& found) { return !found[k].patterns.empty(); }) ? 1 : 0;
+  }
+  const Estimate per_key = patterns_per_key(views, annotated.annotators.size(), bench.random("annotation/patterns"));
   const Estimate covered =
       share_of(views, {Coverage::shallow, Coverage::both, Coverage::semantic}, bench.random("annotation/covered"));
   result.estimates.emplace_back("patterns per key", per_key);
   result.estimates.emplace_back("covered prefixes", covered);
+  const std::size_t n_people = annotated.annotators.size();
   std::string text = fmt::format(
-      "{} annotated {} keys. They found a pattern in {} of {} keys, {:.1f} [{:.1f}, {:.1f}] patterns a key on average; {:.1f} "
-      "% of "
-      "{} prefixes are covered.",
-      annotated.annotators.size() == 1 ? "One person" : fmt::format("{} people", annotated.annotators.size()),
-      annotated.keys.size(), with_pattern, views.size(), per_key.value, per_key.low, per_key.high, 100.0 * covered.value,
-      covered.n);
-  if (annotated.annotators.size() != 2) return text;
+      "{} annotated {} keys. {} have a pattern, and there are {:.1f} [{:.1f}, {:.1f}] a key on average; {:.1f} % of {} "
+      "prefixes read "
+      "are covered.",
+      n_people == 1 ? "One person" : fmt::format("{} people", n_people), annotated.keys.size(), n_with_pattern, per_key.value,
+      per_key.low, per_key.high, 100.0 * covered.value, covered.n);
+  if (n_people != 2) return text;
   const Estimate kappa = cohens_kappa(annotated.annotators[0], annotated.annotators[1], bench.random("annotation/kappa"));
   result.estimates.emplace_back("Cohen's kappa", kappa);
   return text + fmt::format(" Their classes of prefixes agree with a Cohen's kappa of {:.2f} [{:.2f}, {:.2f}].", kappa.value,

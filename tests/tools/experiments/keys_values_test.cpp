@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 
 #include "hooks/record.hpp"
 #include "ops/aligned_buffer.hpp"
@@ -288,26 +287,4 @@ TEST_CASE("keys and values: keys that never fire leave nothing to compare, and n
   const Result predictive = predictive_values(bench);
   CHECK(contains(predictive.run_found, "No key has a trigger example"));
   CHECK(same(estimate_of(predictive, "best values with an agreeing example").value, 0.0));
-}
-
-TEST_CASE("estimate_statistic: the interval is that of the resampled statistic, and NaN resamples do not count") {
-  const std::vector<double> values{1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0};
-  const auto mean = [&](std::span<const std::size_t> chosen) {
-    double sum = 0.0;
-    for (const std::size_t i : chosen) sum += values[i];
-    return sum / static_cast<double>(chosen.size());
-  };
-  const Estimate expected = estimate_mean(values, {3, "test"});
-  const Estimate found = estimate_statistic(values.size(), mean, {3, "test"});
-  CHECK(found.value == expected.value);
-  CHECK(found.low == expected.low);
-  CHECK(found.high == expected.high);
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  CHECK(std::isnan(estimate_statistic(0, mean, {3, "test"}).value));
-  const Estimate never = estimate_statistic(3, [&](auto) { return nan; }, {3, "test"});
-  CHECK(std::isnan(never.value));
-  CHECK(std::isnan(never.low));
-  const Estimate sometimes =
-      estimate_statistic(3, [&](std::span<const std::size_t> chosen) { return chosen[0] == 0 ? 5.0 : nan; }, {3, "test"});
-  CHECK(sometimes.low == 5.0);
 }
