@@ -79,7 +79,7 @@ class Run:
 
     def run(self, name, *options):
         command = [self.ffmem, "experiment", name, self.folder, "--train", self.text, "-o", self.out, "--quiet", "--sentences", "lines"]
-        subprocess.run([*map(str, command), "--removal-keys", "4", *options], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*map(str, command), "--removal-keys", "2", *options], check=True, stdout=subprocess.DEVNULL)
 
     def examples(self, layer, unit):
         """[(sentence's tokens, position, coefficient)], best first."""
@@ -201,8 +201,8 @@ def check_predictive(run, table, targets):
 def check_removal(run):
     removal = load_file(run.out / "data" / "token-removal.safetensors")
     expected = np.full(removal["removed_coefficient"].shape, np.nan)
-    cache = {}
     for layer, k in np.ndindex(removal["unit"].shape):
+        cache = {}
         unit = int(removal["unit"][layer, k])
         for e, (tokens, position, _) in enumerate(run.examples(layer, unit)):
             prefix = tokens[: position + 1]
@@ -213,7 +213,7 @@ def check_removal(run):
             for r, at in enumerate((0, len(prefix) - 1, chosen)):
                 short = tuple(run.prefix + prefix[:at] + prefix[at + 1 :])
                 if short not in cache:
-                    cache[short] = run.model.coefficients(list(short))[:, -1]
+                    cache[short] = run.model.coefficients(list(short))[:, -1].copy()
                 expected[layer, k, e, r] = cache[short][layer, unit]
     close("coefficients without a token", removal["removed_coefficient"], expected, absolute=2e-5)
     change = 100.0 * (removal["removed_coefficient"].astype(np.float64) / removal["coefficient"][..., None] - 1.0)
