@@ -94,6 +94,43 @@ void matmul(State& state, const std::string& isa, const Product& product, std::s
   if (rows == 1) report_bytes(state, 4.0 * static_cast<double>(in * out));
 }
 
+// One row or few with a share of the inputs active, in percent, by weights that lie input by input.
+void matmul_sparse(State& state, const std::string& isa, std::size_t rows, std::size_t percent, Inputs inputs) {
+  constexpr std::size_t kIn = 3072;
+  constexpr std::size_t kOut = 768;
+  const ThreadScope threads(bench_threads());
+  const auto backend = make_cpu_backend(isa);
+  // More inputs than fit the weights' turns, so that all weights are read in time, as over the tokens of a text.
+  constexpr std::size_t kTurns = 13;
+  const AlignedBuffer x = normal_values(kTurns * rows * kIn, 2);
+  const auto inputs_of = [&](std::size_t i) {
+    return x.matrix(kTurns * rows, kIn).rows_between(i % kTurns * rows, (i % kTurns + 1) * rows);
+  };
+  std::mt19937 generator(3);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (generator() % 100 >= percent) x.data()[i] = 0.0F;
+  }
+  constexpr std::size_t kCopies = 14;
+  const AlignedBuffer weights = normal_values(kIn * kOut * kCopies, 1);
+  std::vector<std::unique_ptr<const PreparedMatrix>> w;
+  const AlignedBuffer y(rows * kOut);
+  for (std::size_t i = 0; i < kCopies; ++i) {
+    w.push_back(backend->prepare({weights.data() + i * kIn * kOut, DType::f32, kOut, kIn, 1, kOut}, WeightFormat::f32, inputs));
+  }
+  backend->matmul(inputs_of(0), *w.back(), nullptr, y.matrix(rows, kOut));
+  const AlignedBuffer expected(kOut);
+  const auto reference = make_scalar_backend();
+  const WeightMatrix last{weights.data() + (kCopies - 1) * kIn * kOut, DType::f32, kOut, kIn, 1, kOut};
+  reference->matmul(x.matrix(1, kIn), *reference->prepare(last), nullptr, expected.matrix(1, kOut));
+  if (!close(y.matrix(1, kOut), expected.matrix(1, kOut), 1e-3)) return state.SkipWithError("wrong result");
+  std::size_t i = 0;
+  for (auto _ : state) {
+    backend->matmul(inputs_of(i), *w[i % kCopies], nullptr, y.matrix(rows, kOut));
+    ++i;
+    benchmark::ClobberMemory();
+  }
+}
+
 std::string format_name(WeightFormat format) {
   return format == WeightFormat::bf16 ? "bf16" : format == WeightFormat::int8 ? "int8" : "int4";
 }
@@ -264,7 +301,20 @@ void register_matmul_packed(const std::string& isa) {
   }
 }
 
+void register_matmul_sparse(const std::string& isa) {
+  for (const std::size_t rows : {1, 2, 4}) {
+    for (const std::size_t percent : {5, 10, 20, 40, 80}) {
+      const std::string name = std::to_string(rows) + "x3072x768/" + std::to_string(percent) + "/" + isa;
+      for (const Inputs inputs : {Inputs::sparse, Inputs::any}) {
+        benchmark::RegisterBenchmark(((inputs == Inputs::sparse ? "matmul_sparse/" : "matmul_of_sparse/") + name).c_str(),
+                                     [=](State& state) { matmul_sparse(state, isa, rows, percent, inputs); });
+      }
+    }
+  }
+}
+
 void register_all(const std::string& isa) {
+  register_matmul_sparse(isa);
   register_matmul_packed(isa);
   register_matmul(isa, "matmul", [&kernels = choose_kernels(isa)](ConstMatrixView x, const WeightMatrix& w, MatrixView y) {
     cpu_matmul(kernels, x, F32Matrix(w), nullptr, y);

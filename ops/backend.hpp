@@ -33,6 +33,10 @@ class PreparedMatrix {
   virtual WeightFormat format() const noexcept { return WeightFormat::f32; }
 };
 
+/// What a matrix will be multiplied with. `sparse`: rows that may be mostly zeros, as the coefficients of a ReLU layer; a
+/// backend may then leave the zeros out. The product's bits are the same as for `any` inputs of the same matrix prepared so.
+enum class Inputs { any, sparse };
+
 enum class RotaryLayout {
   halves,  // x[k] turns with x[k + r/2] (GPT-NeoX, Llama, ...)
   pairs,   // x[2k] turns with x[2k+1] (GPT-J)
@@ -86,8 +90,8 @@ class Backend {
 
   /// Makes `w` ready for matmul. In format f32, float32 matrices with one stride equal to 1 are used in place, so their mapping
   /// must outlive the result; others are converted to float32 copies. The other formats always copy.
-  virtual std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w,
-                                                        WeightFormat format = WeightFormat::f32) const = 0;
+  virtual std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format = WeightFormat::f32,
+                                                        Inputs inputs = Inputs::any) const = 0;
 
   /// y[t, o] = sum_i x[t, i] w[o, i] + bias[o], rounded as w's format says. x [T, in], w [out, in], bias [out] or null,
   /// y [T, out]; y overlaps nothing.

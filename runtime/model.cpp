@@ -11,14 +11,19 @@
 namespace ffmem {
 namespace {
 
+Inputs coefficients_of(Activation activation) {
+  return activation == Activation::relu || activation == Activation::relu2 ? Inputs::sparse : Inputs::any;
+}
+
 // Makes a layer's matrices ready, in one format.
 struct Preparation {
   const Backend& backend;
   WeightFormat format;
+  Inputs coefficients;  // what the value matrices are multiplied with
 
-  PreparedLinear linear(const WeightMatrix& matrix, const std::vector<float>& bias) const {
+  PreparedLinear linear(const WeightMatrix& matrix, const std::vector<float>& bias, Inputs inputs = Inputs::any) const {
     if (matrix.empty()) return {};
-    return {backend.prepare(matrix, format), bias.empty() ? nullptr : bias.data()};
+    return {backend.prepare(matrix, format, inputs), bias.empty() ? nullptr : bias.data()};
   }
 
   PreparedLinear linear(const LinearWeights& weights) const { return linear(weights.matrix, weights.bias); }
@@ -30,7 +35,7 @@ struct Preparation {
             .output = linear(weights.output),
             .keys = linear(weights.keys),
             .ups = linear(weights.ups),
-            .values = linear(weights.values.transposed(), weights.values_bias)};
+            .values = linear(weights.values.transposed(), weights.values_bias, coefficients)};
   }
 };
 
@@ -46,7 +51,8 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, co
   const ModelWeights& weights = model->checkpoint_.weights;
   const WeightFormat format = layer_format(options.weights);
   model->weight_mode_ = options.weights;
-  for (const LayerWeights& layer : weights.layers) model->layers_.push_back(Preparation{backend, format}.layer(layer));
+  const Preparation preparation{backend, format, coefficients_of(model->checkpoint_.config.activation)};
+  for (const LayerWeights& layer : weights.layers) model->layers_.push_back(preparation.layer(layer));
   model->embedding_ = std::make_unique<Embedding>(model->checkpoint_.config, weights, backend, format);
   model->head_ = std::make_unique<OutputHead>(model->checkpoint_.config, weights, backend, head_format(options.weights));
   return model;

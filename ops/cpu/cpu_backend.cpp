@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
 #include "ops/cpu/cpu_attention.hpp"
 #include "ops/cpu/cpu_matmul.hpp"
@@ -11,6 +12,7 @@
 #include "ops/cpu/dot_matmul.hpp"
 #include "ops/cpu/onednn_matmul.hpp"
 #include "ops/cpu/parallel.hpp"
+#include "ops/cpu/sparse_matmul.hpp"
 #include "ops/cpu/top_k_row.hpp"
 #include "ops/f32_matrix.hpp"
 #include "ops/threads.hpp"
@@ -21,15 +23,26 @@ namespace {
 // An element of exp, tanh or erf costs about so many multiply-adds.
 constexpr std::size_t kFunctionWork = 16;
 
-/// Values, and who multiplies by them: the same for every number of rows.
+/// Values, and who multiplies by them: the same for every number of rows, or what gives the same bits.
 struct CpuMatrix final : PreparedMatrix {
   explicit CpuMatrix(const WeightMatrix& w) : values(w) {}
   std::size_t rows() const noexcept override { return values.rows(); }
   std::size_t cols() const noexcept override { return values.cols(); }
   std::size_t owned_bytes() const noexcept override { return values.owned_bytes(); }
 
+  /// Whether zeros among the inputs may be left out. All weights are read for it, once, when it is first asked.
+  bool may_skip_zeros() const {
+    std::call_once(looked_at, [this] { finite = all_finite(values); });
+    return finite;
+  }
+
   F32Matrix values;
   bool by_onednn = false;
+  bool sparse_inputs = false;
+
+ private:
+  mutable std::once_flag looked_at;
+  mutable bool finite = false;
 };
 
 class CpuBackend final : public Backend {
@@ -43,10 +56,12 @@ class CpuBackend final : public Backend {
     return std::string("cpu (") + kernels_.isa + (onednn_ ? ", " + onednn_version() : "") + ")";
   }
 
-  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format) const override {
+  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format, Inputs inputs) const override {
     if (format != WeightFormat::f32) return std::make_unique<PackedMatrix>(w, format);
     auto matrix = std::make_unique<CpuMatrix>(w);
-    matrix->by_onednn = onednn_ && onednn_->is_invariant(matrix->values);
+    // The sparse kernel has the bits of this backend's own dense ones, which oneDNN's may differ from.
+    matrix->sparse_inputs = inputs == Inputs::sparse && matrix->values.row_stride() == 1;
+    matrix->by_onednn = onednn_ && !matrix->sparse_inputs && onednn_->is_invariant(matrix->values);
     return matrix;
   }
 
@@ -56,6 +71,7 @@ class CpuBackend final : public Backend {
       return dot_matmul(kernels_.dot, x, dynamic_cast<const PackedMatrix&>(prepared), bias, y);
     }
     const auto& w = dynamic_cast<const CpuMatrix&>(prepared);
+    if (w.sparse_inputs && w.may_skip_zeros() && sparse_matmul(kernels_, x, w.values, bias, y)) return;
     if (w.by_onednn) {
       onednn_->run(x, w.values, bias, y);
     } else {

@@ -25,6 +25,19 @@ struct MatmulBlock {
   std::size_t n_out;
 };
 
+/// One row, y[o] = sum_i x[i] w[o, i] + bias[o] over the active inputs i.
+struct SparseBlock {
+  const float* x;               // [n_in]
+  const std::uint32_t* active;  // [n_active], ascending
+  std::size_t n_active;
+  const float* w;  // element (o, i) at o + i * in_stride
+  std::size_t in_stride;
+  const float* bias;  // [n_out] or null
+  float* y;           // [n_out]
+  std::size_t n_in;
+  std::size_t n_out;
+};
+
 /// Some queries that read one key/value head of one sequence: any rows, any of the query heads that share it.
 struct AttentionBlock {
   static constexpr std::size_t kMaxQueries = 32;
@@ -49,6 +62,7 @@ struct KernelTable {
   std::size_t matmul_few_rows;  // up to so many rows the weights are streamed once, beyond it they are repacked
   void (*matmul)(const MatmulBlock& block);
 
+  void (*sparse_matmul)(const SparseBlock& block);
   DotKernels dot;  // products by weights of other formats than float32
 
   void (*attention)(const AttentionBlock& block);

@@ -44,7 +44,7 @@ class ScalarBackend final : public Backend {
  public:
   std::string description() const override { return "scalar"; }
 
-  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format) const override {
+  std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format, Inputs) const override {
     if (format != WeightFormat::f32) return make_scalar_quantised(w, format);
     return std::make_unique<F32Matrix>(w);
   }

@@ -11,6 +11,7 @@
 #include "ops/cpu/kernels/pack_row.hpp"
 #include "ops/cpu/kernels/rotary.hpp"
 #include "ops/cpu/kernels/search.hpp"
+#include "ops/cpu/kernels/sparse_matmul.hpp"
 
 namespace ffmem::kernels {
 
@@ -20,6 +21,7 @@ constexpr KernelTable make_table(const char* isa) noexcept {
           .matmul_panel = Matmul<Arch>::kPanel,
           .matmul_few_rows = Matmul<Arch>::kRows,
           .matmul = Matmul<Arch>::matmul,
+          .sparse_matmul = SparseMatmul<Arch>::matmul,
           .dot = {.bf16 = Dot<DotLanes<Arch>>::bf16,
                   .int8 = Dot<DotLanes<Arch>>::int8,
                   .int4 = Dot<DotLanes<Arch>>::int4,

@@ -1,7 +1,7 @@
 // Matrix product in which every element is summed in one fixed order, whatever the shape of the block around it:
 //
 //   inside a run of 512 inputs one chain of fused multiply-adds in index order, starting from zero;
-//   the runs' sums added in order; the bias added last.
+//   the runs' sums added in order, to zero; the bias added last.
 //
 // A row's bits therefore depend on nothing but that row and the weights: not on the number of rows, on threads, or on
 // which of the three paths below computes it; and all instruction sets that have fused multiply-add give the same bits.
@@ -38,13 +38,13 @@ struct Matmul {
   static constexpr std::size_t kLinesAhead = 12;
   static constexpr std::size_t kElementsAhead = 128;
 
-  // y = sum (first run) or y + sum, and + bias after the last run.
+  // y = 0 + sum (first run) or y + sum, and + bias after the last run. The 0 makes -0 the same as 0: see sparse_matmul.hpp.
   struct Finish {
     bool first;
     const float* bias;  // null before the last run
 
     V operator()(const V& sum, const float* y, std::size_t o) const noexcept {
-      const V total = first ? sum : load<Arch>(y) + sum;
+      const V total = (first ? V(0.0F) : load<Arch>(y)) + sum;
       return bias == nullptr ? total : total + load<Arch>(bias + o);
     }
   };
@@ -55,7 +55,7 @@ struct Matmul {
       f(sum, y, o).store_unaligned(y);
       return;
     }
-    const V total = f.first ? sum : load_first<Arch>(y, n) + sum;
+    const V total = (f.first ? V(0.0F) : load_first<Arch>(y, n)) + sum;
     store_first<Arch>(f.bias == nullptr ? total : total + load_first<Arch>(f.bias + o, n), y, n);
   }
 

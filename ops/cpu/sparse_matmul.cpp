@@ -1,0 +1,82 @@
+#include "ops/cpu/sparse_matmul.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <span>
+#include <vector>
+
+#include "ops/cpu/parallel.hpp"
+#include "ops/threads.hpp"
+
+namespace ffmem {
+namespace {
+
+// The dense product of few rows reads all weights once; this one reads the active ones once a row.
+constexpr std::size_t kMaxRows = 6;
+// Active inputs of all rows together, as a share of one row's, up to which this is faster.
+constexpr double kMaxShare = 0.7;
+// Outputs are cut at multiples of a cache line's.
+constexpr std::size_t kLine = 16;
+
+// Writes the indices of what is not zero to `active` and returns how many there are.
+std::size_t find_active(std::span<const float> x, std::uint32_t* active) {
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    active[n] = static_cast<std::uint32_t>(i);  // overwritten by the next unless it counts
+    n += x[i] != 0.0F ? 1 : 0;
+  }
+  return n;
+}
+
+}  // namespace
+
+bool sparse_matmul(const KernelTable& kernels, ConstMatrixView x, const F32Matrix& w, const float* bias, MatrixView y) {
+  if (x.rows > kMaxRows) return false;
+  static thread_local std::vector<std::uint32_t> active;
+  active.resize(std::max(active.size(), kMaxRows * x.cols));
+  std::size_t n_active[kMaxRows] = {};
+  std::size_t total = 0;
+  const std::uint32_t* const lists = active.data();
+  for (std::size_t t = 0; t < x.rows; ++t) {
+    n_active[t] = find_active(x.row(t), active.data() + t * x.cols);
+    total += n_active[t];
+  }
+  if (static_cast<double>(total) > kMaxShare * static_cast<double>(x.cols)) return false;
+
+  const std::size_t lines = (w.rows() + kLine - 1) / kLine;
+  const std::size_t parts = std::min(lines, static_cast<std::size_t>(available_threads()));
+  const std::size_t tasks = x.rows * parts;
+  parallel_tasks(tasks, tasks == 0 ? 0 : total * w.rows() / tasks, [&](std::size_t task) {
+    const std::size_t t = task / parts;
+    const std::size_t begin = lines * (task % parts) / parts * kLine;
+    const std::size_t end = std::min(lines * (task % parts + 1) / parts * kLine, w.rows());
+    kernels.sparse_matmul({.x = x.row_data(t),
+                           .active = lists + t * x.cols,
+                           .n_active = n_active[t],
+                           .w = w.data() + begin,
+                           .in_stride = w.col_stride(),
+                           .bias = bias == nullptr ? nullptr : bias + begin,
+                           .y = y.row_data(t) + begin,
+                           .n_in = w.cols(),
+                           .n_out = end - begin});
+  });
+  return true;
+}
+
+bool all_finite(const F32Matrix& w) {
+  constexpr std::uint32_t kExponent = 0x7f800000U;
+  const bool by_input = w.row_stride() == 1;
+  const std::size_t lines = by_input ? w.cols() : w.rows();
+  const std::size_t length = by_input ? w.rows() : w.cols();
+  const std::size_t stride = by_input ? w.col_stride() : w.row_stride();
+  for (std::size_t line = 0; line < lines; ++line) {
+    bool finite = true;
+    for (const float value : std::span(w.data() + line * stride, length)) {
+      finite = finite & ((std::bit_cast<std::uint32_t>(value) & kExponent) != kExponent);
+    }
+    if (!finite) return false;
+  }
+  return true;
+}
+
+}  // namespace ffmem

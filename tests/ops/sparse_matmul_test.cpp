@@ -1,0 +1,128 @@
+// Products whose inputs are mostly zeros have the dense product's bits.
+#include <limits>
+
+#include "support.hpp"
+
+namespace ffmem {
+namespace {
+
+using namespace test;
+
+// A share of normal values, zeros of either sign elsewhere.
+Matrix sparse_matrix(std::size_t rows, std::size_t cols, double share, unsigned seed) {
+  Matrix x = normal_matrix(rows, cols, seed, 3);
+  std::mt19937 generator(seed + 1);
+  std::uniform_real_distribution<double> uniform;
+  for (float& value : x.data) {
+    if (uniform(generator) >= share) value = std::copysign(0.0F, value);
+  }
+  return x;
+}
+
+// The matrix [out, in] of values stored input by input, once for sparse inputs and once for any.
+struct BothWays {
+  BothWays(const Backend& backend, const std::vector<float>& values, std::size_t out, std::size_t in)
+      : sparse(backend.prepare({values.data(), DType::f32, out, in, 1, out}, WeightFormat::f32, Inputs::sparse)),
+        backend_(backend) {}
+
+  Matrix sparse_product(ConstMatrixView x, const float* bias) const {
+    Matrix y(x.rows, sparse->rows(), 2);
+    backend_.matmul(x, *sparse, bias, y.view());
+    return y;
+  }
+
+  // The same rows, followed by so many that the product is dense.
+  Matrix dense_product(ConstMatrixView x, const float* bias) const {
+    Matrix many(x.rows + 6, x.cols);
+    for (std::size_t t = 0; t < x.rows; ++t) std::copy_n(x.row_data(t), x.cols, many.row(t));
+    Matrix y(many.rows, sparse->rows());
+    backend_.matmul(many.view(), *sparse, bias, y.view());
+    Matrix first(x.rows, sparse->rows(), 2);
+    for (std::size_t t = 0; t < x.rows; ++t) std::copy_n(y.row(t), y.cols, first.row(t));
+    return first;
+  }
+
+  std::unique_ptr<const PreparedMatrix> sparse;
+
+ private:
+  const Backend& backend_;
+};
+
+TEST_CASE("sparse matmul: any share of active inputs gives the dense product's bits, with any number of rows and threads") {
+  for_each_isa([](const Backend& backend) {
+    for (const std::size_t in : {1, 5, 512, 513, 1700}) {
+      for (const std::size_t out : {1, 16, 33, 1030}) {
+        const std::vector<float> values = normal_values(in * out, 1);
+        const std::vector<float> bias = normal_values(out, 2);
+        const BothWays w(backend, values, out, in);
+        for (const double share : {0.0, 0.01, 0.15, 0.5, 1.0}) {
+          for (const std::size_t rows : {1, 3, 6}) {
+            CAPTURE(in);
+            CAPTURE(out);
+            CAPTURE(share);
+            CAPTURE(rows);
+            const Matrix x = sparse_matrix(rows, in, share, 3);
+            const Matrix expected = w.dense_product(x.view(), bias.data());
+            for (const int threads : {1, 2}) {
+              const ThreadScope scope(threads);
+              CHECK(same_bits(w.sparse_product(x.view(), bias.data()), expected));
+            }
+          }
+          const Matrix x = sparse_matrix(1, in, share, 4);
+          CHECK(same_bits(w.sparse_product(x.view(), nullptr), w.dense_product(x.view(), nullptr)));
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("sparse matmul: products too small for a float leave the same zeros") {
+  for_each_isa([](const Backend& backend) {
+    // The first input's product rounds to -0; the zeros behind it may bring the sum back to 0, or not be there at all.
+    std::vector<float> values(600 * 20, 1.0F);
+    std::fill_n(values.begin(), 20, -1e-30F);
+    const BothWays w(backend, values, 20, 600);
+    for (const std::size_t active : {0, 599}) {
+      Matrix x(1, 600);
+      x.row(0)[0] = 1e-30F;
+      if (active != 0) x.row(0)[active] = -1e-45F;
+      CHECK(same_bits(w.sparse_product(x.view(), nullptr), w.dense_product(x.view(), nullptr)));
+    }
+  });
+}
+
+TEST_CASE("sparse matmul: infinite weights make NaN of zeros, as in the dense product; NaN inputs count as active") {
+  for_each_isa([](const Backend& backend) {
+    std::vector<float> values = normal_values(300 * 20, 1);
+    const Matrix zeros(1, 300);
+    Matrix broken = sparse_matrix(2, 300, 0.05, 4);
+    broken.row(1)[7] = std::numeric_limits<float>::quiet_NaN();
+    {
+      const BothWays w(backend, values, 20, 300);
+      CHECK(std::isnan(w.sparse_product(broken.view(), nullptr).row(1)[3]));
+      CHECK(same_bits(w.sparse_product(broken.view(), nullptr).row(0), w.dense_product(broken.view(), nullptr).row(0), 20));
+    }
+    values[3] = INFINITY;
+    const BothWays w(backend, values, 20, 300);
+    CHECK(std::isnan(w.sparse_product(zeros.view(), nullptr).row(0)[3]));
+    CHECK(w.sparse_product(zeros.view(), nullptr).row(0)[4] == 0.0F);
+  });
+}
+
+TEST_CASE("sparse matmul: other layouts and formats take the same call") {
+  const std::vector<float> values = normal_values(300 * 20, 1);
+  const Matrix x = sparse_matrix(2, 300, 0.1, 2);
+  for_each_isa([&](const Backend& backend) {
+    const WeightMatrix by_row{values.data(), DType::f32, 20, 300, 300, 1};
+    for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16, WeightFormat::int8}) {
+      Matrix found(2, 20);
+      Matrix expected(2, 20);
+      backend.matmul(x.view(), *backend.prepare(by_row, format, Inputs::sparse), nullptr, found.view());
+      backend.matmul(x.view(), *backend.prepare(by_row, format), nullptr, expected.view());
+      check_close(found.view(), expected.view(), 1e-5, 1e-5);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace ffmem
