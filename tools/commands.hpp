@@ -19,6 +19,7 @@ void add_show(CLI::App& app);
 void add_values(CLI::App& app);
 void add_report(CLI::App& app);
 void add_experiment(CLI::App& app);
+void add_export(CLI::App& app);
 void add_suite(CLI::App& app);
 
 }  // namespace ffmem::tools

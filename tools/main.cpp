@@ -48,6 +48,7 @@ void add_commands(CLI::App& app) {
   add_show(app);
   add_values(app);
   add_report(app);
+  add_export(app);
   add_experiment(app);
   add_suite(app);
   app.footer(

@@ -22,6 +22,20 @@ T parse_whole(std::string_view text, std::string_view what) {
   return value;
 }
 
+/// "3", "2:5", "2:", ":5" of 0 to n, not compared with n.
+LayerRange parse_range(std::string_view text, std::size_t n, std::string_view what) {
+  const std::size_t colon = text.find(':');
+  const std::string_view first = text.substr(0, colon);
+  LayerRange range{0, n};
+  if (!first.empty() || colon == std::string_view::npos) range.begin = parse_count(first, what);
+  if (colon == std::string_view::npos) {
+    range.end = range.begin + 1;
+  } else if (const std::string_view last = text.substr(colon + 1); !last.empty()) {
+    range.end = parse_count(last, what);
+  }
+  return range;
+}
+
 bool separates_ids(char c) { return c == ' ' || c == ',' || c == '\n' || c == '\r' || c == '\t'; }
 
 void check_range(const std::vector<TokenId>& tokens, const ModelConfig& config) {
@@ -77,6 +91,11 @@ void add_model_options(CLI::App& command, ModelArguments& arguments) {
           "--weights", [&arguments](const std::string& text) { arguments.weights = parse_weight_mode(text); },
           "How matrices are held: f32 (the reference), bf16, int8 or int4 (smaller, faster, less exact)")
       ->type_name("MODE");
+}
+
+std::string model_name_of(const std::filesystem::path& folder) {
+  const std::string text = folder.lexically_normal().generic_string();
+  return text.size() > 1 && text.ends_with('/') ? text.substr(0, text.size() - 1) : text;
 }
 
 std::shared_ptr<const Model> load_model(const ModelArguments& arguments) {
@@ -135,21 +154,16 @@ std::vector<TokenId> parse_token_ids(std::string_view text) {
 }
 
 LayerRange parse_layer_range(std::string_view text, std::size_t n_layers) {
-  constexpr std::string_view kWhat = "--layers";
-  const std::size_t colon = text.find(':');
-  const std::string_view first = text.substr(0, colon);
-  LayerRange range{0, n_layers};
-  if (!first.empty() || colon == std::string_view::npos) range.begin = parse_count(first, kWhat);
-  if (colon == std::string_view::npos) {
-    range.end = range.begin + 1;
-  } else if (const std::string_view last = text.substr(colon + 1); !last.empty()) {
-    range.end = parse_count(last, kWhat);
-  }
-  if (range.begin >= range.end || range.end > n_layers) {
-    fail(ErrorCode::layer_out_of_range, "--layers ", text, ": the model has layers 0 to ", n_layers - 1,
-         " (A:B means A to B - 1)");
-  }
-  return range;
+  const LayerRange range = parse_range(text, n_layers, "--layers");
+  if (range.begin < range.end && range.end <= n_layers) return range;
+  fail(ErrorCode::layer_out_of_range, "--layers ", text, ": the model has layers 0 to ", n_layers - 1,
+       " (A:B means A to B - 1)");
+}
+
+LayerRange parse_unit_range(std::string_view text, std::size_t n_units) {
+  const LayerRange range = parse_range(text, n_units, "--units");
+  if (range.begin < range.end && range.end <= n_units) return range;
+  fail(ErrorCode::unit_out_of_range, "--units ", text, ": a layer has units 0 to ", n_units - 1, " (A:B means A to B - 1)");
 }
 
 std::set<Point> parse_points(const std::vector<std::string>& texts) {

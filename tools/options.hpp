@@ -39,6 +39,9 @@ struct ModelArguments {
 };
 void add_model_options(CLI::App& command, ModelArguments& arguments);
 
+/// The folder as results record it: as it was given, in its plainest spelling.
+std::string model_name_of(const std::filesystem::path& folder);
+
 /// The folder's model, loaded with the threads asked for.
 std::shared_ptr<const Model> load_model(const ModelArguments& arguments);
 
@@ -74,6 +77,9 @@ struct LayerRange {
   std::size_t end = 0;
 };
 LayerRange parse_layer_range(std::string_view text, std::size_t n_layers);
+
+/// The same of the units of a layer. Throws UsageError, unit_out_of_range.
+LayerRange parse_unit_range(std::string_view text, std::size_t n_units);
 
 /// "f32", "bf16", "int8", "int4". Throws UsageError.
 WeightMode parse_weight_mode(std::string_view text);

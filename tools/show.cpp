@@ -8,11 +8,11 @@
 #include <memory>
 
 #include "tools/commands.hpp"
-#include "tools/fingerprint.hpp"
 #include "tools/json_text.hpp"
 #include "tools/lens.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
+#include "tools/store_model.hpp"
 #include "tools/token_text.hpp"
 #include "tools/trigger_store.hpp"
 #include "tools/value_table.hpp"
@@ -64,23 +64,18 @@ std::string marked(std::string_view bytes, bool terminal) {
   return space + (terminal ? "\x1b[1;7m" + text + "\x1b[0m" : "[[" + text + "]]");
 }
 
-/// The model folder to score the value with: --model, or the store's own where it is still there; empty: none.
-std::filesystem::path model_folder(const Options& options, const TriggerStore& store) {
-  if (!options.model.folder.empty()) return options.model.folder;
-  if (std::filesystem::exists(std::filesystem::path(store.info().model) / "config.json")) return store.info().model;
-  std::fputs(
-      fmt::format("ffmem: note: the model's folder {} is gone; --model FOLDER shows the value's tokens\n", store.info().model)
-          .c_str(),
-      stderr);
-  return {};
-}
-
 std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore& store) {
   ModelArguments arguments = options.model;
-  arguments.folder = model_folder(options, store);
-  if (arguments.folder.empty()) return std::nullopt;
+  arguments.folder = find_model_folder(arguments.folder, store);
+  if (arguments.folder.empty()) {
+    const std::string text =
+        fmt::format("ffmem: note: there is no model at {}, seen from this folder; --model FOLDER shows the value's tokens\n",
+                    store.info().model);
+    std::fputs(text.c_str(), stderr);
+    return std::nullopt;
+  }
   const auto model = load_model(arguments);
-  if (model_fingerprint(arguments.folder, weight_files(*model)) != store.info().model_fingerprint) {
+  if (!is_model_of(store, *model, arguments.folder)) {
     std::fputs("ffmem: note: this model is not the one whose keys were searched\n", stderr);
   }
   return value_top_tokens(*model, options.layer, options.unit, 1, kValueTokens, lens_from_name(options.lens));

@@ -23,7 +23,7 @@ struct ValueTable {
   std::size_t d_memory = 0;
   std::size_t k = 0;
   Lens lens = Lens::raw;
-  std::string model{};  // absolute folder
+  std::string model{};  // folder, as it was given
   std::string model_fingerprint{};
   std::vector<TokenId> tokens{};       // [n_layers, d_m, k]
   std::vector<float> probabilities{};  // [n_layers, d_m, k]

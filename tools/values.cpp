@@ -41,7 +41,7 @@ void run(const Options& options) {
                    .d_memory = model->config().d_memory,
                    .k = options.top,
                    .lens = lens_from_name(options.lens),
-                   .model = std::filesystem::canonical(options.model.folder).string(),
+                   .model = model_name_of(options.model.folder),
                    .model_fingerprint = model_fingerprint(options.model.folder, weight_files(*model)),
                    .tokens = {},
                    .probabilities = {}};

@@ -1,0 +1,33 @@
+#include "tools/store_model.hpp"
+
+#include "ops/error.hpp"
+#include "tools/fingerprint.hpp"
+
+namespace ffmem::tools {
+
+std::filesystem::path find_model_folder(const std::filesystem::path& asked, const TriggerStore& store) {
+  if (!asked.empty()) return asked;
+  const std::filesystem::path named = store.info().model;
+  return std::filesystem::exists(named / "config.json") ? named : std::filesystem::path();
+}
+
+bool is_model_of(const TriggerStore& store, const Model& model, const std::filesystem::path& folder) {
+  return model_fingerprint(folder, weight_files(model)) == store.info().model_fingerprint;
+}
+
+std::shared_ptr<const Model> load_model_of(const TriggerStore& store, ModelArguments arguments) {
+  arguments.folder = find_model_folder(arguments.folder, store);
+  if (arguments.folder.empty()) {
+    fail(ErrorCode::file_not_found, store.info().model,
+         ": no model there, seen from this folder; --model FOLDER says where it is");
+  }
+  arguments.weights = parse_weight_mode(store.info().weights);
+  auto model = load_model(arguments);
+  if (!is_model_of(store, *model, arguments.folder)) {
+    fail(ErrorCode::store_invalid, arguments.folder.string(), ": is not the model of ", store.path().string(),
+         " (expected fingerprint ", store.info().model_fingerprint, ")");
+  }
+  return model;
+}
+
+}  // namespace ffmem::tools
