@@ -9,6 +9,7 @@
 #include "tools/experiments/experiments.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/output.hpp"
+#include "tools/ranks.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -24,6 +25,7 @@ void run(const Options& options) {
   catch_interrupts();
   const Experiment& experiment = experiment_from_name(options.name);
   Workbench bench(*options.experiment);
+  if (rank() > 0) return bench.assist_rank_0();
   const Result result = experiment.run(bench);
   write_result(options.experiment->out, result);
   if (options.json) {
@@ -51,6 +53,7 @@ void add_experiment(CLI::App& app) {
   add_experiment_options(*command, options->experiment);
   command->add_flag("--json", options->json, "Print the result as JSON");
   command->footer(names_and_summaries() +
+                  "With mpirun (where built with MPI) all ranks share the search for trigger examples; rank 0 does the rest.\n"
                   "Example:\n"
                   "  ffmem experiment token-removal models/gpt2 --train train.txt -o report");
   command->callback([options] { run(*options); });

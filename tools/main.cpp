@@ -13,9 +13,11 @@
 #include <vector>
 
 #include "ops/error.hpp"
+#include "ops/threads.hpp"
 #include "tools/commands.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
+#include "tools/ranks.hpp"
 #include "tools/wait_policy.hpp"
 
 namespace ffmem::tools {
@@ -26,11 +28,10 @@ constexpr int kUsage = 2;
 constexpr int kInterrupted = 130;
 
 /// One line, whatever the message holds.
-int complain(std::string message, int exit_code) noexcept {
+void complain(std::string message) {
   std::ranges::replace(message, '\n', ' ');
   std::fflush(stdout);
   std::fputs(("ffmem: " + message + "\n").c_str(), stderr);
-  return exit_code;
 }
 
 void add_commands(CLI::App& app) {
@@ -103,23 +104,53 @@ void check_command_name(const CLI::App& app, int argc, char** argv) {
   throw UsageError(concat("no command '", given, "'; ", near.empty() ? "there are " + all : "did you mean " + near + "?"));
 }
 
-int run(int argc, char** argv) {
-  reserve_standard_descriptors();
-  std::signal(SIGPIPE, SIG_DFL);
+/// Whether ranks other than 0 have a part in the command.
+bool works_in_ranks(int argc, char** argv) {
+  const std::string_view command = argc < 2 ? "" : argv[1];
+  return command == "triggers" || command == "experiment" || command == "suite";
+}
+
+RankOutcome run_command(int argc, char** argv) {
   CLI::App app("Transformer feed-forward layers as key-value memories: run a checkpoint, look inside, change it.", "ffmem");
   add_commands(app);
   check_command_name(app, argc, argv);
   try {
     app.parse(reversed_arguments(argc, argv));
   } catch (const CLI::Success& request) {  // --help, --version
-    app.exit(request);
+    if (rank() == 0) app.exit(request);
   } catch (const CLI::ParseError& error) {
     const auto chosen = app.get_subcommands();
-    return complain(concat(error.what(), "; see ffmem ", chosen.empty() ? "" : chosen.front()->get_name() + " ", "--help"),
-                    kUsage);
+    return {kUsage, concat(error.what(), "; see ffmem ", chosen.empty() ? "" : chosen.front()->get_name() + " ", "--help")};
   }
   flush_out();
-  return 0;
+  return {};
+}
+
+/// What `work` gives; an error that it throws as the outcome that stands for it.
+template <class Work>
+RankOutcome outcome_of(Work&& work) {
+  try {
+    return work();
+  } catch (const UsageError& error) {
+    return {kUsage, error.what()};
+  } catch (const Error& error) {
+    return {error.code() == ErrorCode::interrupted ? kInterrupted : kError, error.what()};
+  } catch (const std::bad_alloc&) {
+    return {kError, "out of memory"};
+  } catch (const std::exception& error) {
+    return {kError, error.what()};
+  } catch (...) {
+    return {kError, "an unknown error"};
+  }
+}
+
+RankOutcome run_in_ranks(int argc, char** argv) {
+  const RankScope ranks;
+  const ThreadScope threads(ranks.threads());
+  return ranks.finish(outcome_of([&]() -> RankOutcome {
+    if (rank() > 0 && !works_in_ranks(argc, argv)) return {};
+    return run_command(argc, argv);
+  }));
 }
 
 }  // namespace
@@ -128,17 +159,11 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace ffmem::tools;
   limit_spinning(argv);
-  try {
-    return run(argc, argv);
-  } catch (const UsageError& error) {
-    return complain(error.what(), kUsage);
-  } catch (const ffmem::Error& error) {
-    return complain(error.what(), error.code() == ffmem::ErrorCode::interrupted ? kInterrupted : kError);
-  } catch (const std::bad_alloc&) {
-    return complain("out of memory", kError);
-  } catch (const std::exception& error) {
-    return complain(error.what(), kError);
-  } catch (...) {
-    return complain("an unknown error", kError);
-  }
+  const RankOutcome outcome = outcome_of([&] {
+    reserve_standard_descriptors();
+    std::signal(SIGPIPE, SIG_DFL);
+    return run_in_ranks(argc, argv);
+  });
+  if (!outcome.message.empty()) complain(outcome.message);
+  return outcome.exit_code;
 }

@@ -21,6 +21,7 @@
 #include "tools/lens.hpp"
 #include "tools/memory_pages/memory_pages.hpp"
 #include "tools/output.hpp"
+#include "tools/ranks.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -129,6 +130,7 @@ void run(const Options& options) {
   catch_interrupts();
   Timings timings;
   Workbench bench(asked);
+  if (rank() > 0) return bench.assist_rank_0();
   timed(timings, "trigger search", [&] { bench.triggers(); });
   timed(timings, "value table", [&] { bench.values(); });
   const std::vector<Result> results = run_experiments(bench, timings);
@@ -149,6 +151,7 @@ void add_suite(CLI::App& app) {
   command->add_flag("--json", options->json, "Print the manifest as JSON");
   command->footer(
       "A suite that was ended goes on when the same command is given again: what lies in OUT/data is not computed twice.\n"
+      "With mpirun (where built with MPI) all ranks share the search for trigger examples; rank 0 does the rest.\n"
       "Example:\n"
       "  ffmem suite models/gpt2 --train wiki.train.txt --valid wiki.valid.txt -o report");
   command->callback([options] { run(*options); });

@@ -14,6 +14,7 @@ namespace ffmem::tools {
 namespace {
 
 constexpr std::string_view kFormat = "ffmem-triggers-partial";
+constexpr const char* kSuffix = ".partial";
 constexpr const char* kNext = "next_sentence";
 
 std::int64_t next_sentence(const SafetensorsFile& file) {
@@ -37,21 +38,38 @@ bool is_leftover(std::string_view name, const std::string& prefix) {
   return end == name.data() + name.size() && pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
 }
 
-}  // namespace
-
-void remove_leftovers(const std::filesystem::path& out) {
-  const auto folder = std::filesystem::absolute(out).parent_path();
-  std::vector<std::filesystem::path> leftovers;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    for (const auto& target : {out, checkpoint_path(out)}) {
-      if (is_leftover(name, target.filename().string() + ".tmp.")) leftovers.push_back(entry.path());
-    }
+/// The files in the folder of `path` whose names are wanted.
+template <class Wanted>
+std::vector<std::filesystem::path> beside(const std::filesystem::path& path, Wanted&& wanted) {
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::absolute(path).parent_path())) {
+    if (wanted(entry.path().filename().string())) found.push_back(entry.path());
   }
-  for (const auto& path : leftovers) std::filesystem::remove(path);
+  return found;
 }
 
-std::filesystem::path checkpoint_path(const std::filesystem::path& out) { return out.string() + ".partial"; }
+}  // namespace
+
+void remove_leftovers(const std::filesystem::path& target) {
+  const std::string prefix = target.filename().string() + ".tmp.";
+  for (const auto& path : beside(target, [&](std::string_view name) { return is_leftover(name, prefix); })) {
+    std::filesystem::remove(path);
+  }
+}
+
+std::filesystem::path checkpoint_path(const std::filesystem::path& out, int rank, int n_ranks) {
+  return out.string() + (n_ranks > 1 ? concat(".rank-", rank, "-of-", n_ranks) : "") + kSuffix;
+}
+
+std::vector<std::filesystem::path> other_checkpoints(const std::filesystem::path& out, int n_ranks) {
+  const std::string name = out.filename().string();
+  const std::string own_end = n_ranks > 1 ? concat("-of-", n_ranks, kSuffix) : "";
+  return beside(out, [&](std::string_view found) {
+    if (found == name + kSuffix) return n_ranks > 1;
+    if (!found.starts_with(name + ".rank-") || !found.ends_with(kSuffix)) return false;
+    return n_ranks == 1 || !found.ends_with(own_end);
+  });
+}
 
 void write_checkpoint(const std::filesystem::path& path, const TriggerTable& table, const TriggerInfo& info,
                       std::int64_t next) {

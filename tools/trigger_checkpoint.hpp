@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include "hooks/top_triggers.hpp"
 #include "tools/trigger_info.hpp"
@@ -17,8 +18,11 @@ struct TriggerCheckpoint {
   std::int64_t next_sentence = 0;  // all before it are in the table, none from it on
 };
 
-/// OUT.partial
-std::filesystem::path checkpoint_path(const std::filesystem::path& out);
+/// OUT.partial; for rank 1 of 4 OUT.rank-1-of-4.partial.
+std::filesystem::path checkpoint_path(const std::filesystem::path& out, int rank = 0, int n_ranks = 1);
+
+/// The checkpoints of the same OUT by another number of ranks.
+std::vector<std::filesystem::path> other_checkpoints(const std::filesystem::path& out, int n_ranks);
 
 /// Written aside and renamed: whoever looks finds the earlier or the new one, whole. Throws file_unwritable.
 void write_checkpoint(const std::filesystem::path& path, const TriggerTable& table, const TriggerInfo& info,
@@ -29,8 +33,7 @@ void write_checkpoint(const std::filesystem::path& path, const TriggerTable& tab
 std::optional<TriggerCheckpoint> read_checkpoint(const std::filesystem::path& path, const TriggerInfo& expected,
                                                  std::size_t n_layers, std::size_t d_memory);
 
-/// Removes what killed processes left half written beside `out`: temporary files of it and its checkpoint whose process is
-/// gone.
-void remove_leftovers(const std::filesystem::path& out);
+/// Removes what killed processes left half written of `target`: temporary files beside it whose process is gone.
+void remove_leftovers(const std::filesystem::path& target);
 
 }  // namespace ffmem::tools

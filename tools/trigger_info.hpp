@@ -40,10 +40,10 @@ struct TriggerCounts {
 };
 
 struct TriggerInfo {
-  std::string model;  // absolute folder
+  std::string model;  // folder, as it was given
   std::string model_fingerprint;
   std::string weights = "f32";      // the mode the model ran in
-  std::vector<std::string> corpus;  // absolute paths
+  std::vector<std::string> corpus;  // file names
   std::string corpus_fingerprint;
   SentenceMode sentences = SentenceMode::icu;
   std::size_t top = 50;

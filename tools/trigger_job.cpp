@@ -11,6 +11,8 @@
 #include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/progress.hpp"
+#include "tools/ranks.hpp"
+#include "tools/trigger_reduction.hpp"
 #include "tools/trigger_store.hpp"
 
 namespace ffmem::tools {
@@ -26,6 +28,17 @@ std::size_t checked_context(std::optional<std::size_t> asked, const ModelConfig&
          " (the model's own), found ", context);
   }
   return context;
+}
+
+/// Work of another number of ranks is not forgotten silently.
+void check_other_checkpoints(const TriggerJob& job, bool restart) {
+  for (const auto& path : other_checkpoints(job.out, n_ranks())) {
+    if (!restart) {
+      fail(ErrorCode::store_invalid, path.string(), ": is of a search by another number of ranks than ", n_ranks(),
+           "; that number goes on from it, --restart begins anew");
+    }
+    std::filesystem::remove(path);
+  }
 }
 
 /// The checkpoint to go on from, if there is one.
@@ -44,6 +57,13 @@ std::optional<TriggerCheckpoint> find_start(const TriggerJob& job, bool restart,
   } catch (const Error& error) {
     fail(error.code(), error.what(), "; --restart begins anew");
   }
+}
+
+/// Every rank its own shard.
+ShardSet shards_of_rank(const ShardSet& asked) {
+  if (n_ranks() == 1) return asked;
+  if (!asked.whole()) fail(ErrorCode::argument_invalid, "--shard: the ", n_ranks(), " ranks share the corpus out themselves");
+  return {.n = static_cast<std::size_t>(n_ranks()), .parts = {static_cast<std::size_t>(rank())}};
 }
 
 void search_with_progress(TriggerJob& job, TriggerSearch& search, bool quiet) {
@@ -74,10 +94,10 @@ TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments&
   job.corpus_bytes = corpus_bytes(job.corpus);
   check_corpus(job.corpus);
   TriggerInfo& info = job.info;
-  info.model = std::filesystem::canonical(arguments.folder).string();
+  info.model = model_name_of(arguments.folder);
   info.model_fingerprint = model_fingerprint(arguments.folder, weight_files(*job.model));
   info.weights = name(job.model->weight_mode());
-  for (const auto& file : job.corpus) info.corpus.push_back(std::filesystem::canonical(file).string());
+  for (const auto& file : job.corpus) info.corpus.push_back(file.filename().string());
   info.corpus_fingerprint = fingerprint(job.corpus);
   info.sentences = request.sentences;
   info.top = request.top;
@@ -86,29 +106,34 @@ TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments&
   info.prefix_token = prefix_token(job.model->config(), *job.tokenizer);
   info.context = checked_context(request.context, job.model->config(), info.prefix_token.has_value());
   info.max_sentences = request.max_sentences;
-  info.shards = request.shards;
+  info.shards = shards_of_rank(request.shards);
   job.search = {.batch_tokens = request.batch_tokens,
                 .n_threads = arguments.threads,
-                .checkpoint = checkpoint_path(out),
+                .checkpoint = checkpoint_path(out, rank(), n_ranks()),
                 .checkpoint_seconds = request.checkpoint_seconds,
-                .stop = interrupted,
+                .stop = [] { return interrupted() || another_rank_failed(); },
                 .progress = {}};
   return job;
 }
 
 TriggerOutcome run_trigger_job(TriggerJob& job, bool restart, bool quiet) {
+  quiet = quiet || rank() > 0;
+  if (rank() == 0) check_other_checkpoints(job, restart);
+  wait_for_rank_0();  // no rank leaves a checkpoint of a search that is refused
   auto start = find_start(job, restart, quiet);
   const std::uint64_t tokens_before = start ? start->info.counts.n_tokens : 0;
   TriggerSearch search(job.model, job.tokenizer, job.corpus, job.info, std::move(start));
   const auto begin = std::chrono::steady_clock::now();
   search_with_progress(job, search, quiet);
+  reduce_to_rank_0(search);
   TriggerOutcome outcome{.counts = search.info().counts,
                          .n_keys = search.table().n_layers * search.table().d_memory,
                          .n_keys_never_fired = keys_never_fired(search.table())};
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const auto tokens = static_cast<double>(outcome.counts.n_tokens - tokens_before);
   outcome.tokens_per_second = outcome.seconds > 0 ? tokens / outcome.seconds : 0.0;
-  search.write(job.out, interrupted);
+  if (rank() == 0) search.write(job.out, interrupted);
+  wait_for_rank_0();
   std::filesystem::remove(job.search.checkpoint);
   return outcome;
 }

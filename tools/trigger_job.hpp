@@ -33,7 +33,7 @@ struct TriggerJob {
   std::vector<std::filesystem::path> corpus{};
   std::uint64_t corpus_bytes = 0;
   TriggerInfo info{};
-  TriggerSearchOptions search{};  // its checkpoint is OUT.partial
+  TriggerSearchOptions search{};  // its checkpoint is OUT.partial, or that of the rank
   std::filesystem::path out{};
 };
 
@@ -55,7 +55,9 @@ struct TriggerOutcome {
 };
 
 /// Searches, going on from the checkpoint if it is there (restart: after removing it), and writes job.out. Shows progress
-/// unless quiet. Throws what TriggerSearch and read_checkpoint throw.
+/// unless quiet. Of several ranks (tools/ranks.hpp), which all call it, each searches its shard, and rank 0 writes and shows;
+/// what it returns on the others is about them alone. Throws what TriggerSearch, read_checkpoint and reduce_to_rank_0 throw;
+/// store_invalid where checkpoints of another number of ranks are there.
 TriggerOutcome run_trigger_job(TriggerJob& job, bool restart, bool quiet);
 
 }  // namespace ffmem::tools

@@ -98,6 +98,16 @@ void TriggerSearch::run(const TriggerSearchOptions& options) {
   save(options);
 }
 
+void TriggerSearch::add(const TriggerTable& other, const ShardSet& shards, const TriggerCounts& counts) {
+  hook_ =
+      TopTriggers(merge(table(), other, info_.every_prefix), {.every_prefix = info_.every_prefix, .smallest = info_.smallest});
+  info_.shards.parts.insert(info_.shards.parts.end(), shards.parts.begin(), shards.parts.end());
+  std::ranges::sort(info_.shards.parts);
+  info_.counts.n_sentences += counts.n_sentences;
+  info_.counts.n_tokens += counts.n_tokens;
+  info_.counts.n_cut += counts.n_cut;
+}
+
 void TriggerSearch::write(const std::filesystem::path& out, const std::function<bool()>& stop) const {
   NamedSentences named{.index = named_sentences(table()), .offsets = {0}, .walk = {}};
   named.offsets.reserve(named.index.size() + 1);

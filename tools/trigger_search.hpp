@@ -45,6 +45,9 @@ class TriggerSearch {
   /// is no sentence at all, and what reading and running throw.
   void run(const TriggerSearchOptions& options);
 
+  /// After run(): counts in what another search has found over other shards of the same corpus.
+  void add(const TriggerTable& other, const ShardSet& shards, const TriggerCounts& counts);
+
   /// After run(): writes the store, reading the corpus twice more for the tokens of the sentences that keys name. Throws
   /// file_unwritable; store_invalid if the corpus has changed meanwhile; interrupted when stop() says so.
   void write(const std::filesystem::path& out, const std::function<bool()>& stop) const;

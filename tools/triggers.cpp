@@ -14,6 +14,7 @@
 #include "tools/json_text.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
+#include "tools/ranks.hpp"
 #include "tools/trigger_job.hpp"
 #include "tools/trigger_plan.hpp"
 
@@ -100,8 +101,10 @@ void print_summary(const Options& options, const TriggerJob& job, const TriggerO
 /// Before the work, not after it.
 void check_writable(const std::filesystem::path& out) {
   if (out.empty()) throw UsageError("triggers: -o FILE says where the result goes");
-  const AtomicFile probe(out);
-  remove_leftovers(out);
+  const auto checkpoint = checkpoint_path(out, rank(), n_ranks());
+  const AtomicFile probe(rank() == 0 ? out : checkpoint);
+  if (rank() == 0) remove_leftovers(out);
+  remove_leftovers(checkpoint);
 }
 
 void run(const Options& options) {
@@ -109,8 +112,9 @@ void run(const Options& options) {
   catch_interrupts();
   if (!options.plan) check_writable(options.out);
   TriggerJob job = prepare(options);
-  if (options.plan) return print_plan(options, job);
-  print_summary(options, job, run_trigger_job(job, options.restart, options.quiet));
+  if (options.plan) return rank() == 0 ? print_plan(options, job) : void();
+  const TriggerOutcome outcome = run_trigger_job(job, options.restart, options.quiet);
+  if (rank() == 0) print_summary(options, job, outcome);
 }
 
 void add_search_options(CLI::App& command, Options& options) {
@@ -161,9 +165,12 @@ void add_triggers(CLI::App& app) {
   add_run_options(*command, *options);
   command->footer(
       "A run that was ended goes on from OUT.partial when the same command is given again; the result has the same bytes.\n"
+      "With mpirun (where built with MPI) each of N ranks searches a shard, with its part of the machine's cores and a\n"
+      "checkpoint OUT.rank-R-of-N.partial, so that the same N goes on; the result has the bytes of a single process.\n"
       "Examples:\n"
       "  ffmem triggers models/gpt2 train.txt -o triggers.safetensors\n"
       "  ffmem triggers models/gpt2 train.txt -o part0.safetensors --shard 0/2\n"
+      "  mpirun -n 4 ffmem triggers models/gpt2 train.txt -o triggers.safetensors\n"
       "  ffmem triggers models/gpt2 train.txt -o triggers.safetensors --plan");
   command->callback([options] { run(*options); });
 }

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tools/commands.hpp"
+#include "tools/store_model.hpp"
 #include "tools/trigger_store.hpp"
 
 using namespace ffmem;
@@ -226,4 +228,26 @@ TEST_CASE("merge: all shards give the unsharded file, in any order and by way of
   CHECK(contains(refused({out("0"), out("whole")}), "shard of 3"));
   triggers("other", {"--shard", "1/3", "--every-prefix"});
   CHECK(contains(refused({out("0"), out("other")}), "every_prefix"));
+}
+
+TEST_CASE("triggers: the same command in another folder gives the same bytes, and the model is found where it was given") {
+  const auto home = std::filesystem::current_path();
+  const TemporaryFolder here;
+  const TemporaryFolder there;
+  for (const auto& folder : {here.path(), there.path()}) {
+    std::filesystem::create_directory(folder / "models");
+    std::filesystem::create_directory_symlink(FFMEM_DEMO_MODEL, folder / "models" / "demo");
+    std::ofstream(folder / "text") << kCorpus;
+    std::filesystem::current_path(folder);
+    run_command({"triggers", folder == here.path() ? "models/demo" : "./models//demo/", "text", "-o", "out", "--quiet"});
+  }
+  CHECK(read_text_file("out") == read_text_file(here.path() / "out"));
+  const TriggerStore store("out");
+  CHECK(store.info().model == "models/demo");
+  CHECK(store.info().corpus == std::vector<std::string>{"text"});
+  CHECK(find_model_folder({}, store) == "models/demo");
+  CHECK(is_model_of(store, *demo().model, "models/demo"));
+  std::filesystem::current_path(home);
+  CHECK(find_model_folder({}, store).empty());
+  CHECK(find_model_folder("elsewhere", store) == "elsewhere");
 }

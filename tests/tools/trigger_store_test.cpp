@@ -262,6 +262,7 @@ TEST_CASE("trigger_checkpoint: temporary files of killed processes are removed, 
   for (const auto& name : gone) folder.write(name, "");
   for (const auto& name : kept) folder.write(name, "");
   remove_leftovers(folder.path() / "out");
+  remove_leftovers(folder.path() / "out.partial");
   for (const auto& name : gone) CHECK(!std::filesystem::exists(folder.path() / name));
   for (const auto& name : kept) CHECK(std::filesystem::exists(folder.path() / name));
 }

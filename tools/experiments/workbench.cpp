@@ -9,6 +9,7 @@
 #include "tools/interrupt.hpp"
 #include "tools/lens.hpp"
 #include "tools/progress.hpp"
+#include "tools/ranks.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -57,14 +58,28 @@ Workbench::Workbench(ExperimentOptions options)
 
 std::optional<TokenId> Workbench::prefix_token() const { return tools::prefix_token(model_->config(), *tokenizer_); }
 
-const TriggerStore& Workbench::triggers() {
-  if (triggers_) return *triggers_;
+TriggerJob Workbench::trigger_job() const {
   if (options_.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
   const std::filesystem::path path = options_.out / "data" / "triggers.safetensors";
-  TriggerJob job = make_trigger_job(options_.triggers, options_.model, model_, tokenizer_, options_.train, path);
-  if (!is_finished_search(path, job.info)) run_trigger_job(job, false, options_.quiet);
-  triggers_ = std::make_unique<TriggerStore>(path);
+  return make_trigger_job(options_.triggers, options_.model, model_, tokenizer_, options_.train, path);
+}
+
+const TriggerStore& Workbench::triggers() {
+  if (triggers_) return *triggers_;
+  TriggerJob job = trigger_job();
+  if (!is_finished_search(job.out, job.info)) {
+    call_ranks();
+    run_trigger_job(job, false, options_.quiet);
+  }
+  triggers_ = std::make_unique<TriggerStore>(job.out);
   return *triggers_;
+}
+
+void Workbench::assist_rank_0() {
+  while (wait_for_call()) {
+    TriggerJob job = trigger_job();
+    run_trigger_job(job, false, true);
+  }
 }
 
 const ValueTable& Workbench::values() {
@@ -77,7 +92,7 @@ const ValueTable& Workbench::values() {
                      .d_memory = d_memory(),
                      .k = k,
                      .lens = options_.value_lens,
-                     .model = std::filesystem::canonical(options_.model.folder).string(),
+                     .model = model_name_of(options_.model.folder),
                      .model_fingerprint = model_fingerprint_};
     Progress progress("values", static_cast<double>(n_layers() * d_memory()), "values", options_.quiet);
     compute_values(*model_, table, [&](std::size_t done) {

@@ -82,6 +82,9 @@ class Workbench {
   /// done). Throws what the search throws.
   const TriggerStore& triggers();
 
+  /// What ranks other than 0 (tools/ranks.hpp) do: their part of that search, if rank 0 comes to need it, until rank 0 ends.
+  void assist_rank_0();
+
   /// The ten best tokens of every value of every layer by options().value_lens: OUT/data/values.safetensors.
   const ValueTable& values();
 
@@ -98,6 +101,8 @@ class Workbench {
   Random random(std::string_view purpose) const { return {options_.seed, purpose}; }
 
  private:
+  TriggerJob trigger_job() const;
+
   ExperimentOptions options_;
   std::shared_ptr<const Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;

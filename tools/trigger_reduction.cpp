@@ -1,0 +1,64 @@
+#include "tools/trigger_reduction.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "ops/error.hpp"
+#include "tools/ranks.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+constexpr std::size_t kFilesBytes = 33;  // two fingerprints of 16 digits and a space
+
+std::string searched_files(const TriggerInfo& info) { return info.model_fingerprint + " " + info.corpus_fingerprint; }
+
+/// Calls transfer(data, bytes) for all parts of a table and its counts, in one order for sender and receiver.
+template <class Table, class Counts, class Transfer>
+void for_each_part(Table& table, Counts& counts, Transfer&& transfer) {
+  transfer(&counts, sizeof(counts));
+  transfer(table.coefficient.data(), table.coefficient.size() * sizeof(float));
+  transfer(table.sentence.data(), table.sentence.size() * sizeof(std::int64_t));
+  transfer(table.position.data(), table.position.size() * sizeof(std::int32_t));
+}
+
+void send_search(const TriggerSearch& search, int to) {
+  const std::string files = searched_files(search.info());
+  send_to(to, files.data(), kFilesBytes);
+  for_each_part(search.table(), search.info().counts, [to](const void* data, std::size_t n) { send_to(to, data, n); });
+}
+
+/// Adds the shards [from, end) that rank `from` has gathered.
+void receive_search(TriggerSearch& search, int from, int end) {
+  std::string files(kFilesBytes, ' ');
+  receive_from(from, files.data(), kFilesBytes);
+  if (const std::string own = searched_files(search.info()); files != own) {
+    fail(ErrorCode::store_invalid, "rank ", from, " searched other files than rank ", rank(),
+         ": fingerprints of model and corpus ", files, " and ", own);
+  }
+  TriggerTable table(search.table().n_layers, search.table().d_memory, search.table().t);
+  TriggerCounts counts;
+  for_each_part(table, counts, [from](void* data, std::size_t n) { receive_from(from, data, n); });
+  ShardSet shards{.n = static_cast<std::size_t>(n_ranks()), .parts = {}};
+  for (int part = from; part < end; ++part) shards.parts.push_back(static_cast<std::size_t>(part));
+  search.add(table, shards, counts);
+}
+
+}  // namespace
+
+void reduce_to_rank_0(TriggerSearch& search) {
+  const int n = n_ranks();
+  for (int step = 1; step < n; step *= 2) {
+    if (rank() % (2 * step) == step) return send_search(search, rank() - step);
+    if (rank() + step < n) receive_search(search, rank() + step, std::min(rank() + 2 * step, n));
+  }
+}
+
+void wait_for_rank_0() {
+  char word = 1;
+  if (rank() > 0) return receive_from(0, &word, 1);
+  for (int to = 1; to < n_ranks(); ++to) send_to(to, &word, 1);
+}
+
+}  // namespace ffmem::tools
