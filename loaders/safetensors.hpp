@@ -36,8 +36,8 @@ struct StoredTensor {
   std::size_t n_bytes = 0;
   const std::filesystem::path* file = nullptr;  // for error messages
 
-  /// The elements as T (float, std::int64_t, std::int32_t, std::uint32_t, std::uint8_t). Throws tensor_dtype if T is not the stored type or
-  /// the data is not aligned for it; convert_to_f32 on `data` takes floating types at any alignment.
+  /// The elements as T (float, std::int64_t, std::int32_t, std::uint32_t, std::uint8_t). Throws tensor_dtype if T is not the
+  /// stored type or the data is not aligned for it; convert_to_f32 on `data` takes floating types at any alignment.
   template <class T>
   std::span<const T> values() const;
 };
