@@ -47,8 +47,8 @@ Estimate estimate_share(std::size_t part, std::size_t n, Random random);
 /// an example). NaN where no whole is left.
 Estimate estimate_ratio(std::span<const double> parts, std::span<const double> wholes, Random random);
 
-/// The bootstrap for any statistic of n things: `statistic` gets the numbers of the things drawn (all of them first, for the value).
-/// Resamples for which it is NaN do not count.
+/// The bootstrap for any statistic of n things: `statistic` gets the numbers of the things drawn (all of them first, for the
+/// value). Resamples for which it is NaN do not count.
 Estimate estimate_statistic(std::size_t n, const std::function<double(std::span<const std::size_t>)>& statistic, Random random);
 
 /// What a box plot draws: quartiles, and the outermost values within 1.5 interquartile ranges of the box (Tukey).
