@@ -52,8 +52,7 @@ class HuggingFace:
         self.second = [b.mlp.c_proj if gpt2 else b.mlp.down_proj for b in self.blocks]
         self.values = [(m.weight if gpt2 else m.weight.T).detach().numpy() for m in self.second]
         self.embedding = self.model.lm_head.weight.detach().numpy()
-        self.weighted_raw = True  # raw: m v is scored, and its best token depends on m's sign alone
-        self.scale_free = True
+        self.scale_free = True  # the best token of m v depends on m's sign alone
 
     def run(self, prefix, zero=None):
         """Per layer (r, m, y, o); zero = (layer, unit) is set to 0 at the last position."""
@@ -73,12 +72,16 @@ class HuggingFace:
             def second_out(module, args, out, l=l):
                 found[l]["y"] = out[0, -1].numpy().copy()
 
+            def scores(module, args, l=l):
+                found[l]["scores"] = args[0][0, -1].numpy().copy()
+
             def after(module, args, out, l=l):
                 out = out[0] if isinstance(out, tuple) else out
                 found[l]["o"] = out[0, -1].numpy().copy()
 
             hooks += [self.before[l].register_forward_pre_hook(before), self.second[l].register_forward_pre_hook(second_in),
-                      self.second[l].register_forward_hook(second_out), block.register_forward_hook(after)]
+                      self.second[l].register_forward_hook(second_out), block.register_forward_hook(after),
+                      (block.mlp.act if hasattr(block.mlp, "act") else block.mlp.act_fn).register_forward_pre_hook(scores)]
         with torch.no_grad():
             self.model(torch.tensor([self.prefix + list(prefix)]))
         for hook in hooks:
@@ -104,7 +107,6 @@ class Fairseq:
         self.prefix = [2]
         self.n_layers = self.reference.args["decoder_layers"]
         self.values = [self.reference.weights[f"decoder.layers.{l}.fc2.weight"].T for l in range(self.n_layers)]
-        self.weighted_raw = True
         self.scale_free = False
 
     def run(self, prefix, zero=None):
@@ -112,7 +114,7 @@ class Fairseq:
         layers = []
         for l in range(self.n_layers):
             at = lambda name: found[f"layer{l}.{name}"][-1]
-            layers.append({"r": at("residual"), "m": np.maximum(at("fc1"), 0), "y": at("ffn_out"), "o": at("out")})
+            layers.append({"r": at("residual"), "scores": at("fc1"), "m": np.maximum(at("fc1"), 0), "y": at("ffn_out"), "o": at("out")})
         if zero:  # the last layer's alone
             assert zero[0] == self.n_layers - 1
             layers[-1]["o"] = layers[-1]["o"] - layers[-1]["m"][zero[1]] * self.values[-1][zero[1]]
@@ -193,7 +195,7 @@ def check_pass(model, stored, options, report):
             what = f"example {i} layer {l}"
             m = layers[l]["m"]
             report.equal(what + " active", stored["active"][i, l], (np.abs(m) > options.active_above).sum(),
-                         (np.abs(np.abs(m) - options.active_above)[m != 0] < 1e-5).any())
+                         (np.abs(np.abs(m) - options.active_above)[m != 0] < 1e-5).any() or (np.abs(layers[l]["scores"]) < 1e-5).any())
             mass = np.sort(np.abs(m) * np.linalg.norm(model.values[l], axis=1))[::-1].cumsum()
             n_mass = int(np.searchsorted(mass, 0.9 * mass[-1] * (1 - 1e-12)) + 1) if mass[-1] > 0 else 0
             report.equal(what + " mass", stored["mass90"][i, l], n_mass, np.abs(mass / mass[-1] - 0.9).min() < 1e-6)
@@ -341,7 +343,8 @@ def main():
                             "--active-above", str(options.active_above)], check=True, stdout=subprocess.DEVNULL)
         model = Fairseq(options.model) if options.fairseq else HuggingFace(options.model)
         if options.fairseq:
-            vocabulary = lambda t: ""
+            words = [line.rsplit(" ", 1)[0] for line in (Path(options.model) / "dict.txt").read_text().splitlines()]
+            vocabulary = lambda t: words[t - 4] if t >= 4 else ""
         else:
             from tokenizers import Tokenizer
 
@@ -352,7 +355,7 @@ def main():
         check_pass(model, stored, options, report)
         check_tables(out, stored, len(model.values[0]), vocabulary, report)
         check_effects(model, load_file(out / "data" / "memory-effects.safetensors"), options, report)
-    print(f"{report.n} numbers, {report.near} excused as near ties, worst relative difference {report.worst:.2g}, {report.failed} wrong")
+    print(f"{report.n} numbers, {report.near} differ by a near tie, worst relative difference {report.worst:.2g}, {report.failed} wrong")
     sys.exit(1 if report.failed else 0)
 
 
