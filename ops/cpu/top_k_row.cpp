@@ -19,10 +19,23 @@ struct RanksBefore {
   }
 };
 
+// The best element alone: each one found above it is the next best, about log n of them.
+std::uint32_t best_of_row(const KernelTable& kernels, const float* x, std::size_t n) noexcept {
+  std::size_t best = 0;
+  while (best < n && std::isnan(x[best])) ++best;
+  if (best == n) return 0;
+  for (std::size_t i = best + 1; (i = kernels.next_above(x, i, n, x[best])) < n; ++i) best = i;
+  return static_cast<std::uint32_t>(best);
+}
+
 }  // namespace
 
 void top_k_row(const KernelTable& kernels, const float* x, std::size_t n, std::size_t k, std::span<std::uint32_t> candidates,
                std::uint32_t* indices) noexcept {
+  if (k == 1) {
+    indices[0] = best_of_row(kernels, x, n);
+    return;
+  }
   const RanksBefore before{x};
   const auto begin = candidates.begin();
   const auto kth = begin + static_cast<std::ptrdiff_t>(k) - 1;
