@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ops/error.hpp"
+#include "tools/experiments/csv.hpp"
 #include "tools/experiments/per_layer.hpp"
 #include "tools/token_text.hpp"
 
@@ -18,7 +20,40 @@ constexpr std::string_view kInstructions =
     "`label` of each row one word:\n"
     "  near   the two tokens are related in meaning or in grammar (people -> same, later -> earlier, gastric -> stomach)\n"
     "  far    they are not\n"
-    "Judge the tokens, not which of them fits the text better. Leave the other columns as they are.\n";
+    "Judge the tokens, not which of them fits the text better. Leave the other columns as they are. Then give the folder "
+    "back:\n"
+    "  ffmem experiment last-layer-changes ... --annotations FOLDER\n"
+    "with the same model, text and seed. Labels already here are kept when the experiment runs again.\n";
+
+/// Where labels may come from: the first of the annotators' folders that has the file, or what an earlier run left.
+std::filesystem::path label_file(const Workbench& bench) {
+  for (const auto& folder : bench.options().annotations) {
+    if (std::filesystem::exists(folder / "changes.csv")) return folder / "changes.csv";
+  }
+  return bench.options().out / "last-layer-changes" / "changes.csv";
+}
+
+/// Copies the labels in `path` to the rows of `changes`. Throws what CsvTable throws, and argument_invalid for a label that is
+/// neither near nor far, or one of another case than the row of that number.
+void take_labels(const std::filesystem::path& path, Table& changes) {
+  const std::vector<std::string> columns{"number", "sentence", "before", "after", "label"};
+  const CsvTable labels(path, columns);
+  for (std::size_t row = 0; row < labels.n_rows(); ++row) {
+    const std::string label(labels.field(row, 4));
+    if (label.empty()) continue;
+    if (label != "near" && label != "far") labels.refuse(row, 4, "near, far or nothing");
+    const std::size_t number = labels.number(row, 0);
+    if (number < 1 || number > changes.rows.size()) labels.refuse(row, 0, concat("1 to ", changes.rows.size()));
+    std::vector<Cell>& change = changes.rows[number - 1];
+    for (std::size_t c = 1; c < 4; ++c) {
+      const auto place = std::ranges::find(changes.columns, columns[c]) - changes.columns.begin();
+      const std::string expected = cell_text(change[static_cast<std::size_t>(place)]);
+      if (labels.field(row, c) != expected)
+        labels.refuse(row, c, concat("'", expected, "', as this model, text and seed give"));
+    }
+    change.back() = label;
+  }
+}
 
 }  // namespace
 
@@ -51,6 +86,13 @@ Result last_layer_changes(Workbench& bench) {
                             text(pass.ffn[at]), text(pass.examples.next(i)), ""});
   }
 
+  if (const auto path = label_file(bench); std::filesystem::exists(path)) take_labels(path, changes);
+  const auto n_labelled = [&](const char* label) {
+    return static_cast<std::size_t>(std::ranges::count(changes.rows, Cell(label), [](const auto& row) { return row.back(); }));
+  };
+  const std::size_t n_far = n_labelled("far");
+  const std::size_t n_labels = n_far + n_labelled("near");
+
   Result result{.name = "last-layer-changes", .title = "What the last feed-forward layer changes"};
   result.paper_place = "section 5.2";
   result.paper_found =
@@ -63,6 +105,11 @@ Result last_layer_changes(Workbench& bench) {
       "that the layer's own output predicts. {} cases are written down to be labelled.",
       percent(share), changed.empty() ? "none" : percent(static_cast<double>(n_composed) / static_cast<double>(changed.size())),
       chosen.size());
+  if (n_labels > 0) {
+    const Estimate far = estimate_share(n_far, n_labels, bench.random("last-layer-changes/interval/far"));
+    result.run_found += fmt::format(" Of the {} labelled ones, {} change to a token far in meaning.", n_labels, percent(far));
+    result.estimates.emplace_back("far", far);
+  }
   result.settings = sample_settings(bench, pass.examples);
   for (auto& setting : stream_settings(bench, bench.options().stream_lens)) result.settings.push_back(std::move(setting));
   result.settings.emplace_back("changed", "top(r) is not top(o) in the last layer");

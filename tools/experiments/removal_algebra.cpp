@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "tools/experiments/linear_head.hpp"
 #include "tools/experiments/softmax_change.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/progress.hpp"
@@ -17,52 +18,6 @@ constexpr std::size_t kUnits = 1024;
 /// A probability of nearly 1 that all but vanishes leaves too few digits: such a case is computed in another way.
 constexpr double kSmallestSum = 0.01;  // of p e^delta
 
-/// What z, u, s of the header are in this model.
-struct Norm {
-  bool present = false;
-  bool centred = false;
-  double epsilon = 0.0;
-  std::span<const float> weight;
-  std::span<const float> bias;
-};
-
-Norm norm_of(const Model& model) {
-  const NormWeights& norm = model.weights().final_norm;
-  return {.present = norm.present,
-          .centred = norm.present && model.config().norm == NormKind::layer_norm,
-          .epsilon = static_cast<double>(model.config().norm_epsilon),
-          .weight = norm.weight,
-          .bias = norm.bias};
-}
-
-/// out = x, centred where the norm centres.
-void centre(const Norm& norm, std::span<const float> x, std::span<double> out) {
-  const double mean = norm.centred ? std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size()) : 0.0;
-  std::ranges::transform(x, out.begin(), [mean](float value) { return static_cast<double>(value) - mean; });
-}
-
-/// Rows of g z (or g u, or b) through the linear part of what stands between the norm and E.
-class LinearHidden {
- public:
-  explicit LinearHidden(const Model& model) : model_(model), zero_(model.head().hidden_width()) {
-    const AlignedBuffer zeros(model.config().d_model);
-    model.head().to_hidden(zeros.matrix(1, zeros.size()), Lens::raw, zero_.matrix(1, zero_.size()));
-  }
-
-  /// hidden = L rows; with `constant` the affine map's constant too.
-  void apply(ConstMatrixView rows, bool constant, MatrixView hidden) const {
-    model_.head().to_hidden(rows, Lens::raw, hidden);
-    if (constant) return;
-    for (std::size_t r = 0; r < hidden.rows; ++r) {
-      for (std::size_t i = 0; i < hidden.cols; ++i) hidden.row(r)[i] -= zero_.data()[i];
-    }
-  }
-
- private:
-  const Model& model_;
-  AlignedBuffer zero_;
-};
-
 /// A number for each case and band.
 struct CaseBand {
   SoftmaxChange change;
@@ -75,7 +30,7 @@ class Algebra {
       : bench_(bench),
         model_(*bench.model()),
         head_(model_.head()),
-        norm_(norm_of(model_)),
+        norm_(model_),
         linear_(model_),
         inputs_(inputs),
         removals_(removals),
@@ -108,12 +63,12 @@ class Algebra {
     const AlignedBuffer bias(d);
     for (std::size_t e = 0; e < n_examples_; ++e) {
       const std::span<double> z = std::span(centred_).subspan(e * d, d);
-      centre(norm_, {inputs_.output.data() + e * d, d}, z);
+      norm_.centre({inputs_.output.data() + e * d, d}, z);
       squares_.push_back(mean_product(z, z));
-      scale_.push_back(norm_.present ? 1.0 / std::sqrt(squares_.back() + norm_.epsilon) : 1.0);
-      weigh(z, {rows.data() + e * d, d});
+      scale_.push_back(norm_.present() ? 1.0 / std::sqrt(squares_.back() + norm_.epsilon()) : 1.0);
+      norm_.weigh(z, {rows.data() + e * d, d});
     }
-    std::ranges::copy(norm_.bias, bias.data());
+    std::ranges::copy(norm_.bias(), bias.data());
     hidden_ = AlignedBuffer((n_examples_ + 1 + kUnits) * head_.hidden_width());
     linear_.apply(rows.matrix(n_examples_, d), false, hidden_rows(0, n_examples_));
     linear_.apply(bias.matrix(1, d), true, hidden_rows(n_examples_, 1));
@@ -184,22 +139,22 @@ class Algebra {
     for (std::size_t i = 0; i < n; ++i) {
       model_.value_row(inputs_.layer, first + i, value.data());
       const std::span<double> centred = std::span(u).subspan(i * d, d);
-      centre(norm_, value, centred);
-      weigh(centred, {rows.data() + i * d, d});
+      norm_.centre(value, centred);
+      norm_.weigh(centred, {rows.data() + i * d, d});
     }
     linear_.apply(rows.matrix(n, d), false, hidden_rows(n_examples_ + 1, n));
     factors_.resize(cases.size());
     for (std::size_t c = 0; c < cases.size(); ++c) {
       const Removal& removal = removals_[cases[c]];
       const auto m = static_cast<double>(removal.coefficient);
-      if (!norm_.present) {
+      if (!norm_.present()) {
         factors_[c] = {0.0F, -removal.coefficient};
         continue;
       }
       const std::span<const double> unit = std::span(u).subspan((removal.unit - first) * d, d);
       const std::span<const double> z = std::span(centred_).subspan(removal.example * d, d);
       const double squares = squares_[removal.example] - 2.0 * m * mean_product(z, unit) + m * m * mean_product(unit, unit);
-      const double scale = 1.0 / std::sqrt(std::max(squares, 0.0) + norm_.epsilon);
+      const double scale = 1.0 / std::sqrt(std::max(squares, 0.0) + norm_.epsilon());
       factors_[c] = {static_cast<float>(scale - scale_[removal.example]), static_cast<float>(-m * scale)};
     }
   }
@@ -273,13 +228,6 @@ class Algebra {
     return std::inner_product(a.begin(), a.end(), b.begin(), 0.0) / static_cast<double>(a.size());
   }
 
-  /// out = g z
-  void weigh(std::span<const double> z, std::span<float> out) const {
-    for (std::size_t i = 0; i < z.size(); ++i) {
-      out[i] = static_cast<float>(norm_.weight.empty() ? z[i] : z[i] * static_cast<double>(norm_.weight[i]));
-    }
-  }
-
   MatrixView hidden_rows(std::size_t first, std::size_t n) const {
     const std::size_t width = head_.hidden_width();
     return {hidden_.data() + first * width, n, width};
@@ -288,7 +236,7 @@ class Algebra {
   const Workbench& bench_;
   const Model& model_;
   const OutputHead& head_;
-  const Norm norm_;
+  const FinalNorm norm_;
   const LinearHidden linear_;
   const RemovalInputs& inputs_;
   const std::span<Removal> removals_;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
+#include <numeric>
 
 #include "loaders/safetensors.hpp"
 #include "ops/aligned_buffer.hpp"
@@ -114,33 +114,55 @@ void ValuePredictions::score_bare(const Workbench& bench, Sign& sign) const {
   sign.tokens.assign(tokens.begin(), tokens.end());
 }
 
+/// Units of the layer whose best word may depend on |m|: all but those whose best word, of band 0, beats every band's entry,
+/// which a few products of d numbers show.
+std::vector<std::size_t> ValuePredictions::undecided(const Sign& sign, std::size_t layer) const {
+  const ModelWeights& weights = model_->weights();
+  const WeightMatrix& entries = weights.band_head;
+  const WeightMatrix& words = weights.bands[0].out_table.empty() ? weights.bands[0].table : weights.bands[0].out_table;
+  const std::size_t d = model_->config().d_model;
+  std::vector<float> value(d), word(d), entry(entries.rows * d);
+  for (std::size_t b = 0; b < entries.rows; ++b) read_row(entries, b, entry.data() + b * d);
+  const auto product = [&](const float* row) {
+    return static_cast<double>(sign.factor) * std::inner_product(value.begin(), value.end(), row, 0.0);
+  };
+  std::vector<std::size_t> units;
+  for (std::size_t unit = 0; unit < d_memory_; ++unit) {
+    const auto best = static_cast<std::size_t>(sign.tokens[layer * d_memory_ + unit]);
+    bool sure = best < words.rows;
+    if (sure) {
+      model_->value_row(layer, unit, value.data());
+      read_row(words, best, word.data());
+      const double score = product(word.data());
+      const double margin = kMargin * (1.0 + std::abs(score));
+      for (std::size_t b = 0; b < entries.rows; ++b) sure = sure && product(entry.data() + b * d) < score - margin;
+    }
+    if (!sure) units.push_back(unit);
+  }
+  return units;
+}
+
 /// Finds the memories whose best word depends on |m|.
 void ValuePredictions::score_bands(Sign& sign) const {
   const std::size_t n_bands = log_sizes_.size();
   sign.scaled.resize(model_->config().n_layers);
   ScaledValues values(*model_, lens_, OutputHead::kRowBlock);
   for (std::size_t layer = 0; layer < sign.scaled.size(); ++layer) {
-    Scaled& scaled = sign.scaled[layer];
-    for (std::size_t unit = 0, n = 0; unit < d_memory_; unit += n) {
+    const std::vector<std::size_t> units = undecided(sign, layer);
+    for (std::size_t begin = 0; begin < units.size(); begin += OutputHead::kRowBlock) {
       throw_if_interrupted();
-      n = std::min(OutputHead::kRowBlock, d_memory_ - unit);
-      for (std::size_t i = 0; i < n; ++i) values.set(i, layer, unit + i, sign.factor);
+      const std::size_t n = std::min(OutputHead::kRowBlock, units.size() - begin);
+      for (std::size_t i = 0; i < n; ++i) values.set(i, layer, units[begin + i], sign.factor);
       const BandTops tops = model_->head().band_tops(values.hidden(n));
       for (std::size_t i = 0; i < n; ++i) {
-        const auto entries = std::span(tops.entry_log_probabilities).subspan(i * n_bands, n_bands);
         const auto best = std::span(tops.log_probabilities).subspan(i * n_bands, n_bands);
-        const double head = static_cast<double>(best[0]);
-        const auto margin = kMargin * (1.0 + std::abs(head));
-        TokenId& token = sign.tokens[layer * d_memory_ + unit + i];
-        if (std::ranges::none_of(entries.subspan(1), [&](float entry) { return static_cast<double>(entry) > head - margin; })) {
-          token = tops.tokens[i * n_bands];
-          continue;
-        }
-        token = kDepends;
-        scaled.units.push_back(unit + i);
+        const auto entries = std::span(tops.entry_log_probabilities).subspan(i * n_bands, n_bands);
+        sign.tokens[layer * d_memory_ + units[begin + i]] = kDepends;
+        Scaled& scaled = sign.scaled[layer];
+        scaled.units.push_back(units[begin + i]);
         for (std::size_t b = 0; b < n_bands; ++b) {
           scaled.tokens.push_back(tops.tokens[i * n_bands + b]);
-          scaled.slopes.push_back(b == 0 ? 0.0 : static_cast<double>(entries[b]) - head);
+          scaled.slopes.push_back(b == 0 ? 0.0 : static_cast<double>(entries[b]) - static_cast<double>(best[0]));
           scaled.at_one.push_back(b == 0 ? 0.0 : static_cast<double>(best[b]) - static_cast<double>(entries[b]));
         }
       }

@@ -65,6 +65,7 @@ class ValuePredictions {
   enum class Verdict { no, yes, open };
 
   void score_bare(const Workbench& bench, Sign& sign) const;
+  std::vector<std::size_t> undecided(const Sign& sign, std::size_t layer) const;
   void score_bands(Sign& sign) const;
   Verdict judge(const Scaled& scaled, std::size_t index, double scale, TokenId token) const;
 
