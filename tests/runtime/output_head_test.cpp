@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -147,6 +148,62 @@ TEST_CASE("output head: the raw lens leaves the vector as it is, the other appli
   head.to_hidden(residual.matrix(1, head.hidden_width()), Lens::final_norm, normed.matrix(1, head.hidden_width()));
   CHECK(std::equal(raw.data(), raw.data() + raw.size(), residual.data()));
   CHECK_FALSE(std::equal(normed.data(), normed.data() + normed.size(), residual.data()));
+}
+
+TEST_CASE("output head: targets' log-probabilities beside the best tokens are those asked for alone") {
+  const OutputHead& head = demo_model()->head();
+  const AlignedBuffer hidden = random_hidden(3, head.hidden_width());
+  const ConstMatrixView rows = hidden.matrix(3, head.hidden_width());
+  const std::vector<TokenId> targets{0, 4096, 8191};
+  std::vector<float> alone(3), beside(3);
+  head.log_probabilities_of(rows, targets, alone.data());
+  const TopTokens top = head.top_tokens(rows, 2, targets, beside.data());
+  CHECK(beside == alone);
+  CHECK(top.tokens == head.top_tokens(rows, 2).tokens);
+  CHECK(top.log_probabilities == head.top_tokens(rows, 2).log_probabilities);
+}
+
+TEST_CASE("output head: a walk over scores passes every word once, in order, and gives the logits") {
+  const OutputHead& head = demo_model()->head();
+  const AlignedBuffer hidden = random_hidden(2, head.hidden_width());
+  const AlignedBuffer logits(2 * head.vocab_size());
+  const MatrixView logit_rows = logits.matrix(2, head.vocab_size());
+  head.logits(hidden.matrix(2, head.hidden_width()), logit_rows);
+  std::size_t n = 0;
+  head.walk_scores(hidden.matrix(2, head.hidden_width()), [&](const ScoreBlock& block, ConstMatrixView scores) {
+    CHECK(block.band == 0);
+    CHECK(!block.entries);
+    CHECK(block.first_word == n);
+    for (std::size_t r = 0; r < 2; ++r) CHECK(std::ranges::equal(scores.row(r), logit_rows.row(r).subspan(n, scores.cols)));
+    n += scores.cols;
+  });
+  CHECK(n == head.vocab_size());
+}
+
+TEST_CASE("output head: an adaptive softmax's bands by their best words and entries") {
+  const auto model = Model::load(std::filesystem::path(FFMEM_TEST_DATA) / "fairseq" / "adaptive");
+  const OutputHead& head = model->head();
+  const std::vector<std::size_t> borders{0, 24, 40, 60};
+  const std::size_t n_rows = OutputHead::kRowBlock + 3;
+  const AlignedBuffer hidden = random_hidden(n_rows, head.hidden_width());
+  const ConstMatrixView rows = hidden.matrix(n_rows, head.hidden_width());
+  const AlignedBuffer buffer(n_rows * head.vocab_size());
+  const MatrixView log_p = buffer.matrix(n_rows, head.vocab_size());
+  head.log_probabilities(rows, log_p);
+  const BandTops tops = head.band_tops(rows);
+  REQUIRE(tops.n_bands == 3);
+  for (std::size_t r = 0; r < n_rows; ++r) {
+    for (std::size_t b = 0; b < 3; ++b) {
+      const auto band = log_p.row(r).subspan(borders[b], borders[b + 1] - borders[b]);
+      const auto best = std::ranges::max_element(band);
+      double sum = 0.0;
+      for (const float x : band) sum += std::exp(static_cast<double>(x));
+      CHECK(tops.tokens[r * 3 + b] == static_cast<TokenId>(borders[b]) + (best - band.begin()));
+      CHECK(tops.log_probabilities[r * 3 + b] == doctest::Approx(*best).epsilon(1e-5));
+      const double entry = b == 0 ? 0.0 : std::log(sum);
+      CHECK(static_cast<double>(tops.entry_log_probabilities[r * 3 + b]) == doctest::Approx(entry).epsilon(1e-4));
+    }
+  }
 }
 
 }  // namespace ffmem

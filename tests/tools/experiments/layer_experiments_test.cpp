@@ -1,0 +1,119 @@
+// What the experiments of sections 5.1 and 5.2 write down, on small models.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+
+#include "loaders/mapped_file.hpp"
+#include "tests/loaders/thrown.hpp"
+#include "tests/tools/experiments/experiment_models.hpp"
+#include "tools/experiments/experiments.hpp"
+#include "tools/experiments/last_layer_changes.hpp"
+#include "tools/experiments/layer_composition.hpp"
+#include "tools/experiments/stop_words.hpp"
+
+using namespace ffmem;
+using namespace ffmem::tools;
+
+namespace {
+
+constexpr std::array kNames{"active-memories",        "zero-agreement",    "agreeing-memories",  "residual-predictions",
+                            "residual-probabilities", "layer-composition", "last-layer-changes", "memory-effects"};
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const std::size_t at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+}  // namespace
+
+TEST_CASE("layer experiments: every kind of model gives results whose tables are whole and whose intervals hold their values") {
+  for (const std::string& golden : kExperimentGoldens) {
+    CAPTURE(golden);
+    const ExperimentModel model(golden);
+    auto options = model.options();
+    options.n_examples = 12;
+    options.effect_examples = 2;
+    Workbench bench(options);
+    for (const char* name : kNames) {
+      CAPTURE(name);
+      const Result result = experiment_from_name(name).run(bench);
+      CHECK(result.name == name);
+      for (const std::string& text : {result.title, result.paper_place, result.paper_found, result.run_found}) {
+        CHECK(!text.empty());
+        CHECK(text.find("nan") == std::string::npos);
+      }
+      CHECK(!result.settings.empty());
+      CHECK(!result.tables.empty());
+      for (const Table& table : result.tables) {
+        for (const auto& row : table.rows) CHECK(row.size() == table.columns.size());
+      }
+      for (const Figure& figure : result.figures) {
+        for (const auto& row : figure.data.rows) CHECK(row.size() == figure.data.columns.size());
+      }
+      for (const auto& [what, estimate] : result.estimates) {
+        CAPTURE(what);
+        if (std::isnan(estimate.value)) continue;
+        CHECK(estimate.low <= estimate.value + 1e-12);
+        CHECK(estimate.high >= estimate.value - 1e-12);
+      }
+    }
+  }
+}
+
+TEST_CASE("layer_composition: the five cases are all there are") {
+  const ExperimentModel model("hf/llama");
+  Workbench bench(model.options());
+  const Result result = layer_composition(bench);
+  CHECK(result.figures[0].data.rows.size() == bench.n_layers());
+  for (const auto& row : result.figures[0].data.rows) {
+    double sum = 0.0;
+    for (std::size_t c = 1; c < row.size(); ++c) sum += std::get<double>(row[c]);
+    CHECK(sum == doctest::Approx(1.0));
+  }
+}
+
+TEST_CASE("last_layer_changes: labels come back, stay when the experiment runs again, and are refused for other cases") {
+  const ExperimentModel model("hf/llama");
+  auto options = model.options();
+  options.changes = 3;
+  Workbench bench(options);
+  write_result(options.out, last_layer_changes(bench));
+  const auto file = options.out / "last-layer-changes" / "changes.csv";
+  const std::string empty = read_text_file(file);
+  const auto fill = [&](const std::string& text) { model.folder().write("out/last-layer-changes/changes.csv", text); };
+  const std::size_t line = empty.find("\r\n") == std::string::npos ? 1 : 2;
+  const std::string end = line == 2 ? "\r\n" : "\n";
+  const std::size_t first = empty.find(end, empty.find(end) + 1);
+  const std::string labelled = std::string(empty).insert(first, "far");
+  fill(labelled);
+  const Result result = last_layer_changes(bench);
+  REQUIRE(result.estimates.size() == 2);
+  CHECK(result.estimates.back().second.value + result.estimates.front().second.value > 0);
+  write_result(options.out, result);
+  CHECK(read_text_file(file) == labelled);
+  fill(std::string(empty).insert(first, "wide"));
+  CHECK(contains(thrown([&] { last_layer_changes(bench); }).what(), "expected near, far or nothing"));
+  fill(replaced(labelled, end + "1,", end + "9,"));
+  CHECK(contains(thrown([&] { last_layer_changes(bench); }).what(), "expected 1 to 3"));
+  fill(replaced(labelled, end + "1,", end + "2,"));
+  CHECK(thrown([&] { last_layer_changes(bench); }).code() == ErrorCode::argument_invalid);
+}
+
+TEST_CASE("is_stop_word: white space and case do not matter, parts of words do not count") {
+  for (const char* word : {"the", " The", "\tOF\n", "n't", " 's"}) CHECK(is_stop_word(word));
+  for (const char* word : {"", " ", "theme", "th e", ",", "1", "t h e"}) CHECK(!is_stop_word(word));
+}
+
+TEST_CASE("estimate_ratio: a share among things in groups, resampled by group") {
+  const std::vector<double> parts{1, 0, 3, 0};
+  const std::vector<double> wholes{2, 0, 4, 2};
+  const Estimate estimate = estimate_ratio(parts, wholes, Random(1, "test"));
+  CHECK(estimate.value == doctest::Approx(0.5));
+  CHECK(estimate.n == 8);
+  CHECK(estimate.low < 0.5);
+  CHECK(estimate.high > 0.5);
+  CHECK(estimate.high <= 0.75);
+  CHECK(std::isnan(estimate_ratio({}, {}, Random(1, "test")).value));
+}
