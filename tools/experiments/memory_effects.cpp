@@ -128,7 +128,7 @@ Figure effect_figure(const EffectTable& table, std::vector<Summary> summaries) {
   };
   const auto means = curve(&Summary::divergence);
   const auto largest = curve(&Summary::largest_divergence);
-  for (int percent = 0; percent <= 100 && !summaries.empty(); percent += 4) {
+  for (int percent = 0; percent <= 100 && !summaries.empty(); percent += percent < 10 ? 1 : 5) {
     auto& row = figure.data.rows.emplace_back(std::vector<Cell>{static_cast<double>(percent)});
     for (const auto* ascending : {&means, &largest}) {
       const double value = quantile(*ascending, 1.0 - percent / 100.0);
