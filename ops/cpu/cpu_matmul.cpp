@@ -21,7 +21,8 @@ struct Cut {
 
 Cut cut(const KernelTable& kernels, std::size_t n_rows, const F32Matrix& w) {
   const auto threads = static_cast<std::size_t>(available_threads());
-  const std::size_t panel = kernels.matmul_panel;
+  // Kernels pack outputs that are contiguous so many at a time.
+  const std::size_t panel = w.row_stride() == 1 ? std::max(kernels.matmul_panel, kPackedOutputs) : kernels.matmul_panel;
   const std::size_t panels = ceil_div(w.rows(), panel);
   if (n_rows <= kernels.matmul_few_rows) {
     // The weights are streamed once from memory: long runs matter more than balance, most where runs lie along the outputs.

@@ -10,6 +10,9 @@
 
 namespace ffmem {
 
+/// Outputs whose weights are packed together where they are contiguous: lines of 256 bytes from memory.
+inline constexpr std::size_t kPackedOutputs = 64;
+
 /// y[t, o] = sum_i x[t, i] w[o, i] + bias[o] for n_rows >= 1 rows and n_out outputs.
 struct MatmulBlock {
   const float* x;

@@ -7,7 +7,8 @@
 // which of the three paths below computes it; and all instruction sets that have fused multiply-add give the same bits.
 //
 // * Many rows: 512 inputs x a few vectors of outputs of the weights are copied to a panel [input][output] on the stack, and
-//   six rows at a time run against it, with the sums in registers.
+//   six rows at a time run against it, with the sums in registers. Where each input's weights are contiguous, several panels
+//   are copied at once.
 // * Few rows, each output's weights contiguous: squares of weights are transposed in registers and used at once.
 // * Few rows, each input's weights contiguous: runs of outputs are added up in place, four inputs at a time.
 #pragma once
@@ -59,26 +60,28 @@ struct Matmul {
     store_first<Arch>(f.bias == nullptr ? total : total + load_first<Arch>(f.bias + o, n), y, n);
   }
 
-  // Copies weights [outputs begin .. begin + n) x [inputs k .. k + depth) to panel[depth][n_vectors * width]; columns past n
-  // repeat some weight.
-  static void pack(const MatmulBlock& b, std::size_t begin, std::size_t n, std::size_t k, std::size_t depth, float* panel,
-                   std::size_t n_vectors) noexcept {
-    const std::size_t width = n_vectors * kW;
+  // Copies weights [outputs begin .. begin + n) x [inputs k .. k + depth) to panels[n / kPanel][kSumRun][kPanel]; columns past
+  // n repeat some weight or are left as they are.
+  static void pack(const MatmulBlock& b, std::size_t begin, std::size_t n, std::size_t k, std::size_t depth,
+                   float* panels) noexcept {
     const float* w = b.w + begin * b.out_stride + k * b.in_stride;
     if (b.out_stride == 1) {
-      for (std::size_t i = 0; i < depth; ++i) pack_line(w + i * b.in_stride, b.in_stride, n, panel + i * width);
+      for (std::size_t i = 0; i < depth; ++i) pack_line(w + i * b.in_stride, b.in_stride, n, panels + i * kPanel);
       return;
     }
     for (std::size_t c = 0; c < n; c += kW) {
-      pack_by_output(w + c * b.out_stride, b.out_stride, n - c < kW ? n - c : kW, depth, panel + c, width);
+      pack_by_output(w + c * b.out_stride, b.out_stride, n - c < kW ? n - c : kW, depth, panels + place(c), kPanel);
     }
   }
 
+  // Where column c of packed panels begins.
+  static constexpr std::size_t place(std::size_t c) noexcept { return c / kPanel * kSumRun * kPanel + c % kPanel; }
+
   // One input's weights; lines lie `stride` apart, too far for the hardware to see the next one coming.
-  static void pack_line(const float* w, std::size_t stride, std::size_t n, float* panel) noexcept {
+  static void pack_line(const float* w, std::size_t stride, std::size_t n, float* panels) noexcept {
     for_each_vector<Arch>(n, [&](std::size_t c, std::size_t lanes) {
       __builtin_prefetch(w + kLinesAhead * stride + c);
-      load_n<Arch>(w + c, lanes).store_aligned(panel + c);
+      load_n<Arch>(w + c, lanes).store_aligned(panels + place(c));
     });
   }
 
@@ -122,7 +125,7 @@ struct Matmul {
     for (std::size_t i = 0; i < depth; ++i) {
       V w[NVectors];
 #pragma GCC unroll 4
-      for (std::size_t v = 0; v < NVectors; ++v) w[v] = V::load_aligned(panel + (i * NVectors + v) * kW);
+      for (std::size_t v = 0; v < NVectors; ++v) w[v] = V::load_aligned(panel + i * kPanel + v * kW);
 #pragma GCC unroll 8
       for (std::size_t r = 0; r < Rows; ++r) {
         const V xi(x[r * x_stride + i]);
@@ -156,19 +159,28 @@ struct Matmul {
     }
   }
 
+  // All rows against the panel of outputs o .. o + n and inputs k .. k + depth.
+  static void run_rows(const MatmulBlock& b, const float* panel, std::size_t o, std::size_t n, std::size_t k,
+                       std::size_t depth) noexcept {
+    const std::size_t n_vectors = (n + kW - 1) / kW;
+    const Finish f{k == 0, k + depth == b.n_in ? b.bias : nullptr};
+    for (std::size_t t = 0; t < b.n_rows; t += kRows) {
+      const std::size_t rows = b.n_rows - t < kRows ? b.n_rows - t : kRows;
+      panel_runner(n_vectors, rows)(b.x + t * b.x_stride + k, b.x_stride, panel, depth, f, b.y + t * b.y_stride + o, b.y_stride,
+                                    o, n);
+    }
+  }
+
   static void by_panels(const MatmulBlock& b) noexcept {
-    alignas(64) float panel[kSumRun * kPanel];
-    for (std::size_t o = 0; o < b.n_out; o += kPanel) {
-      const std::size_t n = b.n_out - o < kPanel ? b.n_out - o : kPanel;
-      const std::size_t n_vectors = (n + kW - 1) / kW;
+    alignas(64) float panels[kSumRun * kPackedOutputs];
+    const std::size_t packed = b.out_stride == 1 ? kPackedOutputs : kPanel;
+    for (std::size_t begin = 0; begin < b.n_out; begin += packed) {
+      const std::size_t end = b.n_out - begin < packed ? b.n_out : begin + packed;
       for (std::size_t k = 0; k < b.n_in; k += kSumRun) {
         const std::size_t depth = b.n_in - k < kSumRun ? b.n_in - k : kSumRun;
-        pack(b, o, n, k, depth, panel, n_vectors);
-        const Finish f{k == 0, k + depth == b.n_in ? b.bias : nullptr};
-        for (std::size_t t = 0; t < b.n_rows; t += kRows) {
-          const std::size_t rows = b.n_rows - t < kRows ? b.n_rows - t : kRows;
-          panel_runner(n_vectors, rows)(b.x + t * b.x_stride + k, b.x_stride, panel, depth, f, b.y + t * b.y_stride + o,
-                                        b.y_stride, o, n);
+        pack(b, begin, end - begin, k, depth, panels);
+        for (std::size_t o = begin; o < end; o += kPanel) {
+          run_rows(b, panels + place(o - begin), o, end - o < kPanel ? end - o : kPanel, k, depth);
         }
       }
     }
