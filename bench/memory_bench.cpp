@@ -13,14 +13,15 @@
 #include <string>
 #include <vector>
 
-#include "bench/machine_peaks.hpp"
 #include "hooks/top_triggers.hpp"
+#include "ops/cpu/dispatch.hpp"
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "runtime/model.hpp"
 #include "runtime/output_head.hpp"
 #include "runtime/session.hpp"
 #include "tools/sentence_batches.hpp"
+#include "tools/speed/machine_peaks.hpp"
 #include "tools/trigger_job.hpp"
 #include "tools/trigger_search.hpp"
 #include "tools/value_table.hpp"
@@ -112,7 +113,7 @@ double flops_per_value(const Model& model) {
 
 void values_against_peak(const Model& model, int rounds) {
   const std::size_t n_values = std::min<std::size_t>(model.config().d_memory, 2048);
-  const double peak = peak_flops("avx512bw") * available_threads();
+  const double peak = tools::peak_flops(choose_kernels({}).isa, WeightFormat::f32, available_threads());
   std::vector<double> shares;
   std::vector<double> rates;
   for (int round = 0; round < rounds; ++round) {

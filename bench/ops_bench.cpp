@@ -11,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "bench/machine_peaks.hpp"
 #include "ops/aligned_buffer.hpp"
 #include "ops/cpu/cpu_backend.hpp"
 #include "ops/cpu/cpu_matmul.hpp"
@@ -19,6 +18,7 @@
 #include "ops/cpu/onednn_matmul.hpp"
 #include "ops/scalar/scalar_backend.hpp"
 #include "ops/threads.hpp"
+#include "tools/speed/machine_peaks.hpp"
 
 namespace ffmem::bench {
 namespace {
@@ -48,17 +48,17 @@ bool close(ConstMatrixView a, ConstMatrixView b, double tolerance) {
   return true;
 }
 
-void report_flops(State& state, const std::string& isa, double flops) {
+void report_flops(State& state, const std::string& isa, double flops, WeightFormat format = WeightFormat::f32) {
   const double rate = static_cast<double>(state.iterations()) * flops;
   state.counters["FLOP/s"] = Counter(rate, Counter::kIsRate);
-  state.counters["of_peak"] = Counter(rate / (peak_flops(isa) * bench_threads()), Counter::kIsRate);
+  state.counters["of_peak"] = Counter(rate / tools::peak_flops(isa, format, bench_threads()), Counter::kIsRate);
 }
 
 void report_bytes(State& state, double bytes) {
-  static const double peak = peak_read_bytes();
+  static const double peak = tools::peak_read_bytes(bench_threads());
   const double rate = static_cast<double>(state.iterations()) * bytes;
   state.counters["byte/s"] = Counter(rate, Counter::kIsRate);
-  state.counters["of_read"] = Counter(rate / (peak * bench_threads()), Counter::kIsRate);
+  state.counters["of_read"] = Counter(rate / peak, Counter::kIsRate);
 }
 
 void report_elements(State& state, std::size_t n) {
@@ -135,8 +135,8 @@ std::string format_name(WeightFormat format) {
   return format == WeightFormat::bf16 ? "bf16" : format == WeightFormat::int8 ? "int8" : "int4";
 }
 
-// The same with weights of other formats; 128 MiB of them in all. Shares of the peaks of this format's own dot products (bf16)
-// or float32 multiply-adds, and of the read rate in packed bytes.
+// The same with weights of other formats; 128 MiB of them in all. Shares of the peak of this format's own dot products, and of
+// the read rate in packed bytes.
 void matmul_packed(State& state, const std::string& isa, WeightFormat format, std::size_t rows, std::size_t in,
                    std::size_t out) {
   const ThreadScope threads(bench_threads());
@@ -162,7 +162,7 @@ void matmul_packed(State& state, const std::string& isa, WeightFormat format, st
     i = i + 1 == w.size() ? 0 : i + 1;
     benchmark::ClobberMemory();
   }
-  report_flops(state, format == WeightFormat::bf16 ? isa + " bf16" : isa, 2.0 * static_cast<double>(rows * in * out));
+  report_flops(state, isa, 2.0 * static_cast<double>(rows * in * out), format);
   if (rows == 1) report_bytes(state, static_cast<double>(w[0]->owned_bytes()));
 }
 
@@ -357,11 +357,11 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   for (const std::string& isa : ffmem::available_isas()) {
-    benchmark::AddCustomContext(isa + " peak GFLOP/s per core", std::to_string(ffmem::bench::peak_flops(isa) / 1e9));
+    benchmark::AddCustomContext(isa + " peak GFLOP/s per core", std::to_string(ffmem::tools::peak_flops(isa) / 1e9));
     ffmem::bench::register_all(isa);
   }
   ffmem::bench::register_onednn(ffmem::available_isas().front());
-  benchmark::AddCustomContext("memory read GB/s, one core", std::to_string(ffmem::bench::peak_read_bytes() / 1e9));
+  benchmark::AddCustomContext("memory read GB/s, one core", std::to_string(ffmem::tools::peak_read_bytes() / 1e9));
   benchmark::AddCustomContext("threads", std::to_string(ffmem::bench::bench_threads()));
   benchmark::AddCustomContext("compiler", __VERSION__);
   benchmark::RunSpecifiedBenchmarks();

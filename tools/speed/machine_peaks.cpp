@@ -1,0 +1,204 @@
+#include "tools/speed/machine_peaks.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <tuple>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace ffmem::tools {
+namespace {
+
+double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+constexpr int kChains = 12;  // enough to hide a latency of 4 at two per cycle, few enough for 16 registers
+constexpr int kRounds = 1'000'000;
+constexpr int kTries = 20;
+
+// Each function runs kChains independent chains of kRounds steps and returns something that depends on all.
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) float run_avx512(float factor) {
+  __m512 chain[kChains];
+  for (__m512& c : chain) c = _mm512_set1_ps(1.0F);
+  const __m512 f = _mm512_set1_ps(factor);
+  for (int i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < kChains; ++j) chain[j] = _mm512_fmadd_ps(chain[j], f, f);
+  }
+  float sum = 0;
+  for (const __m512& c : chain) sum += _mm512_cvtss_f32(c);
+  return sum;
+}
+
+// Each step multiplies and adds a pair of bf16 in every lane.
+__attribute__((target("avx512f,avx512bf16"))) float run_avx512_bf16(float factor) {
+  __m512 chain[kChains];
+  for (__m512& c : chain) c = _mm512_set1_ps(1.0F);
+  const auto f = __builtin_bit_cast(__m512bh, _mm512_set1_ps(factor));
+  for (int i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < kChains; ++j) chain[j] = _mm512_dpbf16_ps(chain[j], f, f);
+  }
+  float sum = 0;
+  for (const __m512& c : chain) sum += _mm512_cvtss_f32(c);
+  return sum;
+}
+
+// Each step multiplies and adds four bytes in every lane.
+__attribute__((target("avx512f,avx512vnni"))) float run_avx512_vnni(float factor) {
+  __m512i chain[kChains];
+  for (__m512i& c : chain) c = _mm512_set1_epi32(1);
+  const __m512i f = _mm512_set1_epi32(static_cast<int>(factor * 1000));
+  for (int i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < kChains; ++j) chain[j] = _mm512_dpbusd_epi32(chain[j], f, f);
+  }
+  int sum = 0;
+  for (const __m512i& c : chain) sum += _mm512_cvtsi512_si32(c) & 0xff;
+  return static_cast<float>(sum);
+}
+
+// The same with the instructions before VNNI. The chain goes through the first of them, or the compiler would take the products
+// out of the loop.
+__attribute__((target("avx512bw"))) float run_avx512_bytes(float factor) {
+  __m512i chain[kChains];
+  for (__m512i& c : chain) c = _mm512_set1_epi32(1);
+  const __m512i f = _mm512_set1_epi32(static_cast<int>(factor * 1000));
+  const __m512i ones = _mm512_set1_epi16(1);
+  for (int i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < kChains; ++j) {
+      const __m512i pairs = _mm512_maddubs_epi16(chain[j], f);
+      chain[j] = _mm512_add_epi32(f, _mm512_madd_epi16(pairs, ones));
+    }
+  }
+  int sum = 0;
+  for (const __m512i& c : chain) sum += _mm512_cvtsi512_si32(c) & 0xff;
+  return static_cast<float>(sum);
+}
+
+__attribute__((target("avx2"))) float run_avx2_bytes(float factor) {
+  __m256i chain[kChains];
+  for (__m256i& c : chain) c = _mm256_set1_epi32(1);
+  const __m256i f = _mm256_set1_epi32(static_cast<int>(factor * 1000));
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < kChains; ++j) {
+      const __m256i pairs = _mm256_maddubs_epi16(chain[j], f);
+      chain[j] = _mm256_add_epi32(f, _mm256_madd_epi16(pairs, ones));
+    }
+  }
+  int sum = 0;
+  for (const __m256i& c : chain) sum += _mm256_cvtsi256_si32(c) & 0xff;
+  return static_cast<float>(sum);
+}
+
+__attribute__((target("avx2,fma"))) float run_avx2(float factor) {
+  __m256 chain[kChains];
+  for (__m256& c : chain) c = _mm256_set1_ps(1.0F);
+  const __m256 f = _mm256_set1_ps(factor);
+  for (int i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < kChains; ++j) chain[j] = _mm256_fmadd_ps(chain[j], f, f);
+  }
+  float sum = 0;
+  for (const __m256& c : chain) sum += _mm256_cvtss_f32(c);
+  return sum;
+}
+#endif
+
+float run_four_lanes(float factor) {
+  using Four = float __attribute__((vector_size(16)));
+  Four chain[kChains];
+  for (Four& c : chain) c = Four{1, 1, 1, 1};
+  const Four f = {factor, factor, factor, factor};
+  for (int i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < kChains; ++j) chain[j] = chain[j] * f + f;
+  }
+  float sum = 0;
+  for (const Four& c : chain) sum += c[0];
+  return sum;
+}
+
+/// A loop of one kind of step, and how many multiplications a step has.
+struct Loop {
+  float (*run)(float factor);
+  double products;
+};
+
+Loop loop_for([[maybe_unused]] const std::string& isa, [[maybe_unused]] WeightFormat format) {
+#if defined(__x86_64__)
+  const bool bytes = format == WeightFormat::int8 || format == WeightFormat::int4;
+  if (isa == "avx512bf16" && format == WeightFormat::bf16) return {run_avx512_bf16, 32};
+  if (isa == "avx512bf16" && bytes) return {run_avx512_vnni, 64};
+  if (isa.starts_with("avx512")) return bytes ? Loop{run_avx512_bytes, 64} : Loop{run_avx512, 16};
+  if (isa == "avx2") return bytes ? Loop{run_avx2_bytes, 32} : Loop{run_avx2, 8};
+#endif
+  return {run_four_lanes, 4};
+}
+
+// Read and written anew for each try, so that no try can be left out.
+volatile float factor_of_runs = 0.999F;
+volatile float kept = 0.0F;
+
+/// Adds up a share of `data` in four streams of equal length.
+float read_streams(const float* data, std::size_t n) {
+  constexpr std::size_t kStreams = 4;
+  using Four = float __attribute__((vector_size(16), aligned(4), may_alias));
+  const std::size_t share = n / kStreams;
+  Four sums[2 * kStreams] = {};
+  for (std::size_t k = 0; k < share; k += 8) {
+#pragma GCC unroll 8
+    for (std::size_t s = 0; s < 2 * kStreams; ++s) {
+      sums[s] += *reinterpret_cast<const Four*>(&data[s / 2 * share + k + s % 2 * 4]);
+    }
+  }
+  float total = 0.0F;
+  for (const Four& sum : sums) total += sum[0] + sum[1] + sum[2] + sum[3];
+  return total;
+}
+
+}  // namespace
+
+double peak_flops(const std::string& isa, WeightFormat format, int n_threads) {
+  static std::map<std::tuple<std::string, WeightFormat, int>, double> measured;
+  double& best = measured[{isa, format, n_threads}];
+  if (best != 0) return best;
+  const Loop loop = loop_for(isa, format);
+  const double n_flop = 2.0 * kChains * kRounds * loop.products * n_threads;
+  for (int i = 0; i < kTries; ++i) {
+    const double start = seconds_now();
+    float sum = 0;
+#pragma omp parallel num_threads(n_threads) reduction(+ : sum)
+    sum += loop.run(factor_of_runs);
+    best = std::max(best, n_flop / (seconds_now() - start));
+    kept = sum;
+  }
+  return best;
+}
+
+double peak_read_bytes(int n_threads) {
+  constexpr std::size_t kTotal = std::size_t{256} << 20;
+  constexpr std::size_t kLeast = std::size_t{64} << 20;  // of a thread: more than its part of any cache
+  const std::size_t n = std::max(kTotal / static_cast<std::size_t>(n_threads), kLeast) / sizeof(float);
+  const std::vector<float> data(n * static_cast<std::size_t>(n_threads), 1.0F);
+  double best = 0;
+  for (int i = 0; i < 5; ++i) {
+    const double start = seconds_now();
+    float sum = 0;
+#pragma omp parallel for num_threads(n_threads) schedule(static) reduction(+ : sum)
+    for (int t = 0; t < n_threads; ++t) sum += read_streams(data.data() + static_cast<std::size_t>(t) * n, n);
+    best = std::max(best, static_cast<double>(data.size() * sizeof(float)) / (seconds_now() - start));
+    kept = sum;
+  }
+  return best;
+}
+
+}  // namespace ffmem::tools
