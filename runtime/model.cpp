@@ -44,8 +44,12 @@ std::size_t owned(const PreparedLinear& linear) { return linear ? linear.matrix-
 }  // namespace
 
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, const ModelOptions& options) {
+  return from_checkpoint(load_checkpoint(folder), options);
+}
+
+std::shared_ptr<const Model> Model::from_checkpoint(LoadedCheckpoint checkpoint, const ModelOptions& options) {
   std::shared_ptr<Model> model(new Model);
-  model->checkpoint_ = load_checkpoint(folder);
+  model->checkpoint_ = std::move(checkpoint);
   model->backend_ = options.backend ? options.backend : make_cpu_backend();
   const Backend& backend = *model->backend_;
   const ModelWeights& weights = model->checkpoint_.weights;

@@ -38,6 +38,9 @@ class Model {
  public:
   /// Loads `folder` (config.json + safetensors). Throws what load_checkpoint throws.
   static std::shared_ptr<const Model> load(const std::filesystem::path& folder, const ModelOptions& options = {});
+
+  /// The same from a checkpoint already in memory, whose `weights.owned` keeps alive what its matrices view. Sizes must agree.
+  static std::shared_ptr<const Model> from_checkpoint(LoadedCheckpoint checkpoint, const ModelOptions& options = {});
   ~Model();
 
   const ModelConfig& config() const noexcept { return checkpoint_.config; }

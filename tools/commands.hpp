@@ -11,6 +11,7 @@ void add_info(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_perplexity(CLI::App& app);
+void add_bench(CLI::App& app);
 void add_capture(CLI::App& app);
 void add_trace(CLI::App& app);
 void add_triggers(CLI::App& app);

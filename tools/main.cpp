@@ -42,6 +42,7 @@ void add_commands(CLI::App& app) {
   add_tokenize(app);
   add_generate(app);
   add_perplexity(app);
+  add_bench(app);
   add_capture(app);
   add_trace(app);
   add_triggers(app);

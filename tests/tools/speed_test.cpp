@@ -1,0 +1,171 @@
+// Measuring speed: what a pass costs, random models, and the command.
+#include <doctest/doctest.h>
+
+#include "ops/cpu/dispatch.hpp"
+#include "ops/error.hpp"
+#include "tests/loaders/thrown.hpp"
+#include "tests/tools/command_output.hpp"
+#include "tools/speed/machine_peaks.hpp"
+#include "tools/speed/pass_cost.hpp"
+#include "tools/speed/random_checkpoint.hpp"
+#include "tools/speed/speed_run.hpp"
+
+using namespace ffmem;
+using namespace ffmem::tools;
+using Json = nlohmann::json;
+using Kind = ModelShape::Kind;
+
+namespace {
+
+const ModelShape kGpt2{"small", Kind::gpt2, 2, 32, 96, 4, 4, 200, 64};
+const ModelShape kPaper{"small", Kind::paper, 2, 64, 256, 4, 4, 200, 64, {50, 120}};
+const ModelShape kLlama{"small", Kind::llama, 2, 32, 96, 4, 2, 200, 64};
+const SpeedPlan kPlan{.prompt = 16, .new_tokens = 3, .batch = 2, .repeat = 2};
+
+std::shared_ptr<const Model> random_model(const ModelShape& shape, const RandomOptions& random = {},
+                                          WeightMode weights = WeightMode::f32) {
+  return Model::from_checkpoint(random_checkpoint(shape, random), {.weights = weights});
+}
+
+}  // namespace
+
+TEST_CASE("pass_cost: products, attention and bytes are those of the shapes") {
+  const auto model = random_model(kGpt2);
+  const double layers = 2 * (4 * 32 * 32 + 2 * 32 * 96);
+  const double head = 200 * 32;
+  const PassCost prompt = cost_of(*model, {.n_sequences = 2, .n_rows = 3, .n_scored = 2});
+  CHECK(prompt.layer_flop == 2 * 6 * layers);
+  CHECK(prompt.head_flop == 2 * 2 * head);
+  CHECK(prompt.attention_flop == 2 * 2 * (1 + 2 + 3) * 4 * 32);
+  CHECK(prompt.bytes == 4 * (layers + head + 2 * 2 * 3 * 2 * 32));
+
+  const PassCost step = cost_of(*model, {.past = 10, .n_scored = 0, .active_share = 0.25});
+  CHECK(step.layer_flop == 2 * (layers - 0.75 * 2 * 32 * 96));
+  CHECK(step.head_flop == 0);
+  CHECK(step.attention_flop == 2 * 11 * 4 * 32);
+  CHECK(step.bytes == 4 * (layers - 0.75 * 2 * 32 * 96 + 2 * 11 * 2 * 32));
+}
+
+TEST_CASE("pass_cost: weights count as their mode holds them, and grouped heads and bands for what they are") {
+  const double layers = 2 * (2 * 32 * 32 + 2 * 16 * 32 + 3 * 32 * 96);
+  const PassShape step{.past = 0, .n_scored = 0};
+  const double cached = 2 * 2 * 16 * 4;
+  CHECK(cost_of(*random_model(kLlama, {}, WeightMode::f32), step).bytes == layers * 4 + cached);
+  CHECK(cost_of(*random_model(kLlama, {}, WeightMode::bf16), step).bytes == layers * 2 + cached);
+  CHECK(cost_of(*random_model(kLlama, {}, WeightMode::int8), step).bytes == layers * (1 + 4.0 / 64) + cached);
+  CHECK(cost_of(*random_model(kLlama, {}, WeightMode::int4), step).bytes == layers * (0.5 + 4.0 / 32) + cached);
+  const double bands = 50 * 64 + 2 * 64 + (70 * 16 + 16 * 64) + (80 * 4 + 4 * 64);
+  CHECK(cost_of(*random_model(kPaper), {.n_scored = 1}).head_flop == 2 * bands);
+}
+
+TEST_CASE("random_checkpoint: the same options give the same weights, another seed or layer others") {
+  const LoadedCheckpoint a = random_checkpoint(kGpt2);
+  const LoadedCheckpoint b = random_checkpoint(kGpt2);
+  const LoadedCheckpoint c = random_checkpoint(kGpt2, {.seed = 2});
+  const auto first_row = [](const WeightMatrix& w) {
+    std::vector<float> row(w.cols);
+    read_row(w, 0, row.data());
+    return row;
+  };
+  const auto keys = [&](const LoadedCheckpoint& from, std::size_t l) { return first_row(from.weights.layers[l].keys.matrix); };
+  CHECK(keys(a, 0) == keys(b, 0));
+  CHECK(keys(a, 0) != keys(c, 0));
+  CHECK(keys(a, 0) != keys(a, 1));
+  CHECK(a.weights.stored_dtypes == "F32");
+  CHECK(random_checkpoint(kGpt2, {.stored = DType::bf16}).weights.stored_dtypes == "BF16");
+  const std::size_t layer = 4 * 32 * 32 + 4 * 32 + 2 * 32 * 96 + 96 + 32 + 4 * 32;
+  CHECK(a.weights.n_parameters == 200 * 32 + 64 * 32 + 2 * layer + 2 * 32);
+}
+
+TEST_CASE("random_checkpoint: every kind of model runs in every mode, stored in either type") {
+  for (const ModelShape& shape : {kGpt2, kPaper, kLlama}) {
+    for (const WeightMode mode : {WeightMode::f32, WeightMode::bf16, WeightMode::int8, WeightMode::int4}) {
+      const DType stored = mode == WeightMode::f32 ? DType::f32 : DType::bf16;
+      const SpeedResult result = measure_speed(random_model(shape, {.stored = stored}, mode), kPlan);
+      CHECK(result.prompt.tokens_per_second.size() == 2);
+      CHECK(result.decode.tokens_per_second.size() == 2);
+      CHECK(result.prompt.n_tokens == 32);
+      CHECK(result.decode.n_tokens == 6);
+      CHECK(result.active_share.has_value() == (shape.kind == Kind::paper));
+    }
+  }
+}
+
+TEST_CASE("random_checkpoint: the share of active memories is the one asked for, and saves the values' bytes") {
+  const SpeedPlan plan{.prompt = 60, .new_tokens = 2, .repeat = 1};
+  const SpeedResult few = measure_speed(random_model(kPaper, {.activity = 0.15}), plan);
+  const SpeedResult all = measure_speed(random_model(kPaper, {.activity = 1.0}), plan);
+  CHECK(few.active_share.value() == doctest::Approx(0.15).epsilon(0.1));
+  CHECK(all.active_share.value() == 1.0);
+  const double values = 2 * 2 * 64 * 256 * 4;  // of two tokens
+  CHECK(all.decode.cost.bytes - few.decode.cost.bytes == doctest::Approx((1 - few.active_share.value()) * values));
+}
+
+TEST_CASE("random_checkpoint: what cannot be made is refused") {
+  CHECK(thrown([] { find_shape("gpt5"); }).code() == ErrorCode::argument_invalid);
+  CHECK(contains(thrown([] { find_shape("gpt5"); }).what(), "gpt2-medium"));
+  CHECK(find_shape("paper").adaptive_cutoffs.size() == 2);
+  CHECK(thrown([] { random_checkpoint(kGpt2, {.stored = DType::f16}); }).code() == ErrorCode::argument_invalid);
+  for (const double activity : {0.0, 1.5}) {
+    CHECK(thrown([&] { random_checkpoint(kPaper, {.activity = activity}); }).code() == ErrorCode::argument_invalid);
+  }
+  CHECK(thrown([] { random_checkpoint(kGpt2, {.activity = 0.5}); }).code() == ErrorCode::argument_invalid);
+}
+
+TEST_CASE("machine_peaks: the instruction set that runs here has a rate for every format") {
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16, WeightFormat::int8, WeightFormat::int4}) {
+    CHECK(peak_flops(choose_kernels({}).isa, format) > 1e8);
+  }
+  CHECK(peak_read_bytes(2) > 1e7);
+}
+
+TEST_CASE("ffmem bench: a folder's model, for programs") {
+  const Json result = json_output({"bench", kTiny, "--prompt", "20", "--new", "3", "--batch", "2", "--repeat", "3", "--logits",
+                                   "all", "--threads", "1", "--weights", "int8", "--json"});
+  CHECK(result["model"] == kTiny);
+  CHECK(result["shape"].is_null());
+  CHECK(result["weights"] == "int8");
+  CHECK(result["logits"] == "all");
+  CHECK(result["batch"] == 2);
+  CHECK(result["repeat"] == 3);
+  CHECK(result["threads"] == 1);
+  CHECK(result["active_share"] > 0.0);
+  CHECK(result["active_share"] < 1.0);
+  CHECK(result["read_bytes_per_second"] > 0.0);
+  for (const char* peak : {"f32", "weights"}) CHECK(result["peak_flops"][peak] > 0.0);
+  for (const char* part : {"resident", "converted_weights", "kv_cache", "workspace"}) CHECK(result["memory_bytes"][part] > 0);
+  CHECK(result["prompt"]["tokens"] == 20);
+  CHECK(result["decode"]["tokens"] == 3);
+  for (const char* phase : {"prompt", "decode"}) {
+    const Json& p = result[phase];
+    CHECK(p["slowest"] <= p["tokens_per_second"]);
+    CHECK(p["tokens_per_second"] <= p["fastest"]);
+    CHECK(p["slowest"] > 0.0);
+    for (const char* figure : {"flop_per_token", "bytes_per_token", "share_of_peak", "share_of_read_rate"}) {
+      CHECK(p[figure] > 0.0);
+    }
+  }
+}
+
+TEST_CASE("ffmem bench: for people, with the activity of a ReLU model") {
+  const std::string text = output({"bench", kTiny, "--prompt", "8", "--new", "2", "--repeat", "1"});
+  for (const char* part : {"model ", "machine ", "memory ", "active ", "prompt   1 x 8, logits last: ", "decode   1 x 2: "}) {
+    CHECK(contains(text, part));
+  }
+}
+
+TEST_CASE("ffmem bench: command lines that make no sense") {
+  const auto refused = [](const std::vector<std::string>& arguments, int exit_code, const std::string& says) {
+    const CommandResult result = ffmem_command(arguments);
+    CHECK(result.exit_code == exit_code);
+    CHECK_MESSAGE(contains(result.err, says), result.err);
+  };
+  refused({"bench"}, 2, "either a MODEL folder or --shape");
+  refused({"bench", kTiny, "--shape", "gpt2"}, 2, "either a MODEL folder or --shape");
+  refused({"bench", "--shape", "gpt5"}, 2, "gpt2-medium");
+  refused({"bench", kTiny, "--activity", "0.5"}, 2, "--activity");
+  refused({"bench", kTiny, "--prompt", "0"}, 2, "--prompt");
+  refused({"bench", kTiny, "--logits", "some"}, 2, "--logits");
+  refused({"bench", kTiny, "--prompt", "30", "--new", "3"}, 1, "the model's context is 32");
+  refused({"bench", "--shape", "gpt2", "--activity", "0.5"}, 1, "plain ReLU");
+}
