@@ -1,0 +1,113 @@
+#include <cmath>
+#include <vector>
+
+#include "bench/operators.hpp"
+#include "ops/cpu/cpu_backend.hpp"
+#include "ops/scalar/scalar_backend.hpp"
+#include "ops/threads.hpp"
+
+namespace ffmem::bench {
+namespace {
+
+using benchmark::State;
+
+// Prefill of `past + rows` positions' last `rows`, 12 heads of 64.
+void attention(State& state, const std::string& isa, std::size_t past, std::size_t rows) {
+  const ThreadScope threads(bench_threads());
+  const auto backend = make_cpu_backend(isa);
+  const AttentionShape shape{.n_heads = 12, .n_kv_heads = 12, .head_dim = 64, .scale = 0.125F};
+  const std::size_t positions = past + rows;
+  const std::size_t width = shape.n_heads * shape.head_dim;
+  const std::size_t capacity = (positions + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+  const AlignedBuffer kv = normal_values(positions * width, 1);
+  const AlignedBuffer keys(capacity * width);
+  const AlignedBuffer values(capacity * width);
+  const KvCacheView cache{keys.data(), values.data(), capacity};
+  const SequenceRows all{0, positions, 0, cache};
+  const SequenceRows last{0, rows, past, cache};
+  backend->append_kv(shape, kv.matrix(positions, width), kv.matrix(positions, width), {&all, 1});
+  const MatrixView q = kv.matrix(positions, width).rows_between(past, positions);
+  const AlignedBuffer out(rows * width);
+  const AlignedBuffer expected(rows * width);
+  backend->attention(shape, q, {&last, 1}, out.matrix(rows, width));
+  make_scalar_backend()->attention(shape, q, {&last, 1}, expected.matrix(rows, width));
+  if (!close(out.matrix(rows, width), expected.matrix(rows, width), 1e-4)) return state.SkipWithError("wrong result");
+  for (auto _ : state) {
+    backend->attention(shape, q, {&last, 1}, out.matrix(rows, width));
+    benchmark::ClobberMemory();
+  }
+  const double pairs = static_cast<double>(rows) * (static_cast<double>(past) + (static_cast<double>(rows) + 1) / 2);
+  report_flops(state, isa, 4.0 * static_cast<double>(width) * pairs);
+  if (rows == 1) report_bytes(state, 8.0 * static_cast<double>(positions * width));
+}
+
+// The keys and values of 512 positions, 12 heads of 64, written to a cache.
+void append_kv(State& state, const std::string& isa) {
+  constexpr std::size_t kRows = 512;
+  constexpr std::size_t kWidth = 768;
+  const ThreadScope threads(bench_threads());
+  const auto backend = make_cpu_backend(isa);
+  const AttentionShape shape{.n_heads = 12, .n_kv_heads = 12, .head_dim = 64};
+  const AlignedBuffer k = normal_values(kRows * kWidth, 1);
+  const AlignedBuffer v = normal_values(kRows * kWidth, 2);
+  const AlignedBuffer cache(2 * kRows * kWidth);
+  const AlignedBuffer expected(2 * kRows * kWidth);
+  const auto append = [&](const Backend& b, const AlignedBuffer& to) {
+    const SequenceRows all{0, kRows, 0, {to.data(), to.data() + kRows * kWidth, kRows}};
+    b.append_kv(shape, k.matrix(kRows, kWidth), v.matrix(kRows, kWidth), {&all, 1});
+  };
+  append(*backend, cache);
+  append(*make_scalar_backend(), expected);
+  if (!close(cache.matrix(1, cache.size()), expected.matrix(1, expected.size()), 0)) return state.SkipWithError("wrong result");
+  for (auto _ : state) {
+    append(*backend, cache);
+    benchmark::ClobberMemory();
+  }
+  report_elements(state, cache.size());
+}
+
+// 64 rows of 12 heads of 64, all of whose dimensions turn.
+void rotary(State& state, const std::string& isa, RotaryLayout layout) {
+  constexpr std::size_t kRows = 64;
+  constexpr std::size_t kHeadDim = 64;
+  constexpr std::size_t kWidth = 12 * kHeadDim;
+  const ThreadScope threads(bench_threads());
+  const auto backend = make_cpu_backend(isa);
+  AlignedBuffer cosines(kRows * kHeadDim / 2);
+  AlignedBuffer sines(kRows * kHeadDim / 2);
+  for (std::size_t i = 0; i < cosines.size(); ++i) {
+    cosines.data()[i] = std::cos(0.01F * static_cast<float>(i));
+    sines.data()[i] = std::sin(0.01F * static_cast<float>(i));
+  }
+  const RotaryTable table{cosines.data(), sines.data(), kRows, kHeadDim, layout};
+  std::vector<std::uint32_t> positions(kRows);
+  for (std::size_t t = 0; t < kRows; ++t) positions[t] = static_cast<std::uint32_t>(t);
+  const AlignedBuffer x = normal_values(kRows * kWidth, 1);
+  const AlignedBuffer expected = normal_values(kRows * kWidth, 1);
+  backend->rotary(x.matrix(kRows, kWidth), kHeadDim, positions, table);
+  make_scalar_backend()->rotary(expected.matrix(kRows, kWidth), kHeadDim, positions, table);
+  if (!close(x.matrix(kRows, kWidth), expected.matrix(kRows, kWidth), 1e-6)) return state.SkipWithError("wrong result");
+  for (auto _ : state) {
+    backend->rotary(x.matrix(kRows, kWidth), kHeadDim, positions, table);  // turns on: lengths stay
+    benchmark::ClobberMemory();
+  }
+  report_elements(state, x.size());
+}
+
+}  // namespace
+
+void register_attention(const std::string& isa) {
+  for (const std::size_t n : {256, 512, 1024, 2048}) {
+    benchmark::RegisterBenchmark(("attention/prefill/" + std::to_string(n) + "/" + isa).c_str(),
+                                 [=](State& state) { attention(state, isa, 0, n); });
+    benchmark::RegisterBenchmark(("attention/decode/" + std::to_string(n) + "/" + isa).c_str(),
+                                 [=](State& state) { attention(state, isa, n - 1, 1); });
+  }
+  benchmark::RegisterBenchmark(("append_kv/512x768/" + isa).c_str(), [=](State& state) { append_kv(state, isa); });
+  for (const RotaryLayout layout : {RotaryLayout::halves, RotaryLayout::pairs}) {
+    const std::string name = layout == RotaryLayout::halves ? "rotary_halves" : "rotary_pairs";
+    benchmark::RegisterBenchmark((name + "/64x768/" + isa).c_str(), [=](State& state) { rotary(state, isa, layout); });
+  }
+}
+
+}  // namespace ffmem::bench

@@ -1,0 +1,142 @@
+#include <algorithm>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "bench/operators.hpp"
+#include "ops/cpu/cpu_backend.hpp"
+#include "ops/scalar/scalar_backend.hpp"
+#include "ops/threads.hpp"
+
+namespace ffmem::bench {
+namespace {
+
+using benchmark::State;
+
+using Apply = std::function<void(const Backend&, MatrixView x, ConstMatrixView y)>;
+
+// An operator that changes x [64, 1024] in place, y being another such matrix. x is restored, untimed, before every call.
+void in_place(State& state, const std::string& isa, const Apply& apply) {
+  constexpr std::size_t kRows = 64;
+  constexpr std::size_t kCols = 1024;
+  const ThreadScope threads(bench_threads());
+  const auto backend = make_cpu_backend(isa);
+  const AlignedBuffer input = normal_values(kRows * kCols, 1);
+  const AlignedBuffer other = normal_values(kRows * kCols, 2);
+  const AlignedBuffer x(kRows * kCols);
+  const AlignedBuffer expected(kRows * kCols);
+  const MatrixView view = x.matrix(kRows, kCols);
+  const auto restore = [&](const AlignedBuffer& b) { std::copy_n(input.data(), input.size(), b.data()); };
+  restore(x);
+  restore(expected);
+  apply(*backend, view, other.matrix(kRows, kCols));
+  apply(*make_scalar_backend(), expected.matrix(kRows, kCols), other.matrix(kRows, kCols));
+  if (!close(view, expected.matrix(kRows, kCols), 1e-5)) return state.SkipWithError("wrong result");
+  for (auto _ : state) {
+    state.PauseTiming();
+    restore(x);
+    state.ResumeTiming();
+    apply(*backend, view, other.matrix(kRows, kCols));
+    benchmark::ClobberMemory();
+  }
+  report_elements(state, kRows * kCols);
+}
+
+void top_k(State& state, const std::string& isa, std::size_t k) {
+  const ThreadScope threads(bench_threads());
+  const auto backend = make_cpu_backend(isa);
+  const AlignedBuffer x = normal_values(8 * 50257, 1);
+  std::vector<std::uint32_t> indices(8 * k);
+  std::vector<std::uint32_t> expected(8 * k);
+  std::vector<float> values(8 * k);
+  backend->top_k(x.matrix(8, 50257), k, indices.data(), values.data());
+  make_scalar_backend()->top_k(x.matrix(8, 50257), k, expected.data(), values.data());
+  if (indices != expected) return state.SkipWithError("wrong result");
+  for (auto _ : state) backend->top_k(x.matrix(8, 50257), k, indices.data(), values.data());
+  report_elements(state, 8 * 50257);
+}
+
+void log_sum_exp(State& state, const std::string& isa) {
+  const ThreadScope threads(bench_threads());
+  const auto backend = make_cpu_backend(isa);
+  const AlignedBuffer x = normal_values(8 * 50257, 1);
+  const AlignedBuffer out(8);
+  const AlignedBuffer expected(8);
+  backend->log_sum_exp(x.matrix(8, 50257), out.data());
+  make_scalar_backend()->log_sum_exp(x.matrix(8, 50257), expected.data());
+  if (!close(out.matrix(1, 8), expected.matrix(1, 8), 1e-6)) return state.SkipWithError("wrong result");
+  for (auto _ : state) backend->log_sum_exp(x.matrix(8, 50257), out.data());
+  report_elements(state, 8 * 50257);
+}
+
+// Thresholds that one element in 2,000 exceeds, as those of a filled trigger store are.
+void find_above(State& state, const std::string& isa) {
+  const auto backend = make_cpu_backend(isa);
+  const AlignedBuffer x = normal_values(4096, 1);
+  const AlignedBuffer threshold(4096);
+  std::fill_n(threshold.data(), 4096, 3.3F);
+  std::vector<std::uint32_t> indices(4096);
+  std::vector<std::uint32_t> expected(4096);
+  const std::size_t n = backend->find_above(x.data(), threshold.data(), 4096, indices.data());
+  if (n != make_scalar_backend()->find_above(x.data(), threshold.data(), 4096, expected.data())) {
+    return state.SkipWithError("wrong result");
+  }
+  for (auto _ : state) benchmark::DoNotOptimize(backend->find_above(x.data(), threshold.data(), 4096, indices.data()));
+  report_elements(state, 4096);
+}
+
+// 64 rows of a table of 50,257 x 1,024.
+void gather_rows(State& state, const std::string& isa, DType dtype) {
+  constexpr std::size_t kVocab = 50257;
+  constexpr std::size_t kCols = 1024;
+  constexpr std::size_t kRows = 64;
+  const ThreadScope threads(bench_threads());
+  const auto backend = make_cpu_backend(isa);
+  AlignedBuffer stored(kVocab * kCols);             // room for the widest type
+  std::fill_n(stored.data(), stored.size(), 1.0F);  // finite numbers of any type
+  const WeightMatrix table{stored.data(), dtype, kVocab, kCols, kCols, 1};
+  const AlignedBuffer out = normal_values(kRows * kCols, 1);
+  const AlignedBuffer expected = normal_values(kRows * kCols, 2);
+  std::vector<TokenId> ids(kRows);
+  for (std::size_t t = 0; t < kRows; ++t) ids[t] = static_cast<TokenId>(t * 7919 % kVocab);
+  backend->gather_rows(table, ids, out.matrix(kRows, kCols));
+  make_scalar_backend()->gather_rows(table, ids, expected.matrix(kRows, kCols));
+  if (!close(out.matrix(kRows, kCols), expected.matrix(kRows, kCols), 0)) return state.SkipWithError("wrong result");
+  for (auto _ : state) {
+    backend->gather_rows(table, ids, out.matrix(kRows, kCols));
+    benchmark::ClobberMemory();
+  }
+  report_elements(state, kRows * kCols);
+}
+
+void register_in_place(const std::string& isa, const std::string& what, const Apply& apply) {
+  benchmark::RegisterBenchmark((what + "/64x1024/" + isa).c_str(), [=](State& state) { in_place(state, isa, apply); });
+}
+
+}  // namespace
+
+void register_rows(const std::string& isa) {
+  register_in_place(isa, "layer_norm",
+                    [](const Backend& b, MatrixView x, ConstMatrixView y) { b.layer_norm(x, y.data, y.data, 1e-5F, x); });
+  register_in_place(isa, "rms_norm",
+                    [](const Backend& b, MatrixView x, ConstMatrixView y) { b.rms_norm(x, y.data, 1e-5F, x.cols, x); });
+  register_in_place(isa, "add", [](const Backend& b, MatrixView x, ConstMatrixView y) { b.add(x, y); });
+  register_in_place(isa, "multiply", [](const Backend& b, MatrixView x, ConstMatrixView y) { b.multiply(x, y); });
+  register_in_place(isa, "scale", [](const Backend& b, MatrixView x, ConstMatrixView) { b.scale(x, 0.5F); });
+  register_in_place(isa, "softcap", [](const Backend& b, MatrixView x, ConstMatrixView) { b.softcap(x, 30.0F); });
+  for (const Activation a : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
+    register_in_place(isa, std::string(name(a)), [a](const Backend& b, MatrixView x, ConstMatrixView) { b.activate(a, x); });
+  }
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+    benchmark::RegisterBenchmark(("gather_rows/" + std::string(name(dtype)) + "/64x1024/" + isa).c_str(),
+                                 [=](State& state) { gather_rows(state, isa, dtype); });
+  }
+  for (const std::size_t k : {1, 10, 1000}) {
+    benchmark::RegisterBenchmark(("top_k/8x50257/" + std::to_string(k) + "/" + isa).c_str(),
+                                 [=](State& state) { top_k(state, isa, k); });
+  }
+  benchmark::RegisterBenchmark(("log_sum_exp/8x50257/" + isa).c_str(), [=](State& state) { log_sum_exp(state, isa); });
+  benchmark::RegisterBenchmark(("find_above/4096/" + isa).c_str(), [=](State& state) { find_above(state, isa); });
+}
+
+}  // namespace ffmem::bench
