@@ -21,6 +21,7 @@
 #include "runtime/output_head.hpp"
 #include "runtime/session.hpp"
 #include "tools/sentence_batches.hpp"
+#include "tools/speed/blind_hook.hpp"
 #include "tools/speed/machine_peaks.hpp"
 #include "tools/trigger_job.hpp"
 #include "tools/trigger_search.hpp"
@@ -31,13 +32,6 @@ namespace {
 
 constexpr std::size_t kBatches = 40;
 constexpr std::size_t kWarmBatches = 10;  // fill the lists, as all but the first moments of a search find them
-
-/// Asks for what the search asks for and looks at none of it.
-class Blind : public Hook {
- public:
-  Access access(Point point, std::size_t) const override { return point == Point::coefficients ? Access::read : Access::none; }
-  void read(const PointView&) override {}
-};
 
 double seconds_of(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
@@ -68,7 +62,7 @@ void search_against_forward(const tools::TriggerJob& job, int rounds) {
   Session session(job.model, options);
   const auto batches = read_batches(job, options);
   const ModelConfig& config = job.model->config();
-  Blind blind;
+  tools::BlindHook blind;
   TopTriggers search(TriggerTable(config.n_layers, config.d_memory, job.info.top), {});
   const auto run = [&](const tools::SentenceBatch& batch, Hook& hook) {
     search.next_batch(batch.sentences, job.info.prefix_token ? 1 : 0);

@@ -112,7 +112,8 @@ TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments&
                 .checkpoint = checkpoint_path(out, rank(), n_ranks()),
                 .checkpoint_seconds = request.checkpoint_seconds,
                 .stop = [] { return interrupted() || another_rank_failed(); },
-                .progress = {}};
+                .progress = {},
+                .compare_forward = request.compare_forward};
   return job;
 }
 
@@ -130,6 +131,10 @@ TriggerOutcome run_trigger_job(TriggerJob& job, bool restart, bool quiet) {
                          .n_keys = search.table().n_layers * search.table().d_memory,
                          .n_keys_never_fired = keys_never_fired(search.table())};
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (job.search.compare_forward) {
+    outcome.comparison = search.comparison();
+    outcome.seconds -= search.comparison().forward_seconds;
+  }
   const auto tokens = static_cast<double>(outcome.counts.n_tokens - tokens_before);
   outcome.tokens_per_second = outcome.seconds > 0 ? tokens / outcome.seconds : 0.0;
   if (rank() == 0) search.write(job.out, interrupted);

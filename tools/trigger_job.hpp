@@ -25,6 +25,7 @@ struct TriggerRequest {
   std::optional<std::size_t> context;  // default: the model's, at most 4096
   std::size_t batch_tokens = 1024;
   double checkpoint_seconds = 60.0;
+  bool compare_forward = false;
 };
 
 struct TriggerJob {
@@ -50,8 +51,9 @@ struct TriggerOutcome {
   TriggerCounts counts;
   std::size_t n_keys = 0;
   std::size_t n_keys_never_fired = 0;
-  double seconds = 0.0;
-  double tokens_per_second = 0.0;  // of this run, without what the checkpoint had
+  double seconds = 0.0;                           // without those of the passes compared with
+  double tokens_per_second = 0.0;                 // of this run, without what the checkpoint had
+  std::optional<ForwardComparison> comparison{};  // of this rank, where it was asked for
 };
 
 /// Searches, going on from the checkpoint if it is there (restart: after removing it), and writes job.out. Shows progress

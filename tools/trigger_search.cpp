@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ops/error.hpp"
+#include "tools/speed/blind_hook.hpp"
 #include "tools/trigger_store.hpp"
 
 namespace ffmem::tools {
@@ -59,6 +60,24 @@ void TriggerSearch::run_batch(Session& session, const SentenceBatch& batch) {
   session.run({.tokens = batch.tokens, .offsets = batch.offsets}, LogitsRows::none, hooks);
 }
 
+/// Each of the two goes first in every other batch.
+void TriggerSearch::compare_batch(Session& session, const SentenceBatch& batch) {
+  const auto seconds_of = [](auto&& work) {
+    const auto begin = Clock::now();
+    work();
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  const auto search = [&] { comparison_.search_seconds += seconds_of([&] { run_batch(session, batch); }); };
+  if (search_first_) search();
+  BlindHook blind;
+  const std::array<Hook*, 1> hooks{&blind};
+  comparison_.forward_seconds +=
+      seconds_of([&] { session.run({.tokens = batch.tokens, .offsets = batch.offsets}, LogitsRows::none, hooks); });
+  if (!search_first_) search();
+  search_first_ = !search_first_;
+  comparison_.n_tokens += batch.tokens.size() - (info_.prefix_token ? batch.sentences.size() : 0);
+}
+
 void TriggerSearch::save(const TriggerSearchOptions& options) const {
   write_checkpoint(options.checkpoint, table(), info_, next_sentence_);
 }
@@ -77,7 +96,12 @@ void TriggerSearch::run(const TriggerSearchOptions& options) {
   for (bool more = batches.next(batch); more;) {
     // The next batch is read and tokenised while the model runs this one.
     auto reading = std::async(std::launch::async, [&] { return batches.next(following); });
-    run_batch(session, batch);
+    if (options.compare_forward) {
+      reading.wait();  // or it would slow down whichever of the two goes first
+      compare_batch(session, batch);
+    } else {
+      run_batch(session, batch);
+    }
     info_.counts = batch.counts;
     next_sentence_ = batch.next_sentence;
     if (options.progress) options.progress(batch);

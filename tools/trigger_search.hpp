@@ -30,6 +30,14 @@ struct TriggerSearchOptions {
   double checkpoint_seconds = 60.0;                    // at most this often
   std::function<bool()> stop;                          // asked after each batch
   std::function<void(const SentenceBatch&)> progress;  // told after each batch
+  bool compare_forward = false;                        // run every batch without the search too
+};
+
+/// Seconds that the model took for the same batches with the search and without.
+struct ForwardComparison {
+  std::size_t n_tokens = 0;  // without the prefix tokens
+  double search_seconds = 0.0;
+  double forward_seconds = 0.0;
 };
 
 /// What the search's session is made with.
@@ -55,8 +63,12 @@ class TriggerSearch {
   const TriggerTable& table() const noexcept { return hook_.table(); }
   const TriggerInfo& info() const noexcept { return info_; }
 
+  /// After run() with compare_forward: of this run's batches.
+  const ForwardComparison& comparison() const noexcept { return comparison_; }
+
  private:
   void run_batch(Session& session, const SentenceBatch& batch);
+  void compare_batch(Session& session, const SentenceBatch& batch);
   void save(const TriggerSearchOptions& options) const;
 
   std::shared_ptr<const Model> model_;
@@ -65,6 +77,8 @@ class TriggerSearch {
   TriggerInfo info_;
   std::int64_t next_sentence_ = 0;
   TopTriggers hook_;
+  ForwardComparison comparison_;
+  bool search_first_ = false;  // of the next batch compared
 };
 
 }  // namespace ffmem::tools

@@ -75,6 +75,28 @@ void print_plan(const Options& options, const TriggerJob& job) {
   write_out(text + fmt::format("  {}  peak\n", mebibytes(plan.peak_bytes())));
 }
 
+struct ComparedRates {
+  double search = 0.0;  // tokens per second of the model's passes with the search
+  double forward = 0.0;
+  double costs() const { return forward / search - 1.0; }
+};
+
+ComparedRates rates_of(const ForwardComparison& comparison) {
+  const auto n_tokens = static_cast<double>(comparison.n_tokens);
+  return {.search = n_tokens / comparison.search_seconds, .forward = n_tokens / comparison.forward_seconds};
+}
+
+Json as_json(const std::optional<ForwardComparison>& comparison) {
+  if (!comparison) return {"null"};
+  const ComparedRates rates = rates_of(*comparison);
+  return JsonObject()
+      .add("tokens", comparison->n_tokens)
+      .add("search_tokens_per_second", rates.search)
+      .add("forward_tokens_per_second", rates.forward)
+      .add("search_costs", rates.costs())
+      .json();
+}
+
 void print_summary(const Options& options, const TriggerJob& job, const TriggerOutcome& outcome) {
   const TriggerCounts& counts = outcome.counts;
   if (!options.quiet) {
@@ -83,6 +105,14 @@ void print_summary(const Options& options, const TriggerJob& job, const TriggerO
         counts.n_sentences, counts.n_tokens, outcome.tokens_per_second, counts.n_cut, job.info.context,
         outcome.n_keys_never_fired, outcome.n_keys);
     std::fputs(text.c_str(), stderr);
+    if (outcome.comparison) {
+      const ComparedRates rates = rates_of(*outcome.comparison);
+      std::fputs(
+          fmt::format("ffmem: the model's passes alone: {:.0f} tokens/s with the search, {:.0f} without: it costs {:.1f} %\n",
+                      rates.search, rates.forward, 100.0 * rates.costs())
+              .c_str(),
+          stderr);
+    }
   }
   if (options.json) {
     write_out(JsonObject()
@@ -94,6 +124,7 @@ void print_summary(const Options& options, const TriggerJob& job, const TriggerO
                   .add("keys_never_fired", outcome.n_keys_never_fired)
                   .add("seconds", outcome.seconds)
                   .add("tokens_per_second", outcome.tokens_per_second)
+                  .add("compare_forward", as_json(outcome.comparison))
                   .line());
   }
 }
@@ -149,6 +180,8 @@ void add_run_options(CLI::App& command, Options& options) {
       ->type_name("SECONDS");
   command.add_flag("--restart", options.restart, "Begin anew although OUT.partial is there");
   command.add_flag("--plan", options.plan, "Print the memory and work this takes, and stop");
+  command.add_flag("--compare-forward", options.request.compare_forward,
+                   "Run every batch without the search too, in turn, and tell both speeds (takes twice as long)");
   command.add_flag("--json", options.json, "One JSON line at the end (with --plan: the plan)");
   command.add_flag("--quiet", options.quiet, "No progress and no summary");
 }

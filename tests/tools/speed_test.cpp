@@ -169,3 +169,29 @@ TEST_CASE("ffmem bench: command lines that make no sense") {
   refused({"bench", kTiny, "--prompt", "30", "--new", "3"}, 1, "the model's context is 32");
   refused({"bench", "--shape", "gpt2", "--activity", "0.5"}, 1, "plain ReLU");
 }
+
+TEST_CASE("ffmem triggers: --compare-forward tells what the search costs and changes no byte of its result") {
+  const TemporaryFolder folder;
+  const std::string corpus = folder.write("corpus", "The river rose by two metres .\nThe king never answered the letter .\n");
+  const auto search = [&](const std::string& out, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"triggers", kDemo, corpus, "-o", out, "--top", "3", "--batch-tokens", "8", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return ffmem_command(arguments);
+  };
+  const std::string plain = (folder.path() / "plain").string();
+  const std::string compared = (folder.path() / "compared").string();
+  const CommandResult without = search(plain, {});
+  CHECK(Json::parse(without.out)["compare_forward"].is_null());
+  CHECK(Json::parse(without.out)["tokens_per_second"] > 0.0);
+
+  const CommandResult with = search(compared, {"--compare-forward"});
+  const Json result = Json::parse(with.out);
+  const Json& rates = result["compare_forward"];
+  CHECK(rates["tokens"] == result["tokens"]);
+  const double search_rate = rates["search_tokens_per_second"];
+  const double forward_rate = rates["forward_tokens_per_second"];
+  CHECK(search_rate > 0.0);
+  CHECK(rates["search_costs"].get<double>() == doctest::Approx(forward_rate / search_rate - 1.0));
+  CHECK(contains(with.err, "the model's passes alone"));
+  CHECK(read_text_file(plain) == read_text_file(compared));
+}
