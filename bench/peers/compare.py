@@ -1,0 +1,152 @@
+"""Runs ffmem and other programs on one random model, in turn, and prints a table of tokens per second with ratios.
+
+Called by run.sh, which installs the programs. In each round every program runs once in a process of its own, for each
+precision; the table has medians over the rounds.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PROGRAMS = ("llama.cpp", "OpenVINO", "CTranslate2", "Transformers")
+SCORED = {"all": "prompt, scores of all", "last": "prompt, of the last", "none": "prompt, none"}
+QUIET = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ffmem", required=True, help="the ffmem to run")
+    parser.add_argument("--work", required=True, type=Path, help="where models and results lie")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--shape", default="gpt2", help="a model of random_model.py (default: gpt2, 124 M parameters)")
+    parser.add_argument("--precisions", default="f32,bf16,int8,int4", help="of f32, bf16, int8, int4 (default: all)")
+    parser.add_argument("--programs", default=",".join(PROGRAMS), help=f"of {', '.join(PROGRAMS)} (default: all)")
+    parser.add_argument("--prompt", type=int, default=512, help="tokens run at once (default: 512)")
+    parser.add_argument("--new", type=int, default=64, help="tokens after it, one at a time (default: 64)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=2, help="measurements in a process, after one to warm up (default: 2)")
+    parser.add_argument("--under", default="", help="a command to run every measurement under, as 'numactl -N 0'")
+    return parser.parse_args()
+
+
+class NotRun(Exception):
+    pass
+
+
+def run_json(options, command):
+    result = subprocess.run([*shlex.split(options.under), *map(str, command)], capture_output=True, text=True,
+                            env=os.environ | QUIET)
+    if result.returncode != 0:
+        lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
+        raise NotRun(lines[-1])
+    return json.loads(result.stdout.strip().splitlines()[-1])
+
+
+def run_ffmem(options, model, precision):
+    speeds = {"prompt": {}}
+    for scored in SCORED:
+        result = run_json(options, [options.ffmem, "bench", model, "--weights", precision, "--logits", scored, "--prompt",
+                                    options.prompt, "--new", options.new if scored == "last" else 1, "--repeat",
+                                    options.repeat, "--threads", options.threads, "--json"])
+        speeds["prompt"][scored] = result["prompt"]["tokens_per_second"]
+        if scored == "last":
+            speeds["decode"] = result["decode"]["tokens_per_second"]
+            speeds["machine"] = result
+    return speeds
+
+
+def run_program(options, name, model, precision):
+    return run_json(options, [sys.executable, HERE / "programs.py", name, model, precision, options.threads, options.prompt,
+                              options.new, options.repeat])
+
+
+def measure(options, model, precisions, programs):
+    """{precision: {program: [speeds of a round]}} and {precision: {program: why it was not run}}."""
+    measured = {precision: {} for precision in precisions}
+    missing = {precision: {} for precision in precisions}
+    for number in range(1, options.rounds + 1):
+        for precision in precisions:
+            for name in ("ffmem", *programs):
+                if name in missing[precision]:
+                    continue
+                print(f"round {number} of {options.rounds}: {precision} {name}", file=sys.stderr, flush=True)
+                try:
+                    if name == "ffmem":
+                        speeds = run_ffmem(options, model, precision)
+                    else:
+                        speeds = run_program(options, name, model, precision)
+                    measured[precision].setdefault(name, []).append(speeds)
+                except NotRun as reason:
+                    if name == "ffmem":
+                        sys.exit(f"compare.py: ffmem did not run: {reason}")
+                    missing[precision][name] = str(reason)
+    return measured, missing
+
+
+def medians(rounds):
+    """{"all": ..., "last": ..., "none": ..., "decode": ...}, with what was measured."""
+    result = {scored: statistics.median(r["prompt"][scored] for r in rounds) for scored in rounds[0]["prompt"]}
+    return result | {"decode": statistics.median(r["decode"] for r in rounds)}
+
+
+def table(precision, measured, missing):
+    columns = SCORED | {"decode": "new tokens"}
+    lines = [f"| {precision} | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
+    ours = medians(measured["ffmem"])
+    lines.append("| ffmem | " + " | ".join(f"{ours[column]:.0f}" for column in columns) + " |")
+    for name, rounds in measured.items():
+        if name == "ffmem":
+            continue
+        theirs = medians(rounds)
+        cells = [f"{theirs[c]:.0f} ({ours[c] / theirs[c]:.2f})" if c in theirs else "" for c in columns]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += [f"| {name} | not run: {reason} |" + " |" * (len(columns) - 1) for name, reason in missing.items()]
+    return "\n".join(lines)
+
+
+def processor():
+    with open("/proc/cpuinfo") as file:
+        return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown processor")
+
+
+def description(options, measured):
+    ours = [rounds["ffmem"][0]["machine"] for rounds in measured.values()]
+    peaks = ", ".join(f"{m['weights']} {m['peak_flops']['weights'] / 1e9:.0f}" for m in ours)
+    versions = sorted({rounds[-1]["version"] for programs in measured.values() for name, rounds in programs.items()
+                       if name != "ffmem"})
+    return (f"Tokens per second, medians of {options.rounds} interleaved rounds; in parentheses ffmem's rate divided by that "
+            f"program's for the same work. {options.shape} with random weights, {ours[0]['parameters'] / 1e6:.0f} million "
+            f"parameters, a prompt of {options.prompt} tokens at once and {options.new} tokens after it.\n\n"
+            f"Machine: {processor()}, {options.threads} threads; {ours[0]['backend']}; peak GFLOP/s of multiply-adds by "
+            f"weights in {peaks}; {ours[0]['read_bytes_per_second'] / 1e9:.1f} GB/s read from memory.\n\n"
+            f"Programs: {'; '.join(versions)}.")
+
+
+def main():
+    options = arguments()
+    from random_model import SHAPES, write_model
+
+    precisions = options.precisions.split(",")
+    programs = options.programs.split(",")
+    if options.shape not in SHAPES:
+        sys.exit(f"compare.py: --shape: expected one of {', '.join(SHAPES)}, found '{options.shape}'")
+    for name in programs:
+        if name not in PROGRAMS:
+            sys.exit(f"compare.py: --programs: expected some of {', '.join(PROGRAMS)}, found '{name}'")
+    model = options.work / options.shape
+    write_model(model, options.shape)
+    measured, missing = measure(options, model, precisions, programs)
+    text = "\n\n".join([description(options, measured), *(table(p, measured[p], missing[p]) for p in precisions)]) + "\n"
+    (options.work / "table.md").write_text(text)
+    (options.work / "results.json").write_text(json.dumps({"measured": measured, "missing": missing}, indent=1))
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+#!/bin/sh
+# Runs other programs beside ffmem on one random model, in turn, and prints a table.
+#
+#   sh bench/peers/run.sh [--ffmem build/tools/ffmem] [--work FOLDER] [compare.py's options: see --help]
+#
+# What it makes lies in FOLDER (default: build-peers): a virtual environment with the programs from PyPI (about 8 GB: torch
+# brings its GPU libraries along), the model in each program's form, table.md and results.json. A second run uses them again.
+# A program that cannot be installed is named in the table as not run.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+ffmem=build/tools/ffmem
+work=build-peers
+threads=$(nproc)
+while [ $# -gt 0 ]; do
+  case $1 in
+    --ffmem) ffmem=$2; shift 2 ;;
+    --work) work=$2; shift 2 ;;
+    *) break ;;
+  esac
+done
+if [ ! -x "$ffmem" ]; then
+  echo "run.sh: $ffmem: no such program; build it (meson setup build && meson compile -C build) or give --ffmem" >&2
+  exit 1
+fi
+
+mkdir -p "$work/logs"
+[ -x "$work/venv/bin/python" ] || python3 -m venv "$work/venv"
+python="$work/venv/bin/python"
+
+# install NAME MODULE ARGUMENTS...: unless it is there. What pip says goes to logs/NAME.log.
+install() {
+  name=$1 module=$2
+  shift 2
+  "$python" -c "import $module" 2>/dev/null && return
+  echo "installing $name (log: $work/logs/$name.log)" >&2
+  "$python" -m pip install "$@" >"$work/logs/$name.log" 2>&1 || echo "$name could not be installed" >&2
+}
+# optimum-intel decides which versions of torch and transformers all of them share, so it comes first.
+install openvino optimum.intel 'optimum-intel[openvino]'
+install transformers transformers torch transformers
+install ctranslate2 ctranslate2 ctranslate2
+# Built here, for this processor, from the source of llama.cpp that the package carries.
+# LLAVA_BUILD=OFF leaves image models out, a third of the work.
+CMAKE_ARGS=-DLLAVA_BUILD=OFF CMAKE_BUILD_PARALLEL_LEVEL=$threads \
+  install llama-cpp-python llama_cpp --no-binary llama-cpp-python llama-cpp-python
+install gguf gguf gguf
+
+exec "$python" "$here/compare.py" --ffmem "$ffmem" --work "$work" --threads "$threads" "$@"
