@@ -99,6 +99,11 @@ TEST_CASE("random_checkpoint: the share of active memories is the one asked for,
   CHECK(all.active_share.value() == 1.0);
   const double values = 2 * 2 * 64 * 256 * 4;  // of two tokens
   CHECK(all.decode.cost.bytes - few.decode.cost.bytes == doctest::Approx((1 - few.active_share.value()) * values));
+
+  // As fairseq's files have them, values lie across the rows of a matrix: all are read.
+  const SpeedResult as_stored = measure_speed(random_model(kPaper), plan);
+  CHECK(as_stored.active_share.value() < 0.7);
+  CHECK(as_stored.decode.cost.bytes == all.decode.cost.bytes);
 }
 
 TEST_CASE("random_checkpoint: what cannot be made is refused") {

@@ -108,9 +108,10 @@ class SpeedRun {
     return cost_of(model_, {.n_sequences = plan_.batch, .n_rows = plan_.prompt, .n_scored = n_scored});
   }
 
-  /// A single sequence in f32 need not read the values of memories that are not active.
+  /// A single sequence in f32 need not read the values of memories that are not active, where each lies in one piece.
   PassCost decode_cost(std::optional<double> active_share) const {
-    const bool sparse = active_share && plan_.batch == 1 && model_.weight_mode() == WeightMode::f32;
+    const bool in_one_piece = model_.weights().layers.front().values.col_stride == 1;
+    const bool sparse = active_share && in_one_piece && plan_.batch == 1 && model_.weight_mode() == WeightMode::f32;
     PassCost cost;
     for (std::size_t i = 0; i < plan_.new_tokens; ++i) {
       cost += cost_of(model_, {.n_sequences = plan_.batch,
