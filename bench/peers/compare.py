@@ -32,7 +32,20 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=2, help="measurements in a process, after one to warm up (default: 2)")
     parser.add_argument("--under", default="", help="a command to run every measurement under, as 'numactl -N 0'")
-    return parser.parse_args()
+    parser.add_argument("--cpu-time", action="store_true",
+                        help="one thread, and seconds of its processor time: for a machine that does other work meanwhile")
+    options = parser.parse_args()
+    if options.cpu_time:
+        options.threads = 1
+    return options
+
+
+def environment(options):
+    """Of every program that is measured."""
+    variables = os.environ | QUIET
+    if options.cpu_time:
+        variables |= {"LD_PRELOAD": str((options.work / "cpu_clock.so").resolve()), "OMP_NUM_THREADS": "1"}
+    return variables
 
 
 class NotRun(Exception):
@@ -41,7 +54,7 @@ class NotRun(Exception):
 
 def run_json(options, command):
     result = subprocess.run([*shlex.split(options.under), *map(str, command)], capture_output=True, text=True,
-                            env=os.environ | QUIET)
+                            env=environment(options))
     if result.returncode != 0:
         lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
         raise NotRun(lines[-1])
@@ -120,10 +133,12 @@ def description(options, measured):
     peaks = ", ".join(f"{m['weights']} {m['peak_flops']['weights'] / 1e9:.0f}" for m in ours)
     versions = sorted({rounds[-1]["version"] for programs in measured.values() for name, rounds in programs.items()
                        if name != "ffmem"})
-    return (f"Tokens per second, medians of {options.rounds} interleaved rounds; in parentheses ffmem's rate divided by that "
+    second = "second of processor time" if options.cpu_time else "second"
+    threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
+    return (f"Tokens per {second}, medians of {options.rounds} interleaved rounds; in parentheses ffmem's rate divided by that "
             f"program's for the same work. {options.shape} with random weights, {ours[0]['parameters'] / 1e6:.0f} million "
             f"parameters, a prompt of {options.prompt} tokens at once and {options.new} tokens after it.\n\n"
-            f"Machine: {processor()}, {options.threads} threads; {ours[0]['backend']}; peak GFLOP/s of multiply-adds by "
+            f"Machine: {processor()}, {threads}; {ours[0]['backend']}; peak GFLOP/s of multiply-adds by "
             f"weights in {peaks}; {ours[0]['read_bytes_per_second'] / 1e9:.1f} GB/s read from memory.\n\n"
             f"Programs: {'; '.join(versions)}.")
 
@@ -139,6 +154,8 @@ def main():
     for name in programs:
         if name not in PROGRAMS:
             sys.exit(f"compare.py: --programs: expected some of {', '.join(PROGRAMS)}, found '{name}'")
+    if options.cpu_time:
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", options.work / "cpu_clock.so", HERE / "cpu_clock.c"], check=True)
     model = options.work / options.shape
     write_model(model, options.shape)
     measured, missing = measure(options, model, precisions, programs)

@@ -48,7 +48,7 @@ def run_transformers(folder, precision, threads, prompt, new, repeat):
     import transformers
 
     if precision not in ("f32", "bf16"):
-        raise NotOffered("transformers: f32 and bf16 are measured")
+        raise NotOffered("f32 and bf16 alone are measured")
     torch.set_num_threads(threads)
     dtype = torch.float32 if precision == "f32" else torch.bfloat16
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
@@ -80,7 +80,7 @@ def run_openvino(folder, precision, threads, prompt, new, repeat):
     from optimum.intel import OVModelForCausalLM, OVWeightQuantizationConfig
 
     if precision == "bf16" and "avx512_bf16" not in cpu_flags():
-        raise NotOffered("OpenVINO: bf16 needs AVX-512 BF16 or AMX")
+        raise NotOffered("bf16 needs AVX-512 BF16 or AMX")
     exported = Path(folder) / f"openvino-{precision}"
     if not (exported / "openvino_model.xml").exists():
         bits = {"int8": 8, "int4": 4}.get(precision)
@@ -129,7 +129,7 @@ def run_ctranslate2(folder, precision, threads, prompt, new, repeat):
 
     compute_type = {"f32": "float32", "int8": "int8", "bf16": "bfloat16"}.get(precision)
     if compute_type not in ctranslate2.get_supported_compute_types("cpu"):
-        raise NotOffered(f"CTranslate2: no {precision} on this processor")
+        raise NotOffered(f"no {precision} on this processor")
     converted = Path(folder) / f"ctranslate2-{precision}"
     if not converted.exists():
         ctranslate2.converters.TransformersConverter(str(folder)).convert(str(converted), quantization=compute_type)
