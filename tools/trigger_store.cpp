@@ -150,29 +150,43 @@ void TriggerStore::check_offsets(std::string_view name, std::span<const std::int
   if (!good) fail(ErrorCode::store_invalid, path().string(), ": ", name, ": expected offsets rising from 0 to ", n_elements);
 }
 
-std::vector<TriggerStore::Example> TriggerStore::examples(std::size_t layer, std::size_t unit, std::size_t max) const {
+/// Where a key's examples begin in the three arrays.
+std::size_t TriggerStore::first_place(std::size_t layer, std::size_t unit) const {
   if (layer >= n_layers_) {
     fail(ErrorCode::layer_out_of_range, path().string(), ": layer ", layer, ": there are layers 0 to ", n_layers_ - 1);
   }
   if (unit >= d_memory_) {
     fail(ErrorCode::unit_out_of_range, path().string(), ": unit ", unit, ": there are units 0 to ", d_memory_ - 1);
   }
-  std::vector<Example> examples;
-  const std::size_t first = (layer * d_memory_ + unit) * top_;
-  for (std::size_t i = first; i < first + std::min(max, top_) && sentence_[i] != -1; ++i) {
-    const auto tokens = sentence_tokens(sentence_[i]);
-    const auto position = static_cast<std::size_t>(position_[i]);
-    if (position >= tokens.size()) {
-      fail(ErrorCode::store_invalid, path().string(), ": layer ", layer, ", unit ", unit, ": position ", position_[i],
-           " of sentence ", sentence_[i], ", which has ", tokens.size(), " tokens");
-    }
-    const std::size_t length = position + 1;
-    examples.push_back({.coefficient = coefficient_[i],
-                        .sentence = sentence_[i],
-                        .prefix = tokens.first(length),
-                        .tokens = tokens,
-                        .next = length < tokens.size() ? std::optional(tokens[length]) : std::nullopt});
+  return (layer * d_memory_ + unit) * top_;
+}
+
+std::size_t TriggerStore::n_examples(std::size_t layer, std::size_t unit) const {
+  const auto places = sentence_.subspan(first_place(layer, unit), top_);
+  return static_cast<std::size_t>(std::ranges::find(places, std::int64_t{-1}) - places.begin());
+}
+
+TriggerStore::Example TriggerStore::example(std::size_t layer, std::size_t unit, std::size_t i) const {
+  const std::size_t at = first_place(layer, unit) + i;
+  const auto tokens = sentence_tokens(sentence_[at]);
+  const auto position = static_cast<std::size_t>(position_[at]);
+  if (position >= tokens.size()) {
+    fail(ErrorCode::store_invalid, path().string(), ": layer ", layer, ", unit ", unit, ": position ", position_[at],
+         " of sentence ", sentence_[at], ", which has ", tokens.size(), " tokens");
   }
+  const std::size_t length = position + 1;
+  return {.coefficient = coefficient_[at],
+          .sentence = sentence_[at],
+          .prefix = tokens.first(length),
+          .tokens = tokens,
+          .next = length < tokens.size() ? std::optional(tokens[length]) : std::nullopt};
+}
+
+std::vector<TriggerStore::Example> TriggerStore::examples(std::size_t layer, std::size_t unit, std::size_t max) const {
+  std::vector<Example> examples;
+  const std::size_t n = std::min(max, n_examples(layer, unit));
+  examples.reserve(n);
+  for (std::size_t i = 0; i < n; ++i) examples.push_back(example(layer, unit, i));
   return examples;
 }
 

@@ -87,6 +87,12 @@ class TriggerStore {
   /// The at most `max` best examples of a key, best first. Throws layer_out_of_range, unit_out_of_range, store_invalid.
   std::vector<Example> examples(std::size_t layer, std::size_t unit, std::size_t max = static_cast<std::size_t>(-1)) const;
 
+  /// How many examples a key has. Throws layer_out_of_range, unit_out_of_range.
+  std::size_t n_examples(std::size_t layer, std::size_t unit) const;
+
+  /// The i-th best of them, i < n_examples(layer, unit). Throws as examples().
+  Example example(std::size_t layer, std::size_t unit, std::size_t i) const;
+
   /// The own tokens of a sentence that some key names. Throws store_invalid for another.
   std::span<const TokenId> sentence_tokens(std::int64_t sentence) const;
 
@@ -101,6 +107,7 @@ class TriggerStore {
   TriggerTable table() const { return read_trigger_table(file_); }
 
  private:
+  std::size_t first_place(std::size_t layer, std::size_t unit) const;
   void check_offsets(std::string_view name, std::span<const std::int64_t> offsets, std::size_t n_elements) const;
 
   SafetensorsFile file_;

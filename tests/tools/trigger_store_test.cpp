@@ -110,6 +110,11 @@ TEST_CASE("trigger_store: what was written is read back, with prefixes, next tok
   CHECK(store.examples(0, 0, 1).size() == 1);
   CHECK(store.examples(0, 1).size() == 1);
   CHECK(store.examples(0, 2).empty());
+  CHECK(store.n_examples(0, 0) == 2);
+  CHECK(store.n_examples(0, 1) == 1);
+  CHECK(store.n_examples(0, 2) == 0);
+  CHECK(store.example(0, 0, 1).coefficient == best[1].coefficient);
+  CHECK(store.example(0, 0, 1).prefix.size() == 1);
 }
 
 TEST_CASE("trigger_store: the same contents give the same bytes, and reading and writing again too") {
@@ -127,6 +132,8 @@ TEST_CASE("trigger_store: layers, units and sentences that are not there are err
   const TriggerStore store(example.path);
   CHECK(thrown([&] { store.examples(1, 0); }).code() == ErrorCode::layer_out_of_range);
   CHECK(thrown([&] { store.examples(0, 3); }).code() == ErrorCode::unit_out_of_range);
+  CHECK(thrown([&] { store.n_examples(1, 0); }).code() == ErrorCode::layer_out_of_range);
+  CHECK(thrown([&] { store.example(0, 3, 0); }).code() == ErrorCode::unit_out_of_range);
   CHECK(thrown([&] { store.sentence_tokens(5); }).code() == ErrorCode::store_invalid);
   CHECK(thrown([&] { store.sentence_tokens(8); }).code() == ErrorCode::store_invalid);
 }

@@ -34,9 +34,11 @@ struct LayerShares {
 std::vector<std::span<const TokenId>> random_prefixes(const TriggerStore& store, std::size_t n, Random& random) {
   std::vector<std::span<const TokenId>> prefixes;
   while (prefixes.size() < n) {
-    const auto examples = store.examples(random.below(store.n_layers()), random.below(store.d_memory()));
-    if (examples.empty()) continue;
-    const auto tokens = examples[random.below(examples.size())].tokens;
+    const std::size_t layer = random.below(store.n_layers());
+    const std::size_t unit = random.below(store.d_memory());
+    const std::size_t n_examples = store.n_examples(layer, unit);
+    if (n_examples == 0) continue;
+    const auto tokens = store.example(layer, unit, random.below(n_examples)).tokens;
     prefixes.push_back(tokens.first(1 + random.below(tokens.size())));
   }
   return prefixes;
