@@ -69,6 +69,7 @@ Facts describe(Workbench& bench) {
   const ExperimentOptions& options = bench.options();
   const TriggerStore& triggers = bench.triggers();
   return {{"Model", fmt::format("{}, fingerprint {}", model_name(bench), bench.model_fingerprint())},
+          {"Weights", std::string(name(bench.model()->weight_mode()))},
           {"Memories", fmt::format("{} layers of {}", bench.n_layers(), bench.d_memory())},
           {"Training text", fmt::format("{} ({} sentences, {} tokens), fingerprint {}", file_names(options.train),
                                         triggers.info().counts.n_sentences, triggers.info().counts.n_tokens,

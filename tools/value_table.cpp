@@ -14,7 +14,7 @@ namespace ffmem::tools {
 namespace {
 
 constexpr const char* kFormat = "ffmem-values";
-constexpr const char* kVersion = "1";
+constexpr const char* kVersion = "2";
 
 const std::string& at(const SafetensorsFile& file, const std::string& key) {
   const auto found = file.metadata().find(key);
@@ -66,6 +66,7 @@ void write_value_table(const std::filesystem::path& path, const ValueTable& tabl
                                                     {"version", kVersion},
                                                     {"model", table.model},
                                                     {"model_fingerprint", table.model_fingerprint},
+                                                    {"weights", table.weights},
                                                     {"lens", std::string(lens_name(table.lens))},
                                                     {"first_layer", std::to_string(table.first_layer)}};
   write_safetensors(path,
@@ -93,6 +94,7 @@ ValueTable read_value_table(const std::filesystem::path& path) {
                    .lens = Lens::raw,
                    .model = at(file, "model"),
                    .model_fingerprint = at(file, "model_fingerprint"),
+                   .weights = at(file, "weights"),
                    .tokens = copy<TokenId>(file.at("tokens")),
                    .probabilities = copy<float>(file.at("probabilities"))};
   const std::string first = at(file, "first_layer");

@@ -2,7 +2,7 @@
 // tokens.
 //
 // The file is a safetensors file: `tokens` i32 and `probabilities` f32 [layers, d_m, k], best first, `max_probability` f32
-// [layers, d_m]; metadata: format "ffmem-values", model and its fingerprint, lens, first_layer.
+// [layers, d_m]; metadata: format "ffmem-values", model and its fingerprint, weights (their mode), lens, first_layer.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +25,7 @@ struct ValueTable {
   Lens lens = Lens::raw;
   std::string model{};  // folder, as it was given
   std::string model_fingerprint{};
+  std::string weights{};               // the model's weight mode
   std::vector<TokenId> tokens{};       // [n_layers, d_m, k]
   std::vector<float> probabilities{};  // [n_layers, d_m, k]
 };

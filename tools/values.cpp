@@ -43,6 +43,7 @@ void run(const Options& options) {
                    .lens = lens_from_name(options.lens),
                    .model = model_name_of(options.model.folder),
                    .model_fingerprint = model_fingerprint(options.model.folder, weight_files(*model)),
+                   .weights = std::string(name(model->weight_mode())),
                    .tokens = {},
                    .probabilities = {}};
   const std::size_t n_values = table.n_layers * table.d_memory;

@@ -26,6 +26,7 @@ ValueTable small_table() {
           .lens = Lens::final_norm,
           .model = "/models/small",
           .model_fingerprint = "0123456789abcdef",
+          .weights = "bf16",
           .tokens = {4, 1, 0, 2},
           .probabilities = {0.5F, 0.25F, 0.75F, 0.125F}};
 }
@@ -71,6 +72,7 @@ TEST_CASE("value_table: what was written is read back") {
   CHECK(read.lens == Lens::final_norm);
   CHECK(read.model == "/models/small");
   CHECK(read.model_fingerprint == "0123456789abcdef");
+  CHECK(read.weights == "bf16");
   CHECK(read.tokens == small_table().tokens);
   CHECK(read.probabilities == small_table().probabilities);
   const SafetensorsFile file(path);
@@ -87,8 +89,8 @@ TEST_CASE("value_table: files that are no value table are errors") {
     return thrown([&] { read_value_table(path); });
   };
   CHECK(error_with({}).code() == ErrorCode::store_invalid);
-  CHECK(contains(error_with({{"format", "ffmem-triggers"}, {"version", "1"}}).what(), "expected format ffmem-values"));
-  CHECK(error_with({{"format", "ffmem-values"}, {"version", "1"}}).code() == ErrorCode::tensor_missing);
+  CHECK(contains(error_with({{"format", "ffmem-triggers"}, {"version", "2"}}).what(), "expected format ffmem-values"));
+  CHECK(error_with({{"format", "ffmem-values"}, {"version", "2"}}).code() == ErrorCode::tensor_missing);
 }
 
 TEST_CASE("value_table: lens names") {

@@ -85,7 +85,8 @@ void Workbench::assist_rank_0() {
 const ValueTable& Workbench::values() {
   if (values_) return *values_;
   const std::size_t k = std::min(kValueTokens, model_->head().vocab_size());
-  const Origin origin{{"lens", std::string(lens_name(options_.value_lens))}, {"first_layer", "0"}};
+  const std::string weights(name(model_->weight_mode()));
+  const Origin origin{{"lens", std::string(lens_name(options_.value_lens))}, {"first_layer", "0"}, {"weights", weights}};
   const auto path = stored("values", origin, [&](const std::filesystem::path& file, const Origin&) {
     ValueTable table{.first_layer = 0,
                      .n_layers = n_layers(),
@@ -93,7 +94,8 @@ const ValueTable& Workbench::values() {
                      .k = k,
                      .lens = options_.value_lens,
                      .model = model_name_of(options_.model.folder),
-                     .model_fingerprint = model_fingerprint_};
+                     .model_fingerprint = model_fingerprint_,
+                     .weights = weights};
     Progress progress("values", static_cast<double>(n_layers() * d_memory()), "values", options_.quiet);
     compute_values(*model_, table, [&](std::size_t done) {
       throw_if_interrupted();
