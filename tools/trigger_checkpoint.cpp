@@ -1,8 +1,5 @@
 #include "tools/trigger_checkpoint.hpp"
 
-#include <signal.h>
-
-#include <cerrno>
 #include <charconv>
 #include <string>
 
@@ -29,15 +26,6 @@ std::int64_t next_sentence(const SafetensorsFile& file) {
   return next;
 }
 
-/// True for PREFIXpid where pid is no running process (loaders/atomic_file.hpp names its temporary files so).
-bool is_leftover(std::string_view name, const std::string& prefix) {
-  if (!name.starts_with(prefix)) return false;
-  name.remove_prefix(prefix.size());
-  pid_t pid = 0;
-  const auto end = std::from_chars(name.data(), name.data() + name.size(), pid).ptr;
-  return end == name.data() + name.size() && pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
-}
-
 /// The files in the folder of `path` whose names are wanted.
 template <class Wanted>
 std::vector<std::filesystem::path> beside(const std::filesystem::path& path, Wanted&& wanted) {
@@ -49,13 +37,6 @@ std::vector<std::filesystem::path> beside(const std::filesystem::path& path, Wan
 }
 
 }  // namespace
-
-void remove_leftovers(const std::filesystem::path& target) {
-  const std::string prefix = target.filename().string() + ".tmp.";
-  for (const auto& path : beside(target, [&](std::string_view name) { return is_leftover(name, prefix); })) {
-    std::filesystem::remove(path);
-  }
-}
 
 std::filesystem::path checkpoint_path(const std::filesystem::path& out, int rank, int n_ranks) {
   return out.string() + (n_ranks > 1 ? concat(".rank-", rank, "-of-", n_ranks) : "") + kSuffix;

@@ -33,7 +33,4 @@ void write_checkpoint(const std::filesystem::path& path, const TriggerTable& tab
 std::optional<TriggerCheckpoint> read_checkpoint(const std::filesystem::path& path, const TriggerInfo& expected,
                                                  std::size_t n_layers, std::size_t d_memory);
 
-/// Removes what killed processes left half written of `target`: temporary files beside it whose process is gone.
-void remove_leftovers(const std::filesystem::path& target);
-
 }  // namespace ffmem::tools

@@ -12,6 +12,7 @@
 #include "tools/corpus.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
+#include "tools/leftovers.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/ranks.hpp"

@@ -13,6 +13,7 @@
 #include "loaders/mapped_file.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
+#include "tools/leftovers.hpp"
 #include "tools/trigger_checkpoint.hpp"
 
 using namespace ffmem;
@@ -272,4 +273,12 @@ TEST_CASE("trigger_checkpoint: temporary files of killed processes are removed, 
   remove_leftovers(folder.path() / "out.partial");
   for (const auto& name : gone) CHECK(!std::filesystem::exists(folder.path() / name));
   for (const auto& name : kept) CHECK(std::filesystem::exists(folder.path() / name));
+
+  std::filesystem::create_directories(folder.path() / "below");
+  folder.write("below/deep.csv.tmp." + dead, "");
+  folder.write("below/deep.csv.tmp." + dead + ".1", "");
+  remove_leftovers_below(folder.path());
+  CHECK(std::filesystem::is_empty(folder.path() / "below"));
+  CHECK(!std::filesystem::exists(folder.path() / ("other.tmp." + dead)));
+  CHECK(std::filesystem::exists(folder.path() / ("out.tmp.x" + dead)));
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <numeric>
 
 #include "ops/error.hpp"
@@ -74,7 +75,7 @@ class Runner {
         max_rows_(std::max(options.batch_tokens, longest)),
         max_sequences_(std::max<std::size_t>(1, options.batch_tokens / 8)),
         hook_(model->config().n_layers),
-        found_(reads.size()),
+        found_(reads.size(), std::numeric_limits<float>::quiet_NaN()),
         session_(std::move(model), {.max_sequences = max_sequences_,
                                     .context = longest,
                                     .max_batch_tokens = max_rows_,
@@ -106,7 +107,7 @@ class Runner {
   }
 
   std::size_t n_done() const noexcept { return n_done_; }
-  std::vector<float> result() { return std::move(found_); }
+  const std::vector<float>& found() const noexcept { return found_; }
 
  private:
   std::span<const CoefficientRead> reads_;
@@ -150,11 +151,11 @@ std::vector<float> read_coefficients(const std::shared_ptr<const Model>& model, 
   Runner runner(model, reads, options, longest);
   for (std::size_t done = 0; const Run& run : runs) {
     runner.add(run);
-    if (options.progress && runner.n_done() != done) options.progress(done = runner.n_done(), n_tokens);
+    if (options.progress && runner.n_done() != done) options.progress(done = runner.n_done(), n_tokens, runner.found());
   }
   runner.flush();
-  if (options.progress) options.progress(n_tokens, n_tokens);
-  return runner.result();
+  if (options.progress) options.progress(n_tokens, n_tokens, runner.found());
+  return runner.found();
 }
 
 }  // namespace ffmem::tools

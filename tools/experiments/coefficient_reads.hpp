@@ -24,7 +24,10 @@ struct CoefficientReadOptions {
   std::optional<TokenId> prefix_token;  // fed before every prefix
   std::size_t batch_tokens = 1024;      // rows run at a time; a longer prefix is a batch of its own
   int n_threads = 0;
-  std::function<void(std::size_t n_done, std::size_t n)> progress{};  // after each batch, tokens; may throw
+
+  /// Called after each batch with the tokens run so far, of n, and what is found so far: NaN where a read is still to come. May
+  /// throw.
+  std::function<void(std::size_t n_done, std::size_t n, std::span<const float> found)> progress{};
 };
 
 /// m of each read, in their order; the same bits as in a run of that prefix alone. Throws layer_/unit_out_of_range, and what

@@ -1,5 +1,7 @@
 // The runs behind token_removal.hpp: every shortened prefix, and the stored result.
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <limits>
 
 #include "loaders/safetensors.hpp"
@@ -63,7 +65,53 @@ void plan_layer(const TriggerStore& store, std::size_t layer, Random keys, Rando
   }
 }
 
-RemovedCoefficients compute(Workbench& bench) {
+/// What a run that was ended left: the coefficients it found, in a file beside the result, written now and then.
+class Checkpoint {
+ public:
+  Checkpoint(const std::filesystem::path& result, const Origin& origin, double seconds)
+      : path_(result.string() + ".partial"), origin_(origin), seconds_(seconds) {}
+
+  /// Puts what is there into `table`.
+  void read(RemovedCoefficients& table) const {
+    if (!comes_from(path_, origin_)) return;
+    const SafetensorsFile file(path_);
+    const auto found = file.at(kTensor).values<float>();
+    if (found.size() == table.removed_coefficient.size()) std::ranges::copy(found, table.removed_coefficient.begin());
+  }
+
+  /// True if it is time to save, or the run is about to end.
+  bool due() const {
+    return interrupted() || std::chrono::duration<double>(std::chrono::steady_clock::now() - saved_).count() >= seconds_;
+  }
+
+  void save(const RemovedCoefficients& table) {
+    saved_ = std::chrono::steady_clock::now();
+    write_safetensors(path_, {{kTensor, DType::f32, {table.removed_coefficient.size()}, table.removed_coefficient.data()}},
+                      origin_);
+  }
+
+  void remove() const { std::filesystem::remove(path_); }
+
+ private:
+  static constexpr const char* kTensor = "removed_coefficient";
+  std::filesystem::path path_;
+  const Origin& origin_;
+  double seconds_;
+  std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
+};
+
+/// Leaves in the plan what the table does not hold yet.
+void drop_what_is_known(const RemovedCoefficients& table, Plan& plan) {
+  Plan rest;
+  for (std::size_t i = 0; i < plan.reads.size(); ++i) {
+    if (!std::isnan(table.removed_coefficient[plan.places[i]])) continue;
+    rest.reads.push_back(std::move(plan.reads[i]));
+    rest.places.push_back(plan.places[i]);
+  }
+  plan = std::move(rest);
+}
+
+RemovedCoefficients compute(Workbench& bench, Checkpoint& checkpoint) {
   const TriggerStore& store = bench.triggers();
   const ExperimentOptions& options = bench.options();
   RemovedCoefficients table = empty_table(store.n_layers(), std::min(options.removal_keys, store.d_memory()), store.top());
@@ -72,18 +120,26 @@ RemovedCoefficients compute(Workbench& bench) {
     plan_layer(store, layer, bench.random(concat("token-removal/keys/", layer)),
                bench.random(concat("token-removal/positions/", layer)), table, plan);
   }
+  checkpoint.read(table);
+  drop_what_is_known(table, plan);
   std::unique_ptr<Progress> progress;
-  const auto report = [&](std::size_t n_done, std::size_t n) {
+  const auto take = [&](std::span<const float> found) {
+    for (std::size_t i = 0; i < found.size(); ++i) table.removed_coefficient[plan.places[i]] = found[i];
+  };
+  const auto report = [&](std::size_t n_done, std::size_t n, std::span<const float> found) {
+    if (checkpoint.due()) {
+      take(found);
+      checkpoint.save(table);
+    }
     throw_if_interrupted();
     if (!progress) progress = std::make_unique<Progress>("token removal", static_cast<double>(n), "tokens", options.quiet);
     progress->update(static_cast<double>(n_done));
   };
-  const std::vector<float> found = read_coefficients(bench.model(), plan.reads,
-                                                     {.prefix_token = bench.prefix_token(),
-                                                      .batch_tokens = options.triggers.batch_tokens,
-                                                      .n_threads = options.model.threads,
-                                                      .progress = report});
-  for (std::size_t i = 0; i < found.size(); ++i) table.removed_coefficient[plan.places[i]] = found[i];
+  take(read_coefficients(bench.model(), plan.reads,
+                         {.prefix_token = bench.prefix_token(),
+                          .batch_tokens = options.triggers.batch_tokens,
+                          .n_threads = options.model.threads,
+                          .progress = report}));
   return table;
 }
 
@@ -113,7 +169,9 @@ RemovedCoefficients removed_coefficients(Workbench& bench) {
   Origin origin = bench.trigger_origin();
   origin.emplace("keys", std::to_string(bench.options().removal_keys));
   const auto path = bench.stored("token-removal", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
-    write(file, compute(bench), metadata);
+    Checkpoint checkpoint(file, metadata, bench.options().triggers.checkpoint_seconds);
+    write(file, compute(bench, checkpoint), metadata);
+    checkpoint.remove();
   });
   const SafetensorsFile file(path);
   const auto& shape = file.at("coefficient").shape;

@@ -7,6 +7,7 @@
 #include "ops/error.hpp"
 #include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/leftovers.hpp"
 #include "tools/lens.hpp"
 #include "tools/progress.hpp"
 #include "tools/ranks.hpp"
@@ -15,20 +16,6 @@ namespace ffmem::tools {
 namespace {
 
 constexpr std::size_t kValueTokens = 10;
-
-/// True if `path` is a safetensors file whose metadata holds all of `origin`. What is damaged is made anew.
-bool comes_from(const std::filesystem::path& path, const Origin& origin) {
-  if (!std::filesystem::exists(path)) return false;
-  try {
-    const SafetensorsFile file(path);
-    return std::ranges::all_of(origin, [&](const auto& fact) {
-      const auto found = file.metadata().find(fact.first);
-      return found != file.metadata().end() && found->second == fact.second;
-    });
-  } catch (const Error&) {
-    return false;
-  }
-}
 
 /// True if `path` is the finished search that `info` describes.
 bool is_finished_search(const std::filesystem::path& path, const TriggerInfo& info) {
@@ -48,12 +35,26 @@ void make_folder(const std::filesystem::path& folder) {
 
 }  // namespace
 
+bool comes_from(const std::filesystem::path& path, const Origin& origin) {
+  if (!std::filesystem::exists(path)) return false;
+  try {
+    const SafetensorsFile file(path);
+    return std::ranges::all_of(origin, [&](const auto& fact) {
+      const auto found = file.metadata().find(fact.first);
+      return found != file.metadata().end() && found->second == fact.second;
+    });
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 Workbench::Workbench(ExperimentOptions options)
     : options_(std::move(options)),
       model_(load_model(options_.model)),
       tokenizer_(require_tokenizer(options_.model, model_->config())),
       model_fingerprint_(tools::model_fingerprint(options_.model.folder, weight_files(*model_))) {
   make_folder(options_.out / "data");
+  if (rank() == 0) remove_leftovers_below(options_.out);
 }
 
 std::optional<TokenId> Workbench::prefix_token() const { return tools::prefix_token(model_->config(), *tokenizer_); }

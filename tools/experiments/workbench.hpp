@@ -63,9 +63,13 @@ struct ExperimentOptions {
 /// What a stored intermediate result was made from; it is used again only where all of it is the same.
 using Origin = std::map<std::string, std::string>;
 
+/// True if `path` is a safetensors file whose metadata holds all of `origin`; what is damaged does not.
+bool comes_from(const std::filesystem::path& path, const Origin& origin);
+
 class Workbench {
  public:
-  /// Loads model and tokenizer and makes the folders. Throws what loading throws, file_unwritable.
+  /// Loads model and tokenizer, makes the folders and clears them of what killed runs left half written. Throws what loading
+  /// throws, file_unwritable.
   explicit Workbench(ExperimentOptions options);
 
   const ExperimentOptions& options() const noexcept { return options_; }

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "hooks/record.hpp"
+#include "loaders/safetensors.hpp"
 #include "ops/aligned_buffer.hpp"
 #include "runtime/session.hpp"
 #include "tests/loaders/thrown.hpp"
@@ -125,6 +127,38 @@ TEST_CASE("token-removal: every coefficient is that of the shortened prefix run 
     }
     CHECK(n_short > 0);
   });
+}
+
+TEST_CASE("token-removal: a run goes on from what an ended one left, if that is of the same search") {
+  const KeyValueModel model;
+  Workbench bench(model.options());
+  const RemovedCoefficients whole = removed_coefficients(bench);
+  const auto stored = model.folder() / "out" / "data" / "token-removal.safetensors";
+  const std::string bytes = read_text_file(stored);
+  Origin origin = SafetensorsFile(stored).metadata();
+
+  // A left number that no run gives shows whether it was taken over; the others are still to come.
+  const auto known =
+      static_cast<std::size_t>(std::ranges::find_if(whole.removed_coefficient, [](float m) { return !std::isnan(m); }) -
+                               whole.removed_coefficient.begin());
+  std::vector<float> left(whole.removed_coefficient.size(), std::numeric_limits<float>::quiet_NaN());
+  left[known] = 123.0F;
+  const auto go_on = [&] {
+    const auto partial = stored.string() + ".partial";
+    write_safetensors(partial, {{"removed_coefficient", DType::f32, {left.size()}, left.data()}}, origin);
+    std::filesystem::remove(stored);
+    const RemovedCoefficients table = removed_coefficients(bench);
+    CHECK(!std::filesystem::exists(partial));
+    return table;
+  };
+  RemovedCoefficients table = go_on();
+  CHECK(table.removed_coefficient[known] == 123.0F);
+  table.removed_coefficient[known] = whole.removed_coefficient[known];
+  CHECK(std::ranges::equal(table.removed_coefficient, whole.removed_coefficient, same));
+
+  origin["seed"] = "another";
+  go_on();
+  CHECK(read_text_file(stored) == bytes);
 }
 
 TEST_CASE("token-removal: the change of a layer is the mean over keys of the mean over their examples") {

@@ -1,0 +1,15 @@
+// What killed processes left half written: temporary files (loaders/atomic_file.hpp names them TARGET.tmp.PID) whose process is
+// gone.
+#pragma once
+
+#include <filesystem>
+
+namespace ffmem::tools {
+
+/// Removes those of `target`, which lie beside it.
+void remove_leftovers(const std::filesystem::path& target);
+
+/// Removes all in `folder` and below it.
+void remove_leftovers_below(const std::filesystem::path& folder);
+
+}  // namespace ffmem::tools
