@@ -170,3 +170,17 @@ TEST_CASE("ranks: an experiment's search is shared by all of them, and its resul
   const auto store = [&](const std::string& out) { return read_text_file(work.path(out) + "/data/triggers.safetensors"); };
   CHECK(store("shared") == store("alone"));
 }
+
+TEST_CASE("ranks: prefixes are sampled from the whole validation text, however many ranks there are") {
+  const Work work;
+  const auto experiment = [&](const std::string& out) {
+    return std::vector<std::string>{"experiment", "active-memories", FFMEM_DEMO_MODEL, "--valid", work.corpus,
+                                    "-o",         work.path(out),    "--examples",     "50",      "--quiet"};
+  };
+  const CommandResult alone = ffmem_command(experiment("alone"));
+  REQUIRE_MESSAGE(alone.exit_code == 0, alone.err);
+  const CommandResult shared = mpirun(2, FFMEM_COMMAND, experiment("shared"));
+  CHECK_MESSAGE(shared.exit_code == 0, shared.err);
+  const auto pass = [&](const std::string& out) { return read_text_file(work.path(out) + "/data/layer-pass.safetensors"); };
+  CHECK(pass("shared") == pass("alone"));
+}

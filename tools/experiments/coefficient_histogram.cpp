@@ -5,6 +5,7 @@
 #include "hooks/histogram.hpp"
 #include "loaders/safetensors.hpp"
 #include "runtime/session.hpp"
+#include "tools/experiments/example_set.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/progress.hpp"
 #include "tools/sentence_batches.hpp"
@@ -15,8 +16,7 @@ namespace {
 
 CoefficientHistogram compute(const Workbench& bench) {
   const ExperimentOptions& options = bench.options();
-  const TriggerJob job =
-      make_trigger_job(options.triggers, options.model, bench.model(), bench.tokenizer(), options.valid, options.out / "data");
+  const TriggerJob job = validation_job(bench);
   const SessionOptions session_options = trigger_session(job.info, job.search);
   Session session(bench.model(), session_options);
   SentenceBatches batches(

@@ -10,14 +10,6 @@
 namespace ffmem::tools {
 namespace {
 
-/// How the validation text is cut: as the search cuts the training text, but all of it.
-TriggerInfo reading(const Workbench& bench) {
-  TriggerRequest request = bench.options().triggers;
-  request.max_sentences.reset();
-  request.shards = {};
-  return make_trigger_job(request, bench.options().model, bench.model(), bench.tokenizer(), bench.options().valid, {}).info;
-}
-
 /// use(number, own tokens) for each sentence that has a prefix with a next token.
 template <class Use>
 void for_each_sentence(const Workbench& bench, const TriggerInfo& info, Use&& use) {
@@ -68,6 +60,16 @@ void take_sentences(ExampleSet& set, const Workbench& bench, const TriggerInfo& 
 
 }  // namespace
 
+TriggerJob validation_job(const Workbench& bench) {
+  if (bench.options().valid.empty()) throw UsageError("this experiment needs the validation text: --valid FILE");
+  TriggerRequest request = bench.options().triggers;
+  request.max_sentences.reset();
+  TriggerJob job =
+      make_trigger_job(request, bench.options().model, bench.model(), bench.tokenizer(), bench.options().valid, {});
+  job.info.shards = {};
+  return job;
+}
+
 std::span<const TokenId> ExampleSet::prefix(std::size_t example) const {
   const Example& e = examples[example];
   return std::span(tokens).subspan(offsets[e.sentence], e.length);
@@ -79,8 +81,7 @@ TokenId ExampleSet::next(std::size_t example) const {
 }
 
 ExampleSet sample_examples(const Workbench& bench, std::size_t n, std::string_view purpose) {
-  if (bench.options().valid.empty()) throw UsageError("this experiment needs the validation text: --valid FILE");
-  const TriggerInfo info = reading(bench);
+  const TriggerInfo info = validation_job(bench).info;
   ExampleSet set;
   for_each_sentence(bench, info, [&](std::int64_t, std::span<const TokenId> own) {
     set.n_prefixes += own.size() - 1;

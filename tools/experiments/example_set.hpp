@@ -34,6 +34,10 @@ struct ExampleSet {
   TokenId next(std::size_t example) const;  // the token behind the prefix
 };
 
+/// How the validation text is read: cut as the search cuts the training text, but all of it, also where ranks share the search.
+/// Throws UsageError where none was given, and what make_trigger_job throws.
+TriggerJob validation_job(const Workbench& bench);
+
 /// Up to n examples of options().valid, drawn by the seed and `purpose`. Reads the text twice. Throws corpus_empty where no
 /// sentence has two tokens.
 ExampleSet sample_examples(const Workbench& bench, std::size_t n, std::string_view purpose);
