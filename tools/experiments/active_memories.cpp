@@ -79,10 +79,16 @@ Result active_memories(Workbench& bench) {
       "and 15 to 20 % above it. (Points: the middles of these ranges.)";
   const Extremes found = extremes(values_of(active));
   const Extremes found_mass = extremes(values_of(mass));
-  result.run_found = fmt::format(
-      "On average {} of a layer's memories are active in layer {}, the most, and {} in layer {}, the fewest. 90 % of the mass "
-      "is carried by {} of them in layer {}, the most, and by {} in layer {}, the fewest.",
-      percent(active[found.highest - 1]), found.highest, percent(active[found.lowest - 1]), found.lowest,
+  result.run_found =
+      active[found.lowest - 1].low == 1.0
+          ? "Every memory of every layer is active, because this activation is hardly ever exactly 0 "
+            "(--active-above sets another threshold). "
+          : fmt::format(
+                "On average {} of a layer's memories are active in layer {}, the most, and {} in layer {}, "
+                "the fewest. ",
+                percent(active[found.highest - 1]), found.highest, percent(active[found.lowest - 1]), found.lowest);
+  result.run_found += fmt::format(
+      "90 % of the mass is carried by {} of the memories in layer {}, the most, and by {} in layer {}, the fewest.",
       percent(mass[found_mass.highest - 1]), found_mass.highest, percent(mass[found_mass.lowest - 1]), found_mass.lowest);
   result.settings = sample_settings(bench, pass.examples);
   result.settings.emplace_back("active", fmt::format("|coefficient| > {}", above));

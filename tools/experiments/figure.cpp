@@ -171,8 +171,8 @@ std::string gnuplot_script(const Figure& figure) {
       figure.name, gnuplot_text(figure.title), gnuplot_text(figure.x_label), gnuplot_text(figure.y_label),
       has_key ? "set key tmargin center horizontal Left reverse samplen 2" : "unset key",
       figure.log_y ? "set logscale y\nset format y \"%g\"\n" : "",
-      figure.log_y || figure.kind == Figure::Kind::lines ? "" : "0", figure.y_max ? fmt::format("{}", *figure.y_max) : "",
-      figure.y_max ? "0" : "graph 0.05", join(plots));
+      figure.log_y || (figure.kind == Figure::Kind::lines && !figure.y_max) ? "" : "0",
+      figure.y_max ? fmt::format("{}", *figure.y_max) : "", figure.y_max ? "0" : "graph 0.05", join(plots));
 }
 
 bool draw_figure(const std::filesystem::path& folder, const Figure& figure) {

@@ -31,7 +31,7 @@ struct Figure {
   std::optional<Table> paper{};
   std::string paper_label = "the paper's model";  // in the key, where there is one series
   bool log_y = false;
-  std::optional<double> y_max{};
+  std::optional<double> y_max{};  // a share's axis: it begins at 0
 };
 
 /// The paper's layer (1 .. 16) on the axis of a model of n_layers, or nothing if that depth is not comparable (8 to 32).

@@ -81,6 +81,18 @@ Table bin_table(const std::vector<Bin>& bins, std::string name, std::string capt
   return table;
 }
 
+/// The top of the rate's axis: a round number that all of it lies below.
+double rate_axis(const std::vector<Bin>& bins) {
+  double highest = 0.0;
+  for (const Bin& bin : bins) {
+    if (bin.agreement.n > 0) highest = std::max(highest, bin.agreement.high);
+  }
+  for (const double top : {0.05, 0.1, 0.2, 0.5}) {
+    if (highest <= top) return top;
+  }
+  return 1.0;
+}
+
 Figure bin_figure(const std::vector<Bin>& bins, std::string name, std::string x_label,
                   const std::function<double(std::size_t)>& place) {
   Figure figure{.name = std::move(name),
@@ -89,7 +101,7 @@ Figure bin_figure(const std::vector<Bin>& bins, std::string name, std::string x_
                 .y_label = "agreement rate",
                 .kind = Figure::Kind::lines,
                 .series = {"agreement rate"},
-                .y_max = 1.0};
+                .y_max = rate_axis(bins)};
   figure.data.columns = interval_columns(figure.x_label, figure.series);
   for (std::size_t b = 0; b < bins.size(); ++b) {
     if (bins[b].agreement.n == 0) continue;

@@ -67,9 +67,11 @@ function memoryLink(memory, note) {
   return make("a", {href: `#m/${layer}/${unit}`}, `${layer}/${unit}${note || ""}`);
 }
 const tokenLink = text => make("a", {href: "#t/" + encodeURIComponent(text.trim())}, shown(text));
+// A token's leading space stays outside its mark, where a line may break.
 function exampleRow([coefficient, before, trigger, next], predicted) {
+  const space = trigger.trim() ? trigger.match(/^ */)[0] : "";
   return make("tr", {}, make("td", {class: "m"}, coefficient.toFixed(2)),
-    make("td", {class: "prefix"}, visible(before), make("mark", {}, shown(trigger))),
+    make("td", {class: "prefix"}, visible(before) + space, make("mark", {}, shown(trigger.slice(space.length)))),
     make("td", {class: next === predicted ? "next hit" : "next"}, next === null ? make("i", {}, "(end)") : shown(next)));
 }
 function binName(bin) {
