@@ -1,5 +1,5 @@
-// What the memory tools cost beside the work that nobody can save: the trigger search against the bare forward pass of the same
-// batches, and the value projections against the machine's multiply-add peak.
+// What the trigger search costs beside the work that nobody can save: against the bare forward pass of the same batches. For
+// values and the passes over prefixes see paper_bench.cpp.
 //
 // Usage: memory_bench MODEL TEXT [ROUNDS]
 // Both sides of a ratio run in turn within each round; medians over the rounds.
@@ -14,18 +14,13 @@
 #include <vector>
 
 #include "hooks/top_triggers.hpp"
-#include "ops/cpu/dispatch.hpp"
 #include "ops/error.hpp"
-#include "ops/threads.hpp"
 #include "runtime/model.hpp"
-#include "runtime/output_head.hpp"
 #include "runtime/session.hpp"
 #include "tools/sentence_batches.hpp"
 #include "tools/speed/blind_hook.hpp"
-#include "tools/speed/machine_peaks.hpp"
 #include "tools/trigger_job.hpp"
 #include "tools/trigger_search.hpp"
-#include "tools/value_table.hpp"
 
 namespace ffmem::bench {
 namespace {
@@ -90,39 +85,6 @@ void search_against_forward(const tools::TriggerJob& job, int rounds) {
       config.n_layers * config.d_memory, job.info.top, median(forward_rates), 100.0 * (median(ratios) - 1.0), rounds);
 }
 
-/// Multiply-adds of one value's projection onto the vocabulary, twice.
-double flops_per_value(const Model& model) {
-  const ModelConfig& config = model.config();
-  if (model.weights().bands.empty()) {
-    return 2.0 * static_cast<double>(model.head().hidden_width()) * static_cast<double>(config.vocab_size);
-  }
-  double flops = 0.0;
-  for (const AdaptiveBand& band : model.weights().bands) {
-    const WeightMatrix& table = band.out_table.empty() ? band.table : band.out_table;
-    flops += 2.0 * static_cast<double>(table.rows) * static_cast<double>(table.cols);
-    if (!band.out_projection.empty()) flops += 2.0 * static_cast<double>(table.cols) * static_cast<double>(config.d_model);
-  }
-  return flops;
-}
-
-void values_against_peak(const Model& model, int rounds) {
-  const std::size_t n_values = std::min<std::size_t>(model.config().d_memory, 2048);
-  const double peak = tools::peak_flops(choose_kernels({}).isa, WeightFormat::f32, available_threads());
-  std::vector<double> shares;
-  std::vector<double> rates;
-  for (int round = 0; round < rounds; ++round) {
-    const double seconds = seconds_of([&] {
-      for (std::size_t unit = 0; unit < n_values; unit += OutputHead::kRowBlock) {
-        tools::value_top_tokens(model, 0, unit, std::min(OutputHead::kRowBlock, n_values - unit), 10, Lens::raw);
-      }
-    });
-    rates.push_back(static_cast<double>(n_values) / seconds);
-    shares.push_back(rates.back() * flops_per_value(model) / peak);
-  }
-  std::printf("values onto %zu words\n  %8.0f values/s, %.0f %% of the multiply-add peak of %d threads (median of %d rounds)\n",
-              model.config().vocab_size, median(rates), 100.0 * median(shares), available_threads(), rounds);
-}
-
 int run(int argc, char** argv) {
   if (argc < 3 || argc > 4) {
     std::fputs("usage: memory_bench MODEL TEXT [ROUNDS]\n", stderr);
@@ -134,7 +96,6 @@ int run(int argc, char** argv) {
   auto tokenizer = tools::require_tokenizer(arguments, model->config());
   const tools::TriggerJob job = tools::make_trigger_job({}, arguments, model, tokenizer, {argv[2]}, "unwritten");
   search_against_forward(job, rounds);
-  values_against_peak(*model, rounds);
   return 0;
 }
 

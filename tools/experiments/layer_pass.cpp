@@ -38,11 +38,11 @@ std::vector<float> value_norms(const Model& model) {
 
 class Pass {
  public:
-  Pass(Workbench& bench, LayerPass& result)
+  Pass(Workbench& bench, const ValuePredictions& values, LayerPass& result)
       : bench_(bench),
         model_(*bench.model()),
         result_(result),
-        values_(bench),
+        values_(values),
         value_norms_(value_norms(model_)),
         max_examples_(std::clamp(kCoefficientBytes / (bench.n_layers() * bench.d_memory() * sizeof(float)), std::size_t{16},
                                  bench.options().triggers.batch_tokens)),
@@ -143,7 +143,7 @@ class Pass {
   Workbench& bench_;
   const Model& model_;
   LayerPass& result_;
-  ValuePredictions values_;
+  const ValuePredictions& values_;
   std::vector<float> value_norms_;
   std::size_t max_examples_;
   LayerRows rows_;
@@ -185,10 +185,10 @@ std::size_t n_carrying(std::vector<float>& weights, double share) {
   return n;
 }
 
-LayerPass measure_layers(Workbench& bench, ExampleSet examples) {
+LayerPass measure_layers(Workbench& bench, const ValuePredictions& values, ExampleSet examples) {
   LayerPass pass{.examples = std::move(examples), .n_layers = bench.n_layers()};
   for_each_array(pass, [&](const char*, DType, auto& array) { array.resize(pass.examples.size() * pass.n_layers); });
-  Pass(bench, pass).run();
+  Pass(bench, values, pass).run();
   return pass;
 }
 
@@ -200,7 +200,7 @@ LayerPass layer_pass(Workbench& bench) {
   origin.emplace("stream_lens", lens_name(bench.options().stream_lens));
   origin.emplace("active_above", fmt::format("{}", bench.options().active_above));
   const auto path = bench.stored("layer-pass", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
-    pass = measure_layers(bench, std::move(pass.examples));
+    pass = measure_layers(bench, ValuePredictions(bench), std::move(pass.examples));
     write(file, metadata, pass);
   });
   const SafetensorsFile file(path);

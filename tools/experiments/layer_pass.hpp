@@ -39,8 +39,8 @@ struct LayerPass {
 /// OUT/data/layer-pass.safetensors, computed where it is not there. Throws what sampling and running throw.
 LayerPass layer_pass(Workbench& bench);
 
-/// The same for given examples, computed in any case and not stored.
-LayerPass measure_layers(Workbench& bench, ExampleSet examples);
+/// The same for given examples, computed in any case and not stored. `values` are bench's.
+LayerPass measure_layers(Workbench& bench, const ValuePredictions& values, ExampleSet examples);
 
 /// The smallest number of `weights` (not negative; reordered) whose sum is at least `share` of all.
 std::size_t n_carrying(std::vector<float>& weights, double share);

@@ -162,12 +162,12 @@ TEST_CASE("layer_pass: batches and threads do not matter") {
   auto options = model.options();
   options.n_examples = 40;
   Workbench bench(options);
-  const LayerPass pass = measure_layers(bench, sample_examples(bench, 40, "test"));
+  const LayerPass pass = measure_layers(bench, ValuePredictions(bench), sample_examples(bench, 40, "test"));
   for (const std::size_t batch_tokens : {1, 7, 30}) {
     options.triggers.batch_tokens = batch_tokens;
     options.model.threads = 1;
     Workbench other(options);
-    const LayerPass same = measure_layers(other, sample_examples(other, 40, "test"));
+    const LayerPass same = measure_layers(other, ValuePredictions(other), sample_examples(other, 40, "test"));
     CHECK(same.active == pass.active);
     CHECK(same.mass == pass.mass);
     CHECK(same.agree_active == pass.agree_active);

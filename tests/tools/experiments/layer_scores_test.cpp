@@ -93,7 +93,7 @@ void check_layer(Workbench& bench, const LayerPass& pass, const LayerRows& rows,
 }
 
 void check_sequence(Workbench& bench, const SafetensorsFile& scores, const Tokens& sequence, const std::string& name) {
-  const LayerPass pass = measure_layers(bench, every_position(sequence));
+  const LayerPass pass = measure_layers(bench, ValuePredictions(bench), every_position(sequence));
   LayerRows rows(bench.model()->config(), 0, sequence.size());
   const ExampleBatch batch = next_batch(pass.examples, 0, bench.prefix_token(), sequence.size(), sequence.size());
   REQUIRE(batch.tokens == sequence);
