@@ -1,5 +1,5 @@
-// From float32 to the numbers of ops/weight_format.hpp. Plain loops: weights are converted once, when a model is loaded; the
-// CPU backend's kernels convert activations and give the same numbers.
+// From float32 to the numbers of ops/weight_format.hpp. Plain loops, for weights, which are converted once, when a model is
+// loaded; the CPU backend's kernels convert activations and give the same numbers.
 #pragma once
 
 #include <bit>
@@ -10,6 +10,9 @@ namespace ffmem {
 
 /// To nearest, ties to even; NaN stays NaN.
 std::uint16_t bf16_from_f32(float x) noexcept;
+
+/// out[i] = bf16_from_f32(x[i]) for i < n.
+void round_to_bf16(const float* x, std::size_t n, std::uint16_t* out) noexcept;
 
 inline float f32_from_bf16(std::uint16_t x) noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(x) << 16); }
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "loaders/resident_pages.hpp"
 #include "ops/cpu/cpu_backend.hpp"
 #include "ops/error.hpp"
 #include "runtime/embedding.hpp"
@@ -39,6 +40,28 @@ struct Preparation {
   }
 };
 
+/// What a prepared copy stands for need not stay in memory, too.
+void release_if_copied(const ModelWeights& weights, const WeightMatrix& stored, const PreparedLinear& prepared) {
+  if (weights.checkpoint && prepared && prepared.matrix->owned_bytes() != 0) release_pages(*weights.checkpoint, stored);
+}
+
+void release_copied(const ModelWeights& weights, const LayerWeights& stored, const PreparedLayer& prepared) {
+  release_if_copied(weights, stored.query.matrix, prepared.query);
+  release_if_copied(weights, stored.key.matrix, prepared.key);
+  release_if_copied(weights, stored.value.matrix, prepared.value);
+  release_if_copied(weights, stored.output.matrix, prepared.output);
+  release_if_copied(weights, stored.keys.matrix, prepared.keys);
+  release_if_copied(weights, stored.ups.matrix, prepared.ups);
+  release_if_copied(weights, stored.values, prepared.values);
+}
+
+void release_head(const ModelWeights& weights) {
+  release_pages(*weights.checkpoint, weights.head.matrix);
+  for (const AdaptiveBand& band : weights.bands) {
+    release_pages(*weights.checkpoint, band.out_table.empty() ? band.table : band.out_table);
+  }
+}
+
 std::size_t owned(const PreparedLinear& linear) { return linear ? linear.matrix->owned_bytes() : 0; }
 
 }  // namespace
@@ -56,9 +79,13 @@ std::shared_ptr<const Model> Model::from_checkpoint(LoadedCheckpoint checkpoint,
   const WeightFormat format = layer_format(options.weights);
   model->weight_mode_ = options.weights;
   const Preparation preparation{backend, format, coefficients_of(model->checkpoint_.config.activation)};
-  for (const LayerWeights& layer : weights.layers) model->layers_.push_back(preparation.layer(layer));
+  for (const LayerWeights& layer : weights.layers) {
+    model->layers_.push_back(preparation.layer(layer));
+    release_copied(weights, layer, model->layers_.back());
+  }
   model->embedding_ = std::make_unique<Embedding>(model->checkpoint_.config, weights, backend, format);
   model->head_ = std::make_unique<OutputHead>(model->checkpoint_.config, weights, backend, head_format(options.weights));
+  if (weights.checkpoint && model->head_->owned_bytes() != 0) release_head(weights);
   return model;
 }
 

@@ -1,16 +1,21 @@
 #include "ops/cpu/packed_matrix.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <cstring>
 
 #include "ops/cpu/parallel.hpp"
+#include "ops/huge_pages.hpp"
 #include "ops/quantise.hpp"
 
 namespace ffmem {
 namespace {
 
 // Weights are read in tiles of so many inputs and one panel's outputs. Whole groups of either size.
-constexpr std::size_t kTileInputs = 64;
+constexpr std::size_t kTileInputs = 256;
+constexpr std::size_t kLinesAhead = 16;
+constexpr std::size_t kCacheLine = 64;
 static_assert(kTileInputs % kInt8Group == 0 && kTileInputs % kInt4Group == 0);
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
@@ -23,39 +28,71 @@ WeightMatrix slice(const WeightMatrix& w, std::size_t row, std::size_t rows, std
   return w.row_slice(row, rows).transposed().row_slice(col, cols).transposed();
 }
 
-// Where one output's weights go: steps `stride` bytes apart, `lane` counted inside each.
-struct Place {
-  std::byte* first;
-  std::size_t stride;
-  std::size_t lane;
+// A tile's weights as float32, a row for each output, and as the 32-bit units of the packed lines.
+struct Tile {
+  static constexpr std::size_t kMostUnits = kTileInputs / kBf16Step;  // more than the other formats need
 
-  template <class T>
-  void put(std::size_t line, std::size_t i, T value, std::size_t per_lane) const {
-    std::memcpy(first + line * stride + (lane * per_lane + i) * sizeof(T), &value, sizeof(T));
+  float rows[kPanelOutputs][kTileInputs];
+  std::uint32_t units[kPanelOutputs][kMostUnits];
+
+  void read(const WeightMatrix& w) {
+    if (w.col_stride == 1) {
+      for (std::size_t o = 0; o < w.rows; ++o) read_row(w, o, rows[o]);
+      return;
+    }
+    float line[kPanelOutputs];
+    const std::size_t step = w.col_stride * element_bytes(w.dtype);
+    for (std::size_t i = 0; i < w.cols; ++i) {
+      // Lines lie too far apart for the hardware to see the next one coming.
+      const auto* ahead = static_cast<const std::byte*>(w.data) + (i + kLinesAhead) * step;
+      for (std::size_t b = 0; b < w.rows * element_bytes(w.dtype); b += kCacheLine) __builtin_prefetch(ahead + b);
+      read_row(w.transposed(), i, line);
+      for (std::size_t o = 0; o < w.rows; ++o) rows[o][i] = line[o];
+    }
   }
 };
 
-void pack_bf16(const float* w, std::size_t n, const Place& place) {
-  for (std::size_t i = 0; i < n; ++i) place.put(i / kBf16Step, i % kBf16Step, bf16_from_f32(w[i]), kBf16Step);
+// Each encodes n inputs of one output and returns the number of units.
+std::size_t encode_bf16(const float* w, std::size_t n, std::uint32_t* units) {
+  std::uint16_t rounded[kTileInputs + 1];
+  round_to_bf16(w, n, rounded);
+  rounded[n] = 0;
+  const std::size_t n_units = ceil_div(n, kBf16Step);
+  for (std::size_t i = 0; i < n_units; ++i) units[i] = rounded[2 * i] | static_cast<std::uint32_t>(rounded[2 * i + 1]) << 16;
+  return n_units;
 }
 
-void pack_int8(const float* w, std::size_t n, const Place& place) {
-  std::int8_t q[kInt8Group];
-  place.put(0, 0, quantise_int8(w, n, q), 1);
-  for (std::size_t i = 0; i < n; ++i) {
-    place.put(1 + i / kInt8Step, i % kInt8Step, static_cast<std::uint8_t>(q[i] + 128), kInt8Step);
-  }
-}
-
-void pack_int4(const float* w, std::size_t n, const Place& place) {
-  std::uint8_t q[kInt4Group] = {};
-  const Int4Scale group = quantise_int4(w, n, q);
-  place.put(0, 0, static_cast<std::uint32_t>(group.scale) << 16 | group.minimum, 1);
-  for (std::size_t i = 0; i < n; i += kInt4Step) {
-    for (std::size_t j = 0; j < 4; ++j) {
-      place.put(1 + i / kInt4Step, j, static_cast<std::uint8_t>(q[i + j] | q[i + j + 4] << 4), 4);
+std::size_t encode_int8(const float* w, std::size_t n, std::uint32_t* units) {
+  std::size_t n_units = 0;
+  for (std::size_t begin = 0; begin < n; begin += kInt8Group) {
+    const std::size_t size = std::min(kInt8Group, n - begin);
+    std::int8_t q[kInt8Group] = {};
+    units[n_units++] = std::bit_cast<std::uint32_t>(quantise_int8(w + begin, size, q));
+    for (std::size_t i = 0; i < size; i += kInt8Step) {
+      std::uint32_t four = 0;
+      std::memcpy(&four, q + i, sizeof four);
+      units[n_units++] = four ^ 0x80808080U;  // q + 128
     }
   }
+  return n_units;
+}
+
+std::size_t encode_int4(const float* w, std::size_t n, std::uint32_t* units) {
+  std::size_t n_units = 0;
+  for (std::size_t begin = 0; begin < n; begin += kInt4Group) {
+    const std::size_t size = std::min(kInt4Group, n - begin);
+    std::uint8_t q[kInt4Group] = {};
+    const Int4Scale group = quantise_int4(w + begin, size, q);
+    units[n_units++] = static_cast<std::uint32_t>(group.scale) << 16 | group.minimum;
+    for (std::size_t i = 0; i < size; i += kInt4Step) {
+      std::uint32_t low = 0;
+      std::uint32_t high = 0;
+      std::memcpy(&low, q + i, sizeof low);
+      std::memcpy(&high, q + i + 4, sizeof high);
+      units[n_units++] = low | high << 4;
+    }
+  }
+  return n_units;
 }
 
 }  // namespace
@@ -65,6 +102,7 @@ PackedMatrix::PackedMatrix(const WeightMatrix& w, WeightFormat format)
       rows_(w.rows),
       cols_(w.cols),
       buffer_(ceil_div(w.rows, kLanes) * n_lines() * kVectorBytes / sizeof(float)) {
+  use_huge_pages(buffer_);
   parallel_for(n_panels(), kPanelOutputs * cols_ * 10, [&](std::size_t p) {
     for (std::size_t input = 0; input < cols_; input += kTileInputs) pack_tile(w, p * kPanelOutputs, input);
   });
@@ -79,21 +117,19 @@ std::size_t PackedMatrix::n_lines() const noexcept { return ceil_div(cols_, step
 void PackedMatrix::pack_tile(const WeightMatrix& w, std::size_t output, std::size_t input) const {
   const std::size_t n_out = std::min(kPanelOutputs, rows_ - output);
   const std::size_t n_in = std::min(kTileInputs, cols_ - input);
-  const std::size_t stride = ceil_div(n_out, kLanes) * kVectorBytes;
-  auto* const panel = reinterpret_cast<std::byte*>(buffer_.data()) + output / kLanes * n_lines() * kVectorBytes;
-  const WeightMatrix tile = slice(w, output, n_out, input, n_in);
-  const std::size_t size = format_ == WeightFormat::bf16 ? kTileInputs : group_size(format_);
-  const std::size_t size_lines = size / step_size(format_) + (format_ == WeightFormat::bf16 ? 0 : 1);
-  float row[kTileInputs];
-  for (std::size_t o = 0; o < n_out; ++o) {
-    read_row(tile, o, row);
-    for (std::size_t i = 0; i < n_in; i += size) {
-      const Place place{panel + (input + i) / size * size_lines * stride + o / kLanes * kVectorBytes, stride, o % kLanes};
-      const std::size_t n = std::min(size, n_in - i);
-      format_ == WeightFormat::bf16   ? pack_bf16(row + i, n, place)
-      : format_ == WeightFormat::int8 ? pack_int8(row + i, n, place)
-                                      : pack_int4(row + i, n, place);
-    }
+  const auto encode = format_ == WeightFormat::bf16 ? encode_bf16 : format_ == WeightFormat::int8 ? encode_int8 : encode_int4;
+  Tile tile;
+  tile.read(slice(w, output, n_out, input, n_in));
+  std::size_t n_units = 0;
+  for (std::size_t o = 0; o < n_out; ++o) n_units = encode(tile.rows[o], n_in, tile.units[o]);
+
+  const std::size_t group = format_ == WeightFormat::bf16 ? kTileInputs : group_size(format_);
+  const std::size_t first_line = input / group * (group / step_size(format_) + (format_ == WeightFormat::bf16 ? 0 : 1));
+  const std::size_t width = ceil_div(n_out, kLanes) * kLanes;
+  auto* const panel = reinterpret_cast<std::uint32_t*>(buffer_.data()) + output * n_lines();
+  for (std::size_t line = 0; line < n_units; ++line) {
+    std::uint32_t* const to = panel + (first_line + line) * width;
+    for (std::size_t o = 0; o < n_out; ++o) to[o] = tile.units[o][line];
   }
 }
 

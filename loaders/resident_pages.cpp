@@ -1,0 +1,28 @@
+#include "loaders/resident_pages.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+
+namespace ffmem {
+
+void release_pages(const Checkpoint& checkpoint, const WeightMatrix& w) noexcept {
+  if (w.empty() || w.rows == 0 || w.cols == 0) return;
+  const auto* begin = static_cast<const std::byte*>(w.data);
+  const auto* end = begin + ((w.rows - 1) * w.row_stride + (w.cols - 1) * w.col_stride + 1) * element_bytes(w.dtype);
+  const bool in_file = std::ranges::any_of(checkpoint.tensors(), [&](const auto& entry) {
+    const StoredTensor& tensor = *entry.second;
+    return tensor.data <= begin && end <= tensor.data + tensor.n_bytes;
+  });
+  // Anonymous memory would come back as zeros.
+  if (!in_file) return;
+  // Whole pages: a neighbour's part of the first and the last one is as good as new, too.
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto first = reinterpret_cast<std::uintptr_t>(begin) / page * page;
+  ::madvise(reinterpret_cast<void*>(first), reinterpret_cast<std::uintptr_t>(end) - first,  // NOLINT(performance-no-int-to-ptr)
+            MADV_DONTNEED);
+}
+
+}  // namespace ffmem
