@@ -1,5 +1,5 @@
 // Products by bf16, int8 and int4 weights: the loops over panels, rows and steps, for vectors of 16 outputs whose arithmetic is
-// given by Lanes (dot_lanes.hpp, dot_lanes_avx512.hpp). Packing: ops/cpu/dot_kernels.hpp.
+// given by Lanes (dot_lanes.hpp, dot_lanes_avx2.hpp, dot_lanes_avx512.hpp). Packing: ops/cpu/dot_kernels.hpp.
 //
 // Every sum is one chain over all inputs in index order (bf16: in steps of two; int8, int4: exact inside a group, groups
 // chained in float32), the bias added last, so that it has the same bits for any number of rows. bf16 stops the chain every
@@ -13,10 +13,11 @@ namespace ffmem::kernels {
 
 template <class Lanes>
 struct Dot {
-  using Sum = typename Lanes::Sum;                          // 16 float32
-  using Count = typename Lanes::Count;                      // 16 whole numbers
-  using Weights = typename Lanes::Weights;                  // 64 bytes of weights
-  static constexpr std::size_t kVectors = Lanes::kVectors;  // vectors of outputs that are summed together
+  using Sum = typename Lanes::Sum;                                  // 16 float32
+  using Count = typename Lanes::Count;                              // 16 whole numbers
+  using Weights = typename Lanes::Weights;                          // 64 bytes of weights
+  static constexpr std::size_t kVectors = Lanes::kVectors;          // vectors of outputs that are summed together
+  static constexpr std::size_t kLoneVectors = Lanes::kLoneVectors;  // likewise for a single row, >= kVectors
   static constexpr std::size_t kRunSteps = 256;
   static constexpr std::size_t kVectorBytes = 64;
 
@@ -94,8 +95,7 @@ struct Dot {
         Count counts[Rows][Vectors];
 #pragma GCC unroll 8
         for (std::size_t r = 0; r < Rows; ++r) {
-          // The weights are stored as q + 128.
-          const Count start = Lanes::count(-128 * p.b.x_sums[(p.row + r) * p.b.n_groups + g]);
+          const Count start = Lanes::int8_start(p.b.x_sums[(p.row + r) * p.b.n_groups + g]);
 #pragma GCC unroll 4
           for (std::size_t v = 0; v < Vectors; ++v) counts[r][v] = start;
         }
@@ -158,8 +158,8 @@ struct Dot {
             const std::uint32_t* four = x + r * p.b.x_stride + 2 * i;
 #pragma GCC unroll 4
             for (std::size_t v = 0; v < Vectors; ++v) {
-              counts[r][v] = Lanes::dot_int8(counts[r][v], Lanes::low_fours(line[v]), four[0]);
-              counts[r][v] = Lanes::dot_int8(counts[r][v], Lanes::high_fours(line[v]), four[1]);
+              counts[r][v] = Lanes::dot_int4(counts[r][v], Lanes::low_fours(line[v]), four[0]);
+              counts[r][v] = Lanes::dot_int4(counts[r][v], Lanes::high_fours(line[v]), four[1]);
             }
           }
         }
@@ -182,7 +182,7 @@ struct Dot {
 
   using Run = void (*)(const Part&) noexcept;
 
-  // Format::run for [vectors - 1][rows - 1].
+  // Format::run for [vectors - 1][rows - 1]; more than kVectors for one row alone.
   template <class Format>
   static Run runner(std::size_t vectors, std::size_t rows) noexcept {
     return pick_vectors<Format, 1>(vectors, rows);
@@ -190,10 +190,14 @@ struct Dot {
 
   template <class Format, std::size_t Vectors>
   static Run pick_vectors(std::size_t vectors, std::size_t rows) noexcept {
-    if constexpr (Vectors < kVectors) {
+    if constexpr (Vectors < kLoneVectors) {
       if (vectors > Vectors) return pick_vectors<Format, Vectors + 1>(vectors, rows);
     }
-    return pick_rows<Format, Vectors, 1>(rows);
+    if constexpr (Vectors > kVectors) {
+      return Format::template run<1, Vectors>;
+    } else {
+      return pick_rows<Format, Vectors, 1>(rows);
+    }
   }
 
   template <class Format, std::size_t Vectors, std::size_t Rows>
@@ -210,8 +214,10 @@ struct Dot {
                         std::size_t end) noexcept {
     const std::size_t outputs = b.n_out - output < kPanelOutputs ? b.n_out - output : kPanelOutputs;
     const std::size_t vectors = (outputs + kLanes - 1) / kLanes;
-    for (std::size_t v = 0; v < vectors; v += kVectors) {
-      const std::size_t n = vectors - v < kVectors ? vectors - v : kVectors;
+    // A lone row reads its weights from memory, and so in their order.
+    const std::size_t together = b.n_rows == 1 ? kLoneVectors : kVectors;
+    for (std::size_t v = 0; v < vectors; v += together) {
+      const std::size_t n = vectors - v < together ? vectors - v : together;
       for (std::size_t row = 0; row < b.n_rows; row += Format::kRows) {
         const std::size_t rows = b.n_rows - row < Format::kRows ? b.n_rows - row : Format::kRows;
         runner<Format>(n, rows)({b, panel + v * kVectorBytes, vectors * kVectorBytes, row, output + v * kLanes, begin, end});

@@ -21,6 +21,7 @@ struct DotLanes {
     I part[kParts];
   };
   static constexpr std::size_t kVectors = kParts == 1 ? 4 : 1;
+  static constexpr std::size_t kLoneVectors = kParts == 4 ? 1 : 4;
   static constexpr std::size_t kBf16Rows = kParts == 4 ? 2 : 4;
   static constexpr std::size_t kIntRows = kParts == 4 ? 1 : 2;
 
@@ -72,6 +73,11 @@ struct DotLanes {
 
   static Count count(std::int32_t n) noexcept {
     return each<Count>([n](std::size_t) { return V(static_cast<float>(n)); });
+  }
+  // A group's count before its first step: the weights are stored as q + 128.
+  static Count int8_start(std::int32_t x_sum) noexcept { return count(-128 * x_sum); }
+  static Count dot_int4(const Count& count, const Weights& fours, std::uint32_t x) noexcept {
+    return dot_int8(count, fours, x);
   }
   static Count dot_int8(Count count, const Weights& w, std::uint32_t x) noexcept {
 #pragma GCC unroll 4

@@ -15,6 +15,7 @@ struct DotLanesAvx512 {
   using Count = __m512i;
   using Weights = __m512i;
   static constexpr std::size_t kVectors = 4;
+  static constexpr std::size_t kLoneVectors = 4;
   static constexpr std::size_t kBf16Rows = 6;  // 24 sums
   static constexpr std::size_t kIntRows = 3;   // 12 sums, 12 counts
 
@@ -39,9 +40,12 @@ struct DotLanesAvx512 {
   }
 
   static Count count(std::int32_t n) noexcept { return _mm512_set1_epi32(n); }
+  // A group's count before its first step: the weights are stored as q + 128.
+  static Count int8_start(std::int32_t x_sum) noexcept { return count(-128 * x_sum); }
   static Count dot_int8(Count count, Weights w, std::uint32_t x) noexcept {
     return _mm512_dpbusd_epi32(count, w, broadcast(x));
   }
+  static Count dot_int4(Count count, Weights fours, std::uint32_t x) noexcept { return dot_int8(count, fours, x); }
 
   /// sum + (count * factor) * scales.
   static Sum add_scaled(Sum sum, Count count, float factor, Sum scales) noexcept {

@@ -15,16 +15,17 @@
 
 namespace ffmem::kernels {
 
-template <class Arch>
+/// Lanes: how weights of whole numbers are multiplied.
+template <class Arch, class Lanes = DotLanes<Arch>>
 constexpr KernelTable make_table(const char* isa) noexcept {
   return {.isa = isa,
           .matmul_panel = Matmul<Arch>::kPanel,
           .matmul_few_rows = Matmul<Arch>::kRows,
           .matmul = Matmul<Arch>::matmul,
           .sparse_matmul = SparseMatmul<Arch>::matmul,
-          .dot = {.bf16 = Dot<DotLanes<Arch>>::bf16,
-                  .int8 = Dot<DotLanes<Arch>>::int8,
-                  .int4 = Dot<DotLanes<Arch>>::int4,
+          .dot = {.bf16 = Dot<Lanes>::bf16,
+                  .int8 = Dot<Lanes>::int8,
+                  .int4 = Dot<Lanes>::int4,
                   .round_bf16 = PackRow<Arch>::round_bf16,
                   .quantise = PackRow<Arch>::quantise},
           .attention = Attention<Arch>::attention,
