@@ -13,10 +13,15 @@ struct Search {
   static constexpr std::size_t kStep = 4 * kW;
 
   static float largest(const float* x, std::size_t n) noexcept {
-    V most(x[0]);
+    V most[4] = {V(x[0]), V(x[0]), V(x[0]), V(x[0])};  // in turn: a maximum waits for the one before it
     std::size_t i = 0;
-    for (; i + kW <= n; i += kW) most = xsimd::max(most, load<Arch>(x + i));
-    float result = first_lane<Arch>(max_lanes<Arch>(most));
+    for (; i + kStep <= n; i += kStep) {
+#pragma GCC unroll 4
+      for (std::size_t j = 0; j < 4; ++j) most[j] = xsimd::max(most[j], load<Arch>(x + i + j * kW));
+    }
+    for (; i + kW <= n; i += kW) most[0] = xsimd::max(most[0], load<Arch>(x + i));
+    most[0] = xsimd::max(xsimd::max(most[0], most[1]), xsimd::max(most[2], most[3]));
+    float result = first_lane<Arch>(max_lanes<Arch>(most[0]));
     for (; i < n; ++i) result = x[i] > result ? x[i] : result;
     return result;
   }
