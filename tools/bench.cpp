@@ -30,6 +30,7 @@ struct Options {
   std::string shape;
   std::optional<double> activity;
   std::string logits = "last";
+  std::optional<std::size_t> prompt;
   SpeedPlan plan;
   bool json = false;
 };
@@ -172,22 +173,32 @@ void print_text(const Options& options, const Model& model, const SpeedResult& r
   write_out(text);
 }
 
+/// The plan's own prompt where it fits, else as long a one as the context leaves beside the new tokens.
+std::size_t usual_prompt(const ModelConfig& config, const SpeedPlan& plan) {
+  const std::size_t left = config.max_positions - std::min(plan.new_tokens, config.max_positions - 1);
+  return std::min(plan.prompt, left);
+}
+
 void run(Options options) {
   const ThreadScope threads(options.model.threads);
   catch_interrupts();
   options.plan.logits = kLogits.at(options.logits);
   options.plan.n_threads = options.model.threads;
   const auto model = make_model(options);
+  options.plan.prompt = options.prompt.value_or(usual_prompt(model->config(), options.plan));
   const SpeedResult result = measure(options, model);
   const Peaks peaks = measure_peaks(options.model.weights, available_threads());
   (options.json ? print_json : print_text)(options, *model, result, peaks);
 }
 
-void add_plan_options(CLI::App& command, SpeedPlan& plan) {
+void add_plan_options(CLI::App& command, std::optional<std::size_t>& prompt, SpeedPlan& plan) {
+  check_count(
+      command.add_option("--prompt", prompt, "Tokens of each prompt, run at once (default: 512, or what the context leaves)"),
+      1)
+      ->type_name("N");
   const auto count = [&](const char* name, std::size_t& value, const char* what) {
     check_count(command.add_option(name, value, what), 1)->capture_default_str()->type_name("N");
   };
-  count("--prompt", plan.prompt, "Tokens of each prompt, run at once");
   count("--new", plan.new_tokens, "Tokens after it, one at a time");
   count("--batch", plan.batch, "Sequences side by side, which share each reading of the weights");
   count("--repeat", plan.repeat, "Rounds measured, after one to warm up");
@@ -206,7 +217,7 @@ void add_bench(CLI::App& app) {
       ->type_name("NAME");
   command->add_option("--activity", options->activity, "With a ReLU shape: the share of memories that is active")
       ->type_name("SHARE");
-  add_plan_options(*command, options->plan);
+  add_plan_options(*command, options->prompt, options->plan);
   command->add_option("--logits", options->logits, "Which positions of a prompt get scores over the vocabulary")
       ->check(CLI::IsMember({"none", "last", "all"}))
       ->capture_default_str();

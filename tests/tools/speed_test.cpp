@@ -152,6 +152,11 @@ TEST_CASE("ffmem bench: a folder's model, for programs") {
   }
 }
 
+TEST_CASE("ffmem bench: without --prompt it is as long as a short context leaves") {
+  const Json result = json_output({"bench", kTiny, "--new", "3", "--repeat", "1", "--json"});
+  CHECK(result["prompt"]["tokens"] == 32 - 3);
+}
+
 TEST_CASE("ffmem bench: for people, with the activity of a ReLU model") {
   const std::string text = output({"bench", kTiny, "--prompt", "8", "--new", "2", "--repeat", "1"});
   for (const char* part : {"model ", "machine ", "memory ", "active ", "prompt   1 x 8, logits last: ", "decode   1 x 2: "}) {
