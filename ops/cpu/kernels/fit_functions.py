@@ -28,6 +28,7 @@ def scaled_tail(t):
 
 for name, (coefficients, error) in {
     "exp, |r| <= ln 2 / 2": fit(math.exp, -0.34661, 0.34661, 6),
+    "(2^r - 1) / r, |r| <= 1/2": fit(lambda r: math.expm1(r * math.log(2)) / r, -0.50001, 0.50001, 4),
     "scaled tail, 0 <= u <= 13.3": fit(scaled_tail, 1 / (1 + 13.3 / 4), 1.0, 9),
 }.items():
     print(f"{name}: relative error {error:.1e}")

@@ -12,37 +12,45 @@ struct Search {
   static constexpr std::size_t kW = kWidth<Arch>;
   static constexpr std::size_t kStep = 4 * kW;
 
+  // Of NaN and a number x86's max takes its second operand: NaN is passed over unless it comes first.
   static float largest(const float* x, std::size_t n) noexcept {
     V most[4] = {V(x[0]), V(x[0]), V(x[0]), V(x[0])};  // in turn: a maximum waits for the one before it
     std::size_t i = 0;
     for (; i + kStep <= n; i += kStep) {
 #pragma GCC unroll 4
-      for (std::size_t j = 0; j < 4; ++j) most[j] = xsimd::max(most[j], load<Arch>(x + i + j * kW));
+      for (std::size_t j = 0; j < 4; ++j) most[j] = xsimd::max(load<Arch>(x + i + j * kW), most[j]);
     }
-    for (; i + kW <= n; i += kW) most[0] = xsimd::max(most[0], load<Arch>(x + i));
+    for (; i + kW <= n; i += kW) most[0] = xsimd::max(load<Arch>(x + i), most[0]);
     most[0] = xsimd::max(xsimd::max(most[0], most[1]), xsimd::max(most[2], most[3]));
     float result = first_lane<Arch>(max_lanes<Arch>(most[0]));
     for (; i < n; ++i) result = x[i] > result ? x[i] : result;
     return result;
   }
 
-  // exp(x - shift); lanes past the row's end are 0.
-  static V shifted_exp(const float* x, std::size_t lanes, const V& shift) noexcept {
-    const V e = exp<Arch>(load_n<Arch>(x, lanes) - shift);
-    return lanes == kW ? e : xsimd::select(lane_numbers<Arch>() < V(static_cast<float>(lanes)), e, V(0.0F));
+  // The sum of exp(x - most) over n <= kSumLength elements, in four partial sums that take turns.
+  static float exp_sum_part(const float* x, std::size_t n, const V& most) noexcept {
+    V sums[4] = {V(0.0F), V(0.0F), V(0.0F), V(0.0F)};
+    std::size_t i = 0;
+    for (; i + kStep <= n; i += kStep) {
+#pragma GCC unroll 4
+      for (std::size_t j = 0; j < 4; ++j) sums[j] = add_exp<Arch>(sums[j], load<Arch>(x + i + j * kW) - most);
+    }
+    for (std::size_t j = 0; i < n; ++j, i += kW) {
+      const std::size_t lanes = n - i < kW ? n - i : kW;
+      const auto exists = lane_numbers<Arch>() < V(static_cast<float>(lanes));
+      sums[j] = xsimd::select(exists, add_exp<Arch>(sums[j], load_n<Arch>(x + i, lanes) - most), sums[j]);
+    }
+    return first_lane<Arch>(sum_lanes<Arch>((sums[0] + sums[1]) + (sums[2] + sums[3])));
   }
 
-  // float32 sums of 1,024 elements each, added up in double: exact enough for any vocabulary.
+  // float32 sums of kSumLength elements each, added up in double: exact enough for any vocabulary.
+  static constexpr std::size_t kSumLength = 1024;
+
   static void exp_sum(const float* x, std::size_t n, float* most, double* sum) noexcept {
     *most = largest(x, n);
-    const V shift(*most);
     *sum = 0;
-    for (std::size_t begin = 0; begin < n; begin += 1024) {
-      const float* block = x + begin;
-      const V part = sum_row<Arch>(n - begin < 1024 ? n - begin : 1024, [block, shift](std::size_t i, std::size_t lanes) {
-        return shifted_exp(block + i, lanes, shift);
-      });
-      *sum += static_cast<double>(first_lane<Arch>(part));
+    for (std::size_t i = 0; i < n; i += kSumLength) {
+      *sum += static_cast<double>(exp_sum_part(x + i, n - i < kSumLength ? n - i : kSumLength, V(*most)));
     }
   }
 
