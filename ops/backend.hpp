@@ -138,12 +138,16 @@ class Backend {
   virtual void attention(const AttentionShape& shape, ConstMatrixView q, std::span<const SequenceRows> sequences,
                          MatrixView out) const = 0;
 
-  /// out[t] = log(sum_j exp(x[t, j])). x [T, n], n >= 1, out [T].
-  virtual void log_sum_exp(ConstMatrixView x, float* out) const = 0;
+  /// out[t] = log(sum_j exp(x[t, j])), and largest[t] the largest x[t, j] (in a row with NaN, that of its numbers, or NaN).
+  /// x [T, n], n >= 1, out [T], largest [T] or null.
+  virtual void log_sum_exp(ConstMatrixView x, float* out, float* largest = nullptr) const = 0;
 
-  /// The k largest of each row, largest first, equal values by smaller index; NaN counts as smallest. k <= x.cols.
-  /// indices, values [T, k].
-  virtual void top_k(ConstMatrixView x, std::size_t k, std::uint32_t* indices, float* values) const = 0;
+  /// Each row's k largest elements, largest first, equal ones by smaller index; NaN counts as smallest. Long rows may come
+  /// piece by piece: x holds their elements first .. first + x.cols - 1, and indices, values [T, k] the best min(k, first) of
+  /// those before, which become the best min(k, first + x.cols) of all so far. `largest` [T], from log_sum_exp of the same x,
+  /// or null: a row with nothing to add is then not read.
+  virtual void top_k(ConstMatrixView x, std::size_t k, std::uint32_t* indices, float* values, std::size_t first = 0,
+                     const float* largest = nullptr) const = 0;
 
   /// Writes the indices i, ascending, with x[i] > threshold[i], for i < n, and returns how many. indices has room for n.
   /// One thread: hooks call it inside their own parallel loops.

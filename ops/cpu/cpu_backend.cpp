@@ -146,26 +146,28 @@ class CpuBackend final : public Backend {
     cpu_attention(kernels_, shape, q, sequences, out);
   }
 
-  void log_sum_exp(ConstMatrixView x, float* out) const override {
+  void log_sum_exp(ConstMatrixView x, float* out, float* largest) const override {
     parallel_for(x.rows, kFunctionWork * x.cols, [&](std::size_t t) {
-      float largest = 0;
+      float most = 0;
       double sum = 0;
-      kernels_.exp_sum(x.row_data(t), x.cols, &largest, &sum);
+      kernels_.exp_sum(x.row_data(t), x.cols, &most, &sum);
       // With an infinite maximum the sum holds inf - inf.
-      out[t] = std::isinf(largest) ? largest : static_cast<float>(largest + std::log(sum));
+      out[t] = std::isinf(most) ? most : static_cast<float>(most + std::log(sum));
+      if (largest != nullptr) largest[t] = most;
     });
   }
 
-  void top_k(ConstMatrixView x, std::size_t k, std::uint32_t* indices, float* values) const override {
-    assert(k <= x.cols);
+  void top_k(ConstMatrixView x, std::size_t k, std::uint32_t* indices, float* values, std::size_t first,
+             const float* largest) const override {
     if (k == 0) return;
     // Allocated here, because nothing may throw inside a parallel region.
     const std::size_t room = top_k_room(k);
-    std::vector<std::uint32_t> candidates(static_cast<std::size_t>(available_threads()) * room);
+    std::vector<RowElement> candidates(static_cast<std::size_t>(available_threads()) * room);
     parallel_for(x.rows, x.cols, [&](std::size_t t) {
+      if (largest != nullptr && first >= k && largest[t] <= values[t * k + k - 1]) return;
       const auto thread = static_cast<std::size_t>(omp_get_thread_num());
-      top_k_row(kernels_, x.row_data(t), x.cols, k, std::span(candidates).subspan(thread * room, room), indices + t * k);
-      for (std::size_t i = t * k; i < (t + 1) * k; ++i) values[i] = x.row_data(t)[indices[i]];
+      top_k_row(kernels_, x.row(t), k, first, std::span(candidates).subspan(thread * room, room), indices + t * k,
+                values + t * k);
     });
   }
 

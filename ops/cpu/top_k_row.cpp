@@ -6,61 +6,54 @@
 namespace ffmem {
 namespace {
 
-// Whether element a comes before b: larger first, then by index; NaN last.
-struct RanksBefore {
-  const float* x;
-
-  bool operator()(std::uint32_t a, std::uint32_t b) const noexcept {
-    if (x[a] > x[b]) return true;
-    if (x[a] < x[b]) return false;
-    const bool a_is_nan = std::isnan(x[a]);
-    const bool b_is_nan = std::isnan(x[b]);
-    return a_is_nan != b_is_nan ? b_is_nan : a < b;
-  }
-};
-
-// The best element alone: each one found above it is the next best, about log n of them.
-std::uint32_t best_of_row(const KernelTable& kernels, const float* x, std::size_t n) noexcept {
-  std::size_t best = 0;
-  while (best < n && std::isnan(x[best])) ++best;
-  if (best == n) return 0;
-  for (std::size_t i = best + 1; (i = kernels.next_above(x, i, n, x[best])) < n; ++i) best = i;
-  return static_cast<std::uint32_t>(best);
+// Whether a comes before b: larger first, then by index; NaN last.
+bool ranks_before(const RowElement& a, const RowElement& b) noexcept {
+  if (a.value > b.value) return true;
+  if (a.value < b.value) return false;
+  const bool a_is_nan = std::isnan(a.value);
+  const bool b_is_nan = std::isnan(b.value);
+  return a_is_nan != b_is_nan ? b_is_nan : a.index < b.index;
 }
 
 }  // namespace
 
-void top_k_row(const KernelTable& kernels, const float* x, std::size_t n, std::size_t k, std::span<std::uint32_t> candidates,
-               std::uint32_t* indices) noexcept {
-  if (k == 1) {
-    indices[0] = best_of_row(kernels, x, n);
-    return;
-  }
-  const RanksBefore before{x};
-  const auto begin = candidates.begin();
-  const auto kth = begin + static_cast<std::ptrdiff_t>(k) - 1;
-  std::size_t count = k;
-  for (std::uint32_t i = 0; i < k; ++i) candidates[i] = i;
-  float bar = 0;
-  // Later elements count only if strictly above the k-th best so far: on a tie the earlier index wins.
-  const auto keep_best = [&] {
-    std::nth_element(begin, kth, begin + static_cast<std::ptrdiff_t>(count), before);
-    count = k;
-    bar = x[*kth];
+void top_k_row(const KernelTable& kernels, std::span<const float> x, std::size_t k, std::size_t first,
+               std::span<RowElement> candidates, std::uint32_t* indices, float* values) noexcept {
+  const auto at = [&](std::size_t i) { return candidates.begin() + static_cast<std::ptrdiff_t>(i); };
+  std::size_t count = std::min(k, first);
+  for (std::size_t i = 0; i < count; ++i) candidates[i] = {values[i], indices[i]};
+  std::size_t next = 0;
+  bool changed = false;
+  const auto take = [&] {
+    candidates[count++] = {x[next], static_cast<std::uint32_t>(first + next)};
+    ++next;
+    changed = true;
   };
-  keep_best();
-  for (std::size_t i = k; i < n; ++i) {
-    if (!std::isnan(bar)) {
-      i = kernels.next_above(x, i, n, bar);
-      if (i == n) break;
-    } else if (std::isnan(x[i])) {
-      continue;
+  while (count < k && next < x.size()) take();
+
+  // Later elements count only if strictly above the k-th best so far: on a tie the earlier index wins.
+  float bar = count < k ? 0.0F : std::max_element(at(0), at(k), ranks_before)->value;
+  while (next < x.size()) {
+    if (std::isnan(bar)) {
+      while (next < x.size() && std::isnan(x[next])) ++next;
+    } else {
+      next = kernels.next_above(x.data(), next, x.size(), bar);
     }
-    candidates[count++] = static_cast<std::uint32_t>(i);
-    if (count == candidates.size()) keep_best();
+    if (next == x.size()) break;
+    take();
+    if (count == candidates.size()) {
+      std::nth_element(at(0), at(k - 1), at(count), ranks_before);
+      count = k;
+      bar = candidates[k - 1].value;
+    }
   }
-  std::partial_sort(begin, kth + 1, begin + static_cast<std::ptrdiff_t>(count), before);
-  std::copy_n(begin, k, indices);
+  if (!changed) return;
+  const std::size_t n = std::min(k, count);
+  std::partial_sort(at(0), at(n), at(count), ranks_before);
+  for (std::size_t i = 0; i < n; ++i) {
+    indices[i] = candidates[i].index;
+    values[i] = candidates[i].value;
+  }
 }
 
 }  // namespace ffmem

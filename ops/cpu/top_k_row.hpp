@@ -1,4 +1,4 @@
-// The k largest elements of one row.
+// The k largest elements of one row, which may come in pieces.
 #pragma once
 
 #include <cstddef>
@@ -9,12 +9,16 @@
 
 namespace ffmem {
 
-/// Room for candidates that top_k_row needs.
-constexpr std::size_t top_k_room(std::size_t k) noexcept { return 2 * k + 64; }
+struct RowElement {
+  float value;
+  std::uint32_t index;
+};
 
-/// Writes the indices of the k largest elements, largest first, equal ones by smaller index, NaN as smallest. 1 <= k <= n;
-/// `candidates` has top_k_room(k) elements.
-void top_k_row(const KernelTable& kernels, const float* x, std::size_t n, std::size_t k, std::span<std::uint32_t> candidates,
-               std::uint32_t* indices) noexcept;
+/// Room for candidates that top_k_row needs.
+constexpr std::size_t top_k_room(std::size_t k) noexcept { return 2 * k; }
+
+/// Backend::top_k of one row: x [n] are its elements first .. first + n - 1, k >= 1; `candidates` has top_k_room(k) elements.
+void top_k_row(const KernelTable& kernels, std::span<const float> x, std::size_t k, std::size_t first,
+               std::span<RowElement> candidates, std::uint32_t* indices, float* values) noexcept;
 
 }  // namespace ffmem

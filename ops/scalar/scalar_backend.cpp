@@ -31,13 +31,18 @@ void combine(MatrixView x, ConstMatrixView y, F f) {
   }
 }
 
-// Whether element a comes before element b: larger first, then by index; NaN last.
-bool ranks_before(std::span<const float> row, std::uint32_t a, std::uint32_t b) {
-  const bool a_is_nan = std::isnan(row[a]);
-  const bool b_is_nan = std::isnan(row[b]);
+struct Element {
+  float value;
+  std::uint32_t index;
+};
+
+// Whether a comes before b: larger first, then by index; NaN last.
+bool ranks_before(const Element& a, const Element& b) {
+  const bool a_is_nan = std::isnan(a.value);
+  const bool b_is_nan = std::isnan(b.value);
   if (a_is_nan != b_is_nan) return b_is_nan;
-  if (!a_is_nan && row[a] != row[b]) return row[a] > row[b];
-  return a < b;
+  if (!a_is_nan && a.value != b.value) return a.value > b.value;
+  return a.index < b.index;
 }
 
 class ScalarBackend final : public Backend {
@@ -145,31 +150,33 @@ class ScalarBackend final : public Backend {
     scalar_attention(shape, q, sequences, out);
   }
 
-  void log_sum_exp(ConstMatrixView x, float* out) const override {
+  void log_sum_exp(ConstMatrixView x, float* out, float* largest) const override {
     for (std::size_t t = 0; t < x.rows; ++t) {
       const std::span<const float> row = x.row(t);
-      const double largest = *std::max_element(row.begin(), row.end());
-      if (std::isinf(largest)) {  // inf - inf below would be NaN
-        out[t] = static_cast<float>(largest);
+      const float most = *std::max_element(row.begin(), row.end());
+      if (largest != nullptr) largest[t] = most;
+      if (std::isinf(most)) {  // inf - inf below would be NaN
+        out[t] = most;
         continue;
       }
       double sum = 0;
-      for (const float value : row) sum += std::exp(value - largest);
-      out[t] = static_cast<float>(largest + std::log(sum));
+      for (const float value : row) sum += std::exp(static_cast<double>(value) - static_cast<double>(most));
+      out[t] = static_cast<float>(static_cast<double>(most) + std::log(sum));
     }
   }
 
-  void top_k(ConstMatrixView x, std::size_t k, std::uint32_t* indices, float* values) const override {
-    assert(k <= x.cols);
-    std::vector<std::uint32_t> order(x.cols);
+  void top_k(ConstMatrixView x, std::size_t k, std::uint32_t* indices, float* values, std::size_t first,
+             const float* /*largest*/) const override {
+    std::vector<Element> elements;
     for (std::size_t t = 0; t < x.rows; ++t) {
-      const std::span<const float> row = x.row(t);
-      std::iota(order.begin(), order.end(), 0U);
-      std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(),
-                        [row](std::uint32_t a, std::uint32_t b) { return ranks_before(row, a, b); });
-      for (std::size_t i = 0; i < k; ++i) {
-        indices[t * k + i] = order[i];
-        values[t * k + i] = row[order[i]];
+      elements.clear();
+      for (std::size_t i = t * k; i < t * k + std::min(k, first); ++i) elements.push_back({values[i], indices[i]});
+      for (std::size_t j = 0; j < x.cols; ++j) elements.push_back({x.row(t)[j], static_cast<std::uint32_t>(first + j)});
+      const std::size_t n = std::min(k, elements.size());
+      std::partial_sort(elements.begin(), elements.begin() + static_cast<std::ptrdiff_t>(n), elements.end(), ranks_before);
+      for (std::size_t i = 0; i < n; ++i) {
+        indices[t * k + i] = elements[i].index;
+        values[t * k + i] = elements[i].value;
       }
     }
   }

@@ -1,6 +1,7 @@
 // The operators that scan rows: log_sum_exp, top_k, find_above.
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "support.hpp"
 
@@ -47,6 +48,42 @@ TEST_CASE("log_sum_exp: infinities and NaN") {
   });
 }
 
+TEST_CASE("log_sum_exp: gives the largest element, in a row with NaN that of its numbers or NaN") {
+  for_each_isa([](const Backend& backend) {
+    for (const std::size_t n : edge_lengths()) {
+      CAPTURE(n);
+      Matrix x = normal_matrix(4, n, 1);
+      x.row(1)[n - 1] = kNan;
+      x.row(2)[0] = kNan;
+      std::fill_n(x.row(3), n, -kInfinity);
+      std::vector<float> out(4);
+      std::vector<float> largest(4);
+      backend.log_sum_exp(x.view(), out.data(), largest.data());
+      CHECK(largest[0] == *std::max_element(x.row(0), x.row(0) + n));
+      for (const std::size_t t : {1, 2}) {
+        CHECK(std::isnan(out[t]));
+        const float most = std::accumulate(x.row(t), x.row(t) + n, -kInfinity, [](float a, float b) { return b > a ? b : a; });
+        CHECK((std::isnan(largest[t]) || largest[t] == most));
+      }
+      CHECK(largest[3] == -kInfinity);
+      CHECK(out[3] == -kInfinity);
+    }
+  });
+}
+
+TEST_CASE("log_sum_exp: elements far below the largest add nothing that shows") {
+  for_each_isa([](const Backend& backend) {
+    for (const float depth : {80.0F, 84.0F, 87.0F, 200.0F, 1e30F}) {
+      Matrix x(1, 2000);
+      std::fill_n(x.row(0), 2000, -depth);
+      x.row(0)[1234] = 0.0F;
+      float out = 1.0F;
+      backend.log_sum_exp(x.view(), &out);
+      CHECK(out == 0.0F);
+    }
+  });
+}
+
 TEST_CASE("log_sum_exp: a row's bits depend on neither its neighbours nor the number of threads") {
   for_each_isa([](const Backend& backend) {
     const Matrix x = normal_matrix(40, 1100, 1);
@@ -89,6 +126,45 @@ TEST_CASE("top_k: is the scalar version's, for random, sorted, equal and few dis
         if (k <= n) check_top_k(backend, x, k);
       }
       check_top_k(backend, x, n);
+    }
+  });
+}
+
+// x piece by piece, with and without what log_sum_exp says of each piece, and whole.
+void check_pieces(const Backend& backend, const Matrix& x, std::size_t k, std::size_t piece) {
+  CAPTURE(k);
+  CAPTURE(piece);
+  const ConstMatrixView all = x.view();
+  k = std::min(k, all.cols);
+  std::vector<std::uint32_t> expected_indices(x.rows * k);
+  std::vector<float> expected_values(x.rows * k);
+  scalar().top_k(all, k, expected_indices.data(), expected_values.data());
+  for (const bool with_largest : {false, true}) {
+    std::vector<std::uint32_t> indices(x.rows * k);
+    std::vector<float> values(x.rows * k);
+    std::vector<float> sums(x.rows);
+    std::vector<float> largest(x.rows);
+    for (std::size_t first = 0; first < all.cols; first += piece) {
+      const ConstMatrixView part(all.data + first, all.rows, std::min(piece, all.cols - first), all.stride);
+      if (with_largest) backend.log_sum_exp(part, sums.data(), largest.data());
+      backend.top_k(part, k, indices.data(), values.data(), first, with_largest ? largest.data() : nullptr);
+    }
+    CHECK(indices == expected_indices);
+    CHECK(same_bits(values.data(), expected_values.data(), values.size()));
+  }
+}
+
+TEST_CASE("top_k: a row that comes in pieces has the same best elements") {
+  for_each_isa([](const Backend& backend) {
+    Matrix x = normal_matrix(7, 1000, 1, 3);
+    std::sort(x.row(1), x.row(1) + 1000);
+    std::fill_n(x.row(2), 1000, 1.5F);
+    for (std::size_t i = 0; i < 1000; ++i) x.row(3)[i] = std::round(x.row(3)[i]);
+    for (std::size_t i = 0; i < 1000; i += 3) x.row(4)[i] = kNan;
+    std::fill_n(x.row(5), 990, kNan);
+    for (std::size_t i = 0; i < 1000; ++i) x.row(6)[i] = i % 3 == 0 ? kNan : (i % 5 == 1 ? kInfinity : -kInfinity);
+    for (const std::size_t k : {1, 2, 10, 64, 400, 1000}) {
+      for (const std::size_t piece : {1, 7, 64, 300, 999}) check_pieces(backend, x, k, piece);
     }
   });
 }
