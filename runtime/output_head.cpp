@@ -102,6 +102,7 @@ void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
   const AlignedBuffer band_buffer(bands_.size() > 1 ? chunk_rows * hidden_width_ : 0);
   const std::size_t n_clusters = bands_.size() - 1;
   std::vector<float> block_sum(chunk_rows);
+  std::vector<float> largest(chunk_rows);
   std::vector<double> band_sum(chunk_rows);
   std::vector<double> head_sum(chunk_rows);
   std::vector<float> cluster_logits(chunk_rows * n_clusters);
@@ -111,7 +112,7 @@ void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
     const std::size_t n_rows = std::min(chunk_rows, hidden.rows - first_row);
     const ConstMatrixView rows = hidden.rows_between(first_row, first_row + n_rows);
     auto add_to_sum = [&](ConstMatrixView logits) {
-      backend_.log_sum_exp(logits, block_sum.data());
+      backend_.log_sum_exp(logits, block_sum.data(), largest.data());
       for (std::size_t r = 0; r < n_rows; ++r) {
         band_sum[r] = log_add(band_sum[r], static_cast<double>(block_sum[r]));
       }
@@ -129,7 +130,12 @@ void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
         const MatrixView logits = logits_buffer.matrix(n_rows, block.n);
         block_logits(block, input, logits);
         add_to_sum(logits);
-        visitor.block(first_row, block.first, logits);
+        visitor.block({.first_row = first_row,
+                       .band = b,
+                       .first_word = block.first,
+                       .words_before = block.first - band_begin(b),
+                       .logits = logits,
+                       .largest = largest.data()});
       }
       if (b == 0 && n_clusters > 0) {
         const MatrixView clusters(cluster_logits.data(), n_rows, n_clusters);
@@ -141,24 +147,23 @@ void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
         const double entry = b == 0 ? 0.0 : static_cast<double>(cluster_logits[r * n_clusters + b - 1]) - head_sum[r];
         offsets[r] = static_cast<float>(entry - band_sum[r]);
       }
-      visitor.band_end(first_row, band, std::span(offsets).first(n_rows));
+      visitor.band_end(first_row, b, std::span(offsets).first(n_rows));
     }
   }
 }
 
 void OutputHead::log_probabilities(ConstMatrixView hidden, MatrixView out) const {
   walk(hidden, {.block =
-                    [&](std::size_t first_row, std::size_t first_word, ConstMatrixView logits) {
-                      for (std::size_t r = 0; r < logits.rows; ++r) {
-                        std::ranges::copy(logits.row(r), out.row_data(first_row + r) + first_word);
+                    [&](const LogitBlock& block) {
+                      for (std::size_t r = 0; r < block.logits.rows; ++r) {
+                        std::ranges::copy(block.logits.row(r), out.row_data(block.first_row + r) + block.first_word);
                       }
                     },
                 .band_end =
-                    [&](std::size_t first_row, const Band& band, std::span<const float> offsets) {
-                      const std::size_t begin = band.blocks.front().first;
-                      const std::size_t end = band.blocks.back().first + band.blocks.back().n;
+                    [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
+                      const std::size_t n_words = band_end(band) - band_begin(band);
                       for (std::size_t r = 0; r < offsets.size(); ++r) {
-                        for (float& x : out.row(first_row + r).subspan(begin, end - begin)) x += offsets[r];
+                        for (float& x : out.row(first_row + r).subspan(band_begin(band), n_words)) x += offsets[r];
                       }
                     }});
 }
@@ -169,30 +174,26 @@ TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k, std::spa
                                  float* target_out) const {
   k = std::min(k, vocab_size());
   std::vector<std::vector<Best>> best(hidden.rows);
-  std::vector<std::vector<Best>> band_best(std::min(kRowBlock, hidden.rows));
-  std::vector<std::uint32_t> indices(band_best.size() * k);
-  std::vector<float> values(band_best.size() * k);
-  std::vector<Best> found;
-  const Visitor visitor{.block =
-                            [&](std::size_t, std::size_t first_word, ConstMatrixView logits) {
-                              const std::size_t n = std::min(k, logits.cols);
-                              backend_.top_k(logits, n, indices.data(), values.data());
-                              for (std::size_t r = 0; r < logits.rows; ++r) {
-                                found.clear();
-                                for (std::size_t i = r * n; i < (r + 1) * n; ++i) {
-                                  found.push_back({static_cast<TokenId>(first_word + indices[i]), values[i]});
-                                }
-                                keep_best(band_best[r], found, k);
-                              }
-                            },
-                        .band_end =
-                            [&](std::size_t first_row, const Band&, std::span<const float> offsets) {
-                              for (std::size_t r = 0; r < offsets.size(); ++r) {
-                                for (Best& b : band_best[r]) b.score += offsets[r];
-                                keep_best(best[first_row + r], band_best[r], k);
-                                band_best[r].clear();
-                              }
-                            }};
+  // Of the band that is being walked.
+  const std::size_t chunk_rows = std::min(kRowBlock, hidden.rows);
+  std::vector<std::uint32_t> words(chunk_rows * k);
+  std::vector<float> logits(chunk_rows * k);
+  std::vector<Best> of_band;
+  const Visitor visitor{
+      .block =
+          [&](const LogitBlock& block) {
+            backend_.top_k(block.logits, k, words.data(), logits.data(), block.words_before, block.largest);
+          },
+      .band_end =
+          [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
+            of_band.resize(std::min(k, band_end(band) - band_begin(band)));
+            for (std::size_t r = 0; r < offsets.size(); ++r) {
+              for (std::size_t i = 0; i < of_band.size(); ++i) {
+                of_band[i] = {static_cast<TokenId>(band_begin(band) + words[r * k + i]), logits[r * k + i] + offsets[r]};
+              }
+              keep_best(best[first_row + r], of_band, k);
+            }
+          }};
   walk_for_targets(hidden, targets, target_out, visitor);
   TopTokens result;
   result.k = k;
@@ -209,39 +210,30 @@ BandTops OutputHead::band_tops(ConstMatrixView hidden) const {
   const std::size_t n_bands = bands_.size();
   BandTops result{.n_bands = n_bands,
                   .tokens = std::vector<TokenId>(hidden.rows * n_bands),
-                  .log_probabilities = std::vector<float>(hidden.rows * n_bands, -INFINITY),
+                  .log_probabilities = std::vector<float>(hidden.rows * n_bands),
                   .entry_log_probabilities = std::vector<float>(hidden.rows * n_bands)};
-  std::vector<std::uint32_t> indices(std::min(kRowBlock, hidden.rows));
-  std::vector<float> values(indices.size());
-  std::size_t band_index = 0;
+  std::vector<std::uint32_t> words(std::min(kRowBlock, hidden.rows));
+  std::vector<float> logits(words.size());
   walk(hidden, {.block =
-                    [&](std::size_t first_row, std::size_t first_word, ConstMatrixView logits) {
-                      backend_.top_k(logits, 1, indices.data(), values.data());
-                      for (std::size_t r = 0; r < logits.rows; ++r) {
-                        const std::size_t at = (first_row + r) * n_bands + band_index;
-                        if (first_word > bands_[band_index].blocks.front().first && !(values[r] > result.log_probabilities[at]))
-                          continue;
-                        result.tokens[at] = static_cast<TokenId>(first_word + indices[r]);
-                        result.log_probabilities[at] = values[r];
-                      }
+                    [&](const LogitBlock& block) {
+                      backend_.top_k(block.logits, 1, words.data(), logits.data(), block.words_before, block.largest);
                     },
                 .band_end =
-                    [&](std::size_t first_row, const Band&, std::span<const float> offsets) {
+                    [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
                       for (std::size_t r = 0; r < offsets.size(); ++r) {
-                        result.log_probabilities[(first_row + r) * n_bands + band_index] += offsets[r];
+                        const std::size_t at = (first_row + r) * n_bands + band;
+                        result.tokens[at] = static_cast<TokenId>(band_begin(band) + words[r]);
+                        result.log_probabilities[at] = logits[r] + offsets[r];
                       }
-                      if (band_index == 0 && n_bands > 1) {
-                        const AlignedBuffer buffer(offsets.size() * (n_bands - 1));
-                        const MatrixView entries = buffer.matrix(offsets.size(), n_bands - 1);
-                        backend_.matmul(hidden.rows_between(first_row, first_row + offsets.size()), *clusters_, nullptr,
-                                        entries);
-                        for (std::size_t r = 0; r < offsets.size(); ++r) {
-                          for (std::size_t b = 1; b < n_bands; ++b) {
-                            result.entry_log_probabilities[(first_row + r) * n_bands + b] = entries.row(r)[b - 1] + offsets[r];
-                          }
+                      if (band != 0 || n_bands == 1) return;
+                      const AlignedBuffer buffer(offsets.size() * (n_bands - 1));
+                      const MatrixView entries = buffer.matrix(offsets.size(), n_bands - 1);
+                      backend_.matmul(hidden.rows_between(first_row, first_row + offsets.size()), *clusters_, nullptr, entries);
+                      for (std::size_t r = 0; r < offsets.size(); ++r) {
+                        for (std::size_t b = 1; b < n_bands; ++b) {
+                          result.entry_log_probabilities[(first_row + r) * n_bands + b] = entries.row(r)[b - 1] + offsets[r];
                         }
                       }
-                      band_index = (band_index + 1) % n_bands;
                     }});
   return result;
 }
@@ -255,23 +247,21 @@ void OutputHead::walk_for_targets(ConstMatrixView hidden, std::span<const TokenI
                                   const Visitor& other) const {
   const auto target = [&](std::size_t row) { return static_cast<std::size_t>(targets[row]); };
   walk(hidden, {.block =
-                    [&](std::size_t first_row, std::size_t first_word, ConstMatrixView logits) {
-                      if (other.block) other.block(first_row, first_word, logits);
-                      for (std::size_t r = 0; r < logits.rows && !targets.empty(); ++r) {
-                        const std::size_t word = target(first_row + r);
-                        if (word >= first_word && word - first_word < logits.cols) {
-                          out[first_row + r] = logits.row(r)[word - first_word];
+                    [&](const LogitBlock& block) {
+                      if (other.block) other.block(block);
+                      for (std::size_t r = 0; r < block.logits.rows && !targets.empty(); ++r) {
+                        const std::size_t word = target(block.first_row + r);
+                        if (word >= block.first_word && word - block.first_word < block.logits.cols) {
+                          out[block.first_row + r] = block.logits.row(r)[word - block.first_word];
                         }
                       }
                     },
                 .band_end =
-                    [&](std::size_t first_row, const Band& band, std::span<const float> offsets) {
+                    [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
                       if (other.band_end) other.band_end(first_row, band, offsets);
-                      const std::size_t begin = band.blocks.front().first;
-                      const std::size_t end = band.blocks.back().first + band.blocks.back().n;
                       for (std::size_t r = 0; r < offsets.size() && !targets.empty(); ++r) {
                         const std::size_t word = target(first_row + r);
-                        if (word >= begin && word < end) out[first_row + r] += offsets[r];
+                        if (word >= band_begin(band) && word < band_end(band)) out[first_row + r] += offsets[r];
                       }
                     }});
 }

@@ -120,12 +120,21 @@ class OutputHead {
     std::vector<Block> blocks;
   };
 
-  /// What a walk over the vocabulary reports, for rows [first_row, first_row + logits.rows) of its input.
+  /// Logits of one block of words for rows first_row .. first_row + logits.rows - 1 of a walk's input.
+  struct LogitBlock {
+    std::size_t first_row;
+    std::size_t band;
+    std::size_t first_word;
+    std::size_t words_before;  // of the same band
+    ConstMatrixView logits;    // [rows, words of the block]
+    const float* largest;      // [rows], of the block: see Backend::log_sum_exp
+  };
+
+  /// What a walk over the vocabulary reports, `kRowBlock` rows after the other, bands and blocks in order.
   struct Visitor {
-    /// Logits of one block of words: [rows, words of the block].
-    std::function<void(std::size_t first_row, std::size_t first_word, ConstMatrixView logits)> block;
+    std::function<void(const LogitBlock&)> block;
     /// Behind a band's last block: what turns its logits into log-probabilities when added. offsets [rows].
-    std::function<void(std::size_t first_row, const Band& band, std::span<const float> offsets)> band_end;
+    std::function<void(std::size_t first_row, std::size_t band, std::span<const float> offsets)> band_end;
   };
   void walk(ConstMatrixView hidden, const Visitor& visitor) const;
   void walk_for_targets(ConstMatrixView hidden, std::span<const TokenId> targets, float* out, const Visitor& other) const;
@@ -139,6 +148,8 @@ class OutputHead {
   TargetLogits target_logits(ConstMatrixView hidden, std::span<const TokenId> targets) const;
   void gather_target_logits(ConstMatrixView hidden, std::span<const TokenId> targets, std::vector<float>& logits) const;
   std::size_t band_of(TokenId token) const;
+  std::size_t band_begin(std::size_t band) const { return bands_[band].blocks.front().first; }
+  std::size_t band_end(std::size_t band) const { return bands_[band].blocks.back().first + bands_[band].blocks.back().n; }
 
   Band make_band(const WeightMatrix& table, std::size_t first_word, const std::vector<float>& bias) const;
   void block_logits(const Block& block, ConstMatrixView band_input, MatrixView out) const;

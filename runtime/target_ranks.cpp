@@ -63,17 +63,16 @@ OutputHead::TargetLogits OutputHead::target_logits(ConstMatrixView hidden, std::
   }
   found.offset.resize(bands_.size() * hidden.rows);
   walk(hidden, {.block =
-                    [&](std::size_t first_row, std::size_t first_word, ConstMatrixView logits) {
-                      for (std::size_t r = 0; r < logits.rows; ++r) {
-                        const auto target = static_cast<std::size_t>(targets[first_row + r]);
-                        if (target < first_word || target >= first_word + logits.cols) continue;
-                        found.logit[first_row + r] = logits.row(r)[target - first_word];
+                    [&](const LogitBlock& block) {
+                      for (std::size_t r = 0; r < block.logits.rows; ++r) {
+                        const auto target = static_cast<std::size_t>(targets[block.first_row + r]);
+                        if (target < block.first_word || target >= block.first_word + block.logits.cols) continue;
+                        found.logit[block.first_row + r] = block.logits.row(r)[target - block.first_word];
                       }
                     },
                 .band_end =
-                    [&](std::size_t first_row, const Band& band, std::span<const float> offsets) {
-                      const auto b = static_cast<std::size_t>(&band - bands_.data());
-                      std::ranges::copy(offsets, found.offset.data() + b * hidden.rows + first_row);
+                    [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
+                      std::ranges::copy(offsets, found.offset.data() + band * hidden.rows + first_row);
                     }});
   return found;
 }
@@ -83,24 +82,24 @@ TargetRanks OutputHead::ranks_of(ConstMatrixView hidden, std::span<const TokenId
   const auto offset = [&](std::size_t band, std::size_t row) { return known.offset[band * hidden.rows + row]; };
   TargetRanks result{.log_probabilities = std::vector<float>(hidden.rows), .ranks = std::vector<std::uint32_t>(hidden.rows)};
   walk(hidden, {.block =
-                    [&](std::size_t first_row, std::size_t first_word, ConstMatrixView logits) {
-                      const std::size_t band = band_of(static_cast<TokenId>(first_word));
-                      for (std::size_t r = 0; r < logits.rows; ++r) {
-                        const std::size_t row = first_row + r;
+                    [&](const LogitBlock& block) {
+                      for (std::size_t r = 0; r < block.logits.rows; ++r) {
+                        const std::size_t row = block.first_row + r;
                         const std::size_t own = known.band[row];
                         const auto target = static_cast<std::size_t>(targets[row]);
-                        const std::size_t n = band == own
-                                                  ? count_before(logits.row(r), first_word, target, 0.0F, known.logit[row])
-                                                  : count_before(logits.row(r), first_word, target, offset(band, row),
-                                                                 known.logit[row] + offset(own, row));
+                        const std::size_t n =
+                            block.band == own
+                                ? count_before(block.logits.row(r), block.first_word, target, 0.0F, known.logit[row])
+                                : count_before(block.logits.row(r), block.first_word, target, offset(block.band, row),
+                                               known.logit[row] + offset(own, row));
                         result.ranks[row] += static_cast<std::uint32_t>(n);
                       }
                     },
                 .band_end =
-                    [&](std::size_t first_row, const Band& band, std::span<const float> offsets) {
+                    [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
                       for (std::size_t r = 0; r < offsets.size(); ++r) {
                         const std::size_t row = first_row + r;
-                        if (&bands_[known.band[row]] == &band) result.log_probabilities[row] = known.logit[row] + offsets[r];
+                        if (known.band[row] == band) result.log_probabilities[row] = known.logit[row] + offsets[r];
                       }
                     }});
   return result;

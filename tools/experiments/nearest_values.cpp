@@ -30,33 +30,16 @@ AlignedBuffer unit_values(const Model& model) {
   return buffer;
 }
 
-struct Near {
-  float cosine = 0.0F;
-  std::int32_t memory = 0;
-};
-
-bool nearer(const Near& a, const Near& b) { return a.cosine > b.cosine || (a.cosine == b.cosine && a.memory < b.memory); }
-
-/// Puts the best of one row of cosines (with values from `first` on) into `best`, which stays k long and in order.
-void keep_nearest(std::span<const std::uint32_t> found, std::span<const float> cosines, std::size_t first, std::size_t self,
-                  std::size_t k, std::vector<Near>& best) {
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    if (first + found[i] == self) continue;
-    const Near candidate{cosines[i], static_cast<std::int32_t>(first + found[i])};
-    best.insert(std::ranges::upper_bound(best, candidate, nearer), candidate);
-    if (best.size() > k) best.pop_back();
-  }
-}
-
 NearestValues compute(const Workbench& bench, std::size_t k) {
   const Backend& backend = bench.model()->backend();
   const std::size_t n = bench.n_layers() * bench.d_memory();
   const AlignedBuffer values = unit_values(*bench.model());
   const std::size_t d = bench.model()->config().d_model;
-  std::vector<std::vector<Near>> best(n);
   const AlignedBuffer cosine_buffer(kRows * std::min(kBlock, n));
-  std::vector<std::uint32_t> indices(kRows * (k + 1));
-  std::vector<float> cosines(kRows * (k + 1));
+  // The best of each value so far, itself perhaps among them.
+  const std::size_t n_best = k + 1;
+  std::vector<std::uint32_t> memories(n * n_best);
+  std::vector<float> cosines(n * n_best);
   Progress progress("nearest values", static_cast<double>(n), "values", bench.options().quiet);
   for (std::size_t first = 0; first < n; first += kBlock) {
     const std::size_t n_block = std::min(kBlock, n - first);
@@ -67,20 +50,18 @@ NearestValues compute(const Workbench& bench, std::size_t k) {
       const std::size_t n_rows = std::min(kRows, n - row);
       const MatrixView products = cosine_buffer.matrix(n_rows, n_block);
       backend.matmul(values.matrix(n, d).rows_between(row, row + n_rows), *block, nullptr, products);
-      const std::size_t n_found = std::min(k + 1, n_block);
-      backend.top_k(products, n_found, indices.data(), cosines.data());
-      for (std::size_t r = 0; r < n_rows; ++r) {
-        keep_nearest(std::span(indices).subspan(r * n_found, n_found), std::span(cosines).subspan(r * n_found, n_found), first,
-                     row + r, k, best[row + r]);
-      }
+      backend.top_k(products, n_best, memories.data() + row * n_best, cosines.data() + row * n_best, first);
     }
     progress.update(static_cast<double>(first + n_block));
   }
   NearestValues nearest{.k = k, .memory = {}, .cosine = {}};
-  for (const std::vector<Near>& row : best) {
-    for (const Near& near : row) {
-      nearest.memory.push_back(near.memory);
-      nearest.cosine.push_back(near.cosine);
+  for (std::size_t row = 0; row < n; ++row) {
+    std::size_t n_kept = 0;
+    for (std::size_t i = row * n_best; n_kept < k; ++i) {
+      if (memories[i] == row) continue;
+      nearest.memory.push_back(static_cast<std::int32_t>(memories[i]));
+      nearest.cosine.push_back(cosines[i]);
+      ++n_kept;
     }
   }
   return nearest;
