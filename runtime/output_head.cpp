@@ -10,11 +10,7 @@
 namespace ffmem {
 namespace {
 
-/// log(exp(a) + exp(b)), also where one of them is -inf.
-double log_add(double a, double b) {
-  const double high = std::max(a, b);
-  return std::isinf(high) ? high : high + std::log1p(std::exp(std::min(a, b) - high));
-}
+constexpr float kEntryMargin = 1e-4F;
 
 /// A row's k best words so far, best first.
 struct Best {
@@ -96,74 +92,18 @@ void OutputHead::logits(ConstMatrixView hidden, MatrixView out) const {
   }
 }
 
-void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
-  const std::size_t chunk_rows = std::min(kRowBlock, hidden.rows);
-  const AlignedBuffer logits_buffer(chunk_rows * kVocabularyBlock);
-  const AlignedBuffer band_buffer(bands_.size() > 1 ? chunk_rows * hidden_width_ : 0);
-  const std::size_t n_clusters = bands_.size() - 1;
-  std::vector<float> block_sum(chunk_rows);
-  std::vector<float> largest(chunk_rows);
-  std::vector<double> band_sum(chunk_rows);
-  std::vector<double> head_sum(chunk_rows);
-  std::vector<float> cluster_logits(chunk_rows * n_clusters);
-  std::vector<float> offsets(chunk_rows);
-
-  for (std::size_t first_row = 0; first_row < hidden.rows; first_row += chunk_rows) {
-    const std::size_t n_rows = std::min(chunk_rows, hidden.rows - first_row);
-    const ConstMatrixView rows = hidden.rows_between(first_row, first_row + n_rows);
-    auto add_to_sum = [&](ConstMatrixView logits) {
-      backend_.log_sum_exp(logits, block_sum.data(), largest.data());
-      for (std::size_t r = 0; r < n_rows; ++r) {
-        band_sum[r] = log_add(band_sum[r], static_cast<double>(block_sum[r]));
-      }
-    };
-    for (std::size_t b = 0; b < bands_.size(); ++b) {
-      const Band& band = bands_[b];
-      ConstMatrixView input = rows;
-      if (band.projection) {
-        const MatrixView projected = band_buffer.matrix(n_rows, band.projection->rows());
-        backend_.matmul(rows, *band.projection, nullptr, projected);
-        input = projected;
-      }
-      std::fill(band_sum.begin(), band_sum.end(), -INFINITY);
-      for (const Block& block : band.blocks) {
-        const MatrixView logits = logits_buffer.matrix(n_rows, block.n);
-        block_logits(block, input, logits);
-        add_to_sum(logits);
-        visitor.block({.first_row = first_row,
-                       .band = b,
-                       .first_word = block.first,
-                       .words_before = block.first - band_begin(b),
-                       .logits = logits,
-                       .largest = largest.data()});
-      }
-      if (b == 0 && n_clusters > 0) {
-        const MatrixView clusters(cluster_logits.data(), n_rows, n_clusters);
-        backend_.matmul(rows, *clusters_, nullptr, clusters);
-        add_to_sum(clusters);
-      }
-      if (b == 0) head_sum = band_sum;
-      for (std::size_t r = 0; r < n_rows; ++r) {
-        const double entry = b == 0 ? 0.0 : static_cast<double>(cluster_logits[r * n_clusters + b - 1]) - head_sum[r];
-        offsets[r] = static_cast<float>(entry - band_sum[r]);
-      }
-      visitor.band_end(first_row, b, std::span(offsets).first(n_rows));
-    }
-  }
-}
-
 void OutputHead::log_probabilities(ConstMatrixView hidden, MatrixView out) const {
   walk(hidden, {.block =
                     [&](const LogitBlock& block) {
-                      for (std::size_t r = 0; r < block.logits.rows; ++r) {
-                        std::ranges::copy(block.logits.row(r), out.row_data(block.first_row + r) + block.first_word);
+                      for (std::size_t r = 0; r < block.rows.size(); ++r) {
+                        std::ranges::copy(block.logits.row(r), out.row_data(block.rows[r]) + block.first_word);
                       }
                     },
                 .band_end =
-                    [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
+                    [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
                       const std::size_t n_words = band_end(band) - band_begin(band);
-                      for (std::size_t r = 0; r < offsets.size(); ++r) {
-                        for (float& x : out.row(first_row + r).subspan(band_begin(band), n_words)) x += offsets[r];
+                      for (std::size_t r = 0; r < rows.size(); ++r) {
+                        for (float& x : out.row(rows[r]).subspan(band_begin(band), n_words)) x += offsets[r];
                       }
                     }});
 }
@@ -174,6 +114,7 @@ TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k, std::spa
                                  float* target_out) const {
   k = std::min(k, vocab_size());
   std::vector<std::vector<Best>> best(hidden.rows);
+  std::vector<float> bar(hidden.rows);  // the k-th best logit of band 0
   // Of the band that is being walked.
   const std::size_t chunk_rows = std::min(kRowBlock, hidden.rows);
   std::vector<std::uint32_t> words(chunk_rows * k);
@@ -185,15 +126,19 @@ TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k, std::spa
             backend_.top_k(block.logits, k, words.data(), logits.data(), block.words_before, block.largest);
           },
       .band_end =
-          [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
+          [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
             of_band.resize(std::min(k, band_end(band) - band_begin(band)));
-            for (std::size_t r = 0; r < offsets.size(); ++r) {
+            for (std::size_t r = 0; r < rows.size(); ++r) {
               for (std::size_t i = 0; i < of_band.size(); ++i) {
                 of_band[i] = {static_cast<TokenId>(band_begin(band) + words[r * k + i]), logits[r * k + i] + offsets[r]};
               }
-              keep_best(best[first_row + r], of_band, k);
+              keep_best(best[rows[r]], of_band, k);
+              if (band == 0) bar[rows[r]] = k > 0 && of_band.size() == k ? logits[r * k + k - 1] : -INFINITY;
             }
-          }};
+          },
+      // What rounding can do is far less than the margin.
+      .wants = [&](std::size_t row, std::size_t,
+                   float entry) { return !(entry < bar[row] - kEntryMargin * (1.0F + std::abs(entry) + std::abs(bar[row]))); }};
   walk_for_targets(hidden, targets, target_out, visitor);
   TopTokens result;
   result.k = k;
@@ -219,76 +164,23 @@ BandTops OutputHead::band_tops(ConstMatrixView hidden) const {
                       backend_.top_k(block.logits, 1, words.data(), logits.data(), block.words_before, block.largest);
                     },
                 .band_end =
-                    [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
-                      for (std::size_t r = 0; r < offsets.size(); ++r) {
-                        const std::size_t at = (first_row + r) * n_bands + band;
+                    [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
+                      for (std::size_t r = 0; r < rows.size(); ++r) {
+                        const std::size_t at = rows[r] * n_bands + band;
                         result.tokens[at] = static_cast<TokenId>(band_begin(band) + words[r]);
                         result.log_probabilities[at] = logits[r] + offsets[r];
                       }
                       if (band != 0 || n_bands == 1) return;
-                      const AlignedBuffer buffer(offsets.size() * (n_bands - 1));
-                      const MatrixView entries = buffer.matrix(offsets.size(), n_bands - 1);
-                      backend_.matmul(hidden.rows_between(first_row, first_row + offsets.size()), *clusters_, nullptr, entries);
-                      for (std::size_t r = 0; r < offsets.size(); ++r) {
+                      const AlignedBuffer buffer(rows.size() * (n_bands - 1));
+                      const MatrixView entries = buffer.matrix(rows.size(), n_bands - 1);
+                      backend_.matmul(hidden.rows_between(rows.front(), rows.back() + 1), *clusters_, nullptr, entries);
+                      for (std::size_t r = 0; r < rows.size(); ++r) {
                         for (std::size_t b = 1; b < n_bands; ++b) {
-                          result.entry_log_probabilities[(first_row + r) * n_bands + b] = entries.row(r)[b - 1] + offsets[r];
+                          result.entry_log_probabilities[rows[r] * n_bands + b] = entries.row(r)[b - 1] + offsets[r];
                         }
                       }
                     }});
   return result;
-}
-
-void OutputHead::log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const {
-  walk_for_targets(hidden, targets, out, {});
-}
-
-/// Shows everything to `other` and fills out[t] = log p(targets[t] | hidden[t]) on the way. No targets: out is not used.
-void OutputHead::walk_for_targets(ConstMatrixView hidden, std::span<const TokenId> targets, float* out,
-                                  const Visitor& other) const {
-  const auto target = [&](std::size_t row) { return static_cast<std::size_t>(targets[row]); };
-  walk(hidden, {.block =
-                    [&](const LogitBlock& block) {
-                      if (other.block) other.block(block);
-                      for (std::size_t r = 0; r < block.logits.rows && !targets.empty(); ++r) {
-                        const std::size_t word = target(block.first_row + r);
-                        if (word >= block.first_word && word - block.first_word < block.logits.cols) {
-                          out[block.first_row + r] = block.logits.row(r)[word - block.first_word];
-                        }
-                      }
-                    },
-                .band_end =
-                    [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
-                      if (other.band_end) other.band_end(first_row, band, offsets);
-                      for (std::size_t r = 0; r < offsets.size() && !targets.empty(); ++r) {
-                        const std::size_t word = target(first_row + r);
-                        if (word >= band_begin(band) && word < band_end(band)) out[first_row + r] += offsets[r];
-                      }
-                    }});
-}
-
-void OutputHead::walk_scores(ConstMatrixView hidden,
-                             const std::function<void(const ScoreBlock&, ConstMatrixView)>& visit) const {
-  const AlignedBuffer scores_buffer(hidden.rows * kVocabularyBlock);
-  const AlignedBuffer band_buffer(bands_.size() > 1 ? hidden.rows * hidden_width_ : 0);
-  for (std::size_t b = 0; b < bands_.size(); ++b) {
-    const Band& band = bands_[b];
-    ConstMatrixView input = hidden;
-    if (band.projection) {
-      const MatrixView projected = band_buffer.matrix(hidden.rows, band.projection->rows());
-      backend_.matmul(hidden, *band.projection, nullptr, projected);
-      input = projected;
-    }
-    for (const Block& block : band.blocks) {
-      const MatrixView scores = scores_buffer.matrix(hidden.rows, block.n);
-      backend_.matmul(input, *block.matrix, nullptr, scores);
-      visit({.band = b, .first_word = block.first, .entries = false, .bias = block.bias}, scores);
-    }
-    if (b == 0 && clusters_) {
-      const MatrixView scores = scores_buffer.matrix(hidden.rows, clusters_->rows());
-      backend_.matmul(hidden, *clusters_, nullptr, scores);
-      visit({.band = 0, .first_word = 0, .entries = true, .bias = nullptr}, scores);
-    }
-  }
 }
 
 std::size_t OutputHead::owned_bytes() const noexcept {

@@ -17,6 +17,7 @@
 
 #include "loaders/model_config.hpp"
 #include "loaders/model_weights.hpp"
+#include "ops/aligned_buffer.hpp"
 #include "ops/backend.hpp"
 
 namespace ffmem {
@@ -79,7 +80,8 @@ class OutputHead {
   /// out [rows, V]: natural logarithms of the model's own probabilities.
   void log_probabilities(ConstMatrixView hidden, MatrixView out) const;
 
-  /// The k best tokens of every row, k cut to V. Working memory: about kRowBlock * (kVocabularyBlock + 3 k) * 4 bytes.
+  /// The k best tokens of every row, k cut to V. Working memory: about kRowBlock * (kVocabularyBlock + 3 k) * 4 bytes. Of an
+  /// adaptive softmax, a band whose entry is below the k-th best word of band 0 has none of them, and its words are not scored.
   TopTokens top_tokens(ConstMatrixView hidden, std::size_t k) const;
 
   /// The same, and what log_probabilities_of gives, for the price of one.
@@ -93,7 +95,8 @@ class OutputHead {
   /// scores.
   void walk_scores(ConstMatrixView hidden, const std::function<void(const ScoreBlock&, ConstMatrixView)>& visit) const;
 
-  /// out[t] = log p(targets[t] | hidden[t]). Targets in [0, V). Working memory as above.
+  /// out[t] = log p(targets[t] | hidden[t]). Targets in [0, V). Only band 0 and a target's own are scored. Working memory as
+  /// above.
   void log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const;
 
   /// Log-probability and rank of targets[t] in row t's distribution. Rank 0 is the first of top_tokens: tokens of one band are
@@ -120,9 +123,9 @@ class OutputHead {
     std::vector<Block> blocks;
   };
 
-  /// Logits of one block of words for rows first_row .. first_row + logits.rows - 1 of a walk's input.
+  /// Logits of one block of words.
   struct LogitBlock {
-    std::size_t first_row;
+    std::span<const std::size_t> rows;  // which of the walk's input, ascending
     std::size_t band;
     std::size_t first_word;
     std::size_t words_before;  // of the same band
@@ -130,13 +133,19 @@ class OutputHead {
     const float* largest;      // [rows], of the block: see Backend::log_sum_exp
   };
 
-  /// What a walk over the vocabulary reports, `kRowBlock` rows after the other, bands and blocks in order.
+  /// What a walk over the vocabulary reports, kRowBlock rows after the other, bands and blocks in order.
   struct Visitor {
     std::function<void(const LogitBlock&)> block;
-    /// Behind a band's last block: what turns its logits into log-probabilities when added. offsets [rows].
-    std::function<void(std::size_t first_row, std::size_t band, std::span<const float> offsets)> band_end;
+    /// Behind a band's last block: what turns its logits into log-probabilities when added. rows as in the blocks, offsets
+    /// [rows].
+    std::function<void(std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets)> band_end;
+    /// Asked behind band 0: whether the words of another band are to be walked for a row, `entry` being the logit of that
+    /// band's entry in band 0. Null: they are.
+    std::function<bool(std::size_t row, std::size_t band, float entry)> wants{};
   };
   void walk(ConstMatrixView hidden, const Visitor& visitor) const;
+  ConstMatrixView band_input(const Band& band, ConstMatrixView hidden, std::span<const std::size_t> rows,
+                             const AlignedBuffer& gathered, const AlignedBuffer& projected) const;
   void walk_for_targets(ConstMatrixView hidden, std::span<const TokenId> targets, float* out, const Visitor& other) const;
 
   /// What ranks_of compares with, for rows of hidden.

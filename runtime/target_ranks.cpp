@@ -64,15 +64,15 @@ OutputHead::TargetLogits OutputHead::target_logits(ConstMatrixView hidden, std::
   found.offset.resize(bands_.size() * hidden.rows);
   walk(hidden, {.block =
                     [&](const LogitBlock& block) {
-                      for (std::size_t r = 0; r < block.logits.rows; ++r) {
-                        const auto target = static_cast<std::size_t>(targets[block.first_row + r]);
+                      for (std::size_t r = 0; r < block.rows.size(); ++r) {
+                        const auto target = static_cast<std::size_t>(targets[block.rows[r]]);
                         if (target < block.first_word || target >= block.first_word + block.logits.cols) continue;
-                        found.logit[block.first_row + r] = block.logits.row(r)[target - block.first_word];
+                        found.logit[block.rows[r]] = block.logits.row(r)[target - block.first_word];
                       }
                     },
                 .band_end =
-                    [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
-                      std::ranges::copy(offsets, found.offset.data() + band * hidden.rows + first_row);
+                    [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
+                      std::ranges::copy(offsets, found.offset.data() + band * hidden.rows + rows.front());
                     }});
   return found;
 }
@@ -83,8 +83,8 @@ TargetRanks OutputHead::ranks_of(ConstMatrixView hidden, std::span<const TokenId
   TargetRanks result{.log_probabilities = std::vector<float>(hidden.rows), .ranks = std::vector<std::uint32_t>(hidden.rows)};
   walk(hidden, {.block =
                     [&](const LogitBlock& block) {
-                      for (std::size_t r = 0; r < block.logits.rows; ++r) {
-                        const std::size_t row = block.first_row + r;
+                      for (std::size_t r = 0; r < block.rows.size(); ++r) {
+                        const std::size_t row = block.rows[r];
                         const std::size_t own = known.band[row];
                         const auto target = static_cast<std::size_t>(targets[row]);
                         const std::size_t n =
@@ -96,10 +96,10 @@ TargetRanks OutputHead::ranks_of(ConstMatrixView hidden, std::span<const TokenId
                       }
                     },
                 .band_end =
-                    [&](std::size_t first_row, std::size_t band, std::span<const float> offsets) {
-                      for (std::size_t r = 0; r < offsets.size(); ++r) {
-                        const std::size_t row = first_row + r;
-                        if (known.band[row] == band) result.log_probabilities[row] = known.logit[row] + offsets[r];
+                    [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
+                      for (std::size_t r = 0; r < rows.size(); ++r) {
+                        if (known.band[rows[r]] != band) continue;
+                        result.log_probabilities[rows[r]] = known.logit[rows[r]] + offsets[r];
                       }
                     }});
   return result;

@@ -180,6 +180,41 @@ TEST_CASE("output head: a walk over scores passes every word once, in order, and
   CHECK(n == head.vocab_size());
 }
 
+TEST_CASE("output head: best tokens and targets of an adaptive softmax are those of its full distribution") {
+  const auto model = Model::load(std::filesystem::path(FFMEM_TEST_DATA) / "fairseq" / "adaptive");
+  const OutputHead& head = model->head();
+  const std::size_t n_rows = OutputHead::kRowBlock + 40;
+  AlignedBuffer hidden = random_hidden(n_rows, head.hidden_width());
+  for (std::size_t i = 0; i < hidden.size(); ++i) hidden.data()[i] *= 1.0F + static_cast<float>(i / head.hidden_width() % 7);
+  const ConstMatrixView rows = hidden.matrix(n_rows, head.hidden_width());
+  const AlignedBuffer buffer(n_rows * head.vocab_size());
+  const MatrixView log_p = buffer.matrix(n_rows, head.vocab_size());
+  head.log_probabilities(rows, log_p);
+  std::vector<TokenId> targets(n_rows);
+  for (std::size_t r = 0; r < n_rows; ++r) targets[r] = static_cast<TokenId>(r * 13 % head.vocab_size());
+  std::size_t n_of_band_0 = 0;
+  for (const std::size_t k : {1, 4, 24, 30, 60}) {
+    CAPTURE(k);
+    std::vector<float> target_log_p(n_rows);
+    const TopTokens top = head.top_tokens(rows, k, targets, target_log_p.data());
+    CHECK(head.top_tokens(rows, k).tokens == top.tokens);
+    CHECK(head.top_tokens(rows, k).log_probabilities == top.log_probabilities);
+    for (std::size_t r = 0; r < n_rows; ++r) {
+      std::vector<TokenId> order(head.vocab_size());
+      std::iota(order.begin(), order.end(), 0);
+      std::ranges::stable_sort(order, std::greater<>(), [&](TokenId token) { return log_p.row(r)[token]; });
+      CHECK(std::equal(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k),
+                       top.tokens.begin() + static_cast<std::ptrdiff_t>(r * k)));
+      for (std::size_t i = 0; i < k; ++i) CHECK(top.log_probabilities[r * k + i] == log_p.row(r)[order[i]]);
+      CHECK(target_log_p[r] == log_p.row(r)[targets[r]]);
+      if (k == 1) n_of_band_0 += order[0] < 24 ? 1 : 0;
+    }
+  }
+  // Some rows need the words of every band, others those of band 0 alone.
+  CHECK(n_of_band_0 > 10);
+  CHECK(n_of_band_0 < n_rows - 10);
+}
+
 TEST_CASE("output head: an adaptive softmax's bands by their best words and entries") {
   const auto model = Model::load(std::filesystem::path(FFMEM_TEST_DATA) / "fairseq" / "adaptive");
   const OutputHead& head = model->head();
