@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "tools/experiments/intervals.hpp"
 #include "tools/experiments/per_layer.hpp"
 
 namespace ffmem::tools {
@@ -64,12 +65,12 @@ Result active_memories(Workbench& bench) {
     const Box mass_box = box_of(mass_shares);
     medians.push_back(active_box.median);
     auto& row = layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())});
-    append(row, active.back());
-    append(row, active_box);
-    append(row, mass.back());
-    append(row, mass_box);
-    append(active_figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), active_box);
-    append(mass_figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), mass_box);
+    add_interval(row, active.back());
+    add_box(row, active_box);
+    add_interval(row, mass.back());
+    add_box(row, mass_box);
+    add_box(active_figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), active_box);
+    add_box(mass_figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), mass_box);
   }
 
   Result result{.name = "active-memories", .title = "How many memories a layer's output is made of"};

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "tools/experiments/intervals.hpp"
 #include "tools/experiments/per_layer.hpp"
 #include "tools/experiments/stop_words.hpp"
 #include "tools/token_text.hpp"
@@ -121,13 +122,13 @@ Result agreeing_memories(Workbench& bench) {
   figure.data.columns.insert(figure.data.columns.end(), layers.columns.begin() + 4, layers.columns.end());
   const auto overall = measure(0, pass.n_layers);
   auto& first = layers.rows.emplace_back(std::vector<Cell>{"all"});
-  for (const Estimate& estimate : overall) append(first, estimate);
+  for (const Estimate& estimate : overall) add_interval(first, estimate);
   for (std::size_t layer = 0; layer < pass.n_layers; ++layer) {
     const auto found = measure(layer, layer + 1);
     auto& row = layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)});
     auto& plotted = figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)});
-    for (const Estimate& estimate : found) append(row, estimate);
-    for (std::size_t i = 1; i < found.size(); ++i) append(plotted, found[i]);
+    for (const Estimate& estimate : found) add_interval(row, estimate);
+    for (std::size_t i = 1; i < found.size(); ++i) add_interval(plotted, found[i]);
   }
 
   Result result{.name = "agreeing-memories", .title = "What layer and memory agree on"};

@@ -1,4 +1,4 @@
-// Estimates as the columns of a table or of a figure of lines or bars: value, lower and upper end.
+// Estimates and box plots as the columns of a table or a figure.
 #pragma once
 
 #include <string>
@@ -21,6 +21,11 @@ inline std::vector<std::string> interval_columns(const std::string& x, const std
 /// The three cells of an estimate, times `factor` (100 for per cent).
 inline void add_interval(std::vector<Cell>& row, const Estimate& estimate, double factor = 1.0) {
   for (const double number : {estimate.value, estimate.low, estimate.high}) row.emplace_back(factor * number);
+}
+
+/// The five cells of a box plot: low, quartile1, median, quartile3, high.
+inline void add_box(std::vector<Cell>& row, const Box& box) {
+  for (const double number : {box.low, box.quartile1, box.median, box.quartile3, box.high}) row.emplace_back(number);
 }
 
 }  // namespace ffmem::tools

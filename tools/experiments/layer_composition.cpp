@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "tools/experiments/intervals.hpp"
 #include "tools/experiments/per_layer.hpp"
 
 namespace ffmem::tools {
@@ -53,7 +54,7 @@ Result layer_composition(Workbench& bench) {
     auto& row = layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())});
     auto& plotted = figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)});
     for (std::size_t c = 0; c < kNumCases; ++c) {
-      append(row, shares[c][layer]);
+      add_interval(row, shares[c][layer]);
       plotted.emplace_back(shares[c][layer].value);
       overall[c] += shares[c][layer].value / static_cast<double>(pass.n_layers);
     }

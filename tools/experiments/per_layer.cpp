@@ -98,14 +98,6 @@ std::string percent(const Estimate& estimate) {
   return fmt::format("{:.1f} % ({:.1f} to {:.1f})", 100 * estimate.value, 100 * estimate.low, 100 * estimate.high);
 }
 
-void append(std::vector<Cell>& row, const Estimate& estimate) {
-  for (const double number : {estimate.value, estimate.low, estimate.high}) row.emplace_back(number);
-}
-
-void append(std::vector<Cell>& row, const Box& box) {
-  for (const double number : {box.low, box.quartile1, box.median, box.quartile3, box.high}) row.emplace_back(number);
-}
-
 std::string text_of(const Workbench& bench, std::span<const TokenId> tokens) { return bench.tokenizer()->decode(tokens); }
 
 }  // namespace ffmem::tools

@@ -53,10 +53,6 @@ std::optional<Table> paper_points(std::size_t n_layers, const std::string& serie
 std::string percent(double share);
 std::string percent(const Estimate& estimate);  // "12.3 % (11.0 to 13.6)"
 
-/// value, low, high / low, quartile1, median, quartile3, high
-void append(std::vector<Cell>& row, const Estimate& estimate);
-void append(std::vector<Cell>& row, const Box& box);
-
 /// The tokens as one text.
 std::string text_of(const Workbench& bench, std::span<const TokenId> tokens);
 

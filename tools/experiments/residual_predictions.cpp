@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "tools/experiments/intervals.hpp"
 #include "tools/experiments/per_layer.hpp"
 
 namespace ffmem::tools {
@@ -28,8 +29,9 @@ Result residual_predictions(Workbench& bench) {
                 .paper = paper_points(pass.n_layers, "share", {{1, 1.0 / 3.0}, {16, 0.95}}),
                 .y_max = 1.0};
   for (std::size_t layer = 0; layer < pass.n_layers; ++layer) {
-    append(layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())}), shares[layer]);
-    append(figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), shares[layer]);
+    add_interval(layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())}),
+                 shares[layer]);
+    add_interval(figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), shares[layer]);
   }
   const auto values = values_of(shares);
   std::size_t half = 0;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "tools/experiments/intervals.hpp"
 #include "tools/experiments/per_layer.hpp"
 
 namespace ffmem::tools {
@@ -35,9 +36,9 @@ Result residual_probabilities(Workbench& bench) {
     const Box box = box_of(p);
     medians.push_back(box.median);
     auto& row = layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())});
-    append(row, means.back());
-    append(row, box);
-    append(figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), box);
+    add_interval(row, means.back());
+    add_box(row, box);
+    add_box(figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), box);
   }
 
   Result result{.name = "residual-probabilities", .title = "How probable the residual stream finds the model's prediction"};

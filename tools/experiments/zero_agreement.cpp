@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "tools/experiments/intervals.hpp"
 #include "tools/experiments/per_layer.hpp"
 
 namespace ffmem::tools {
@@ -57,11 +58,11 @@ Result zero_agreement(Workbench& bench) {
       return sum / static_cast<double>(pass.examples.size());
     };
     auto& row = layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())});
-    append(row, active[layer]);
+    add_interval(row, active[layer]);
     row.emplace_back(mean(pass.agree_active));
-    append(row, all[layer]);
+    add_interval(row, all[layer]);
     row.emplace_back(mean(pass.agree_all));
-    append(figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), drawn[layer]);
+    add_interval(figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), drawn[layer]);
   }
 
   Result result{.name = "zero-agreement", .title = "Layers whose prediction no memory makes by itself"};
