@@ -15,7 +15,6 @@
 #include "tools/experiments/command_line.hpp"
 #include "tools/experiments/experiments.hpp"
 #include "tools/experiments/suite_report.hpp"
-#include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
 #include "tools/lens.hpp"
@@ -74,7 +73,7 @@ Facts describe(Workbench& bench) {
           {"Training text", fmt::format("{} ({} sentences, {} tokens), fingerprint {}", file_names(options.train),
                                         triggers.info().counts.n_sentences, triggers.info().counts.n_tokens,
                                         triggers.info().corpus_fingerprint)},
-          {"Validation text", fmt::format("{}, fingerprint {}", file_names(options.valid), fingerprint(options.valid))},
+          {"Validation text", fmt::format("{}, fingerprint {}", file_names(options.valid), bench.valid_fingerprint())},
           {"Trigger examples", fmt::format("{} a key{}", options.triggers.top,
                                            options.triggers.every_prefix ? ", every prefix" : ", one prefix of a sentence")},
           {"Sampled prefixes", std::to_string(options.n_examples)},

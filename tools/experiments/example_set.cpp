@@ -1,6 +1,8 @@
 #include "tools/experiments/example_set.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 #include <utility>
 
 #include "ops/error.hpp"
@@ -98,7 +100,8 @@ ExampleSet sample_examples(const Workbench& bench, std::size_t n, std::string_vi
   return set;
 }
 
-StoredPrefixes::StoredPrefixes(const ExampleSet& set) {
+StoredPrefixes::StoredPrefixes(const ExampleSet& set)
+    : metadata_{{"n_prefixes", std::to_string(set.n_prefixes)}, {"n_sentences", std::to_string(set.n_sentences)}} {
   for (std::size_t i = 0; i < set.size(); ++i) {
     const auto prefix = set.prefix(i);
     sentence_.push_back(set.sentences[set.examples[i].sentence]);
@@ -113,6 +116,32 @@ std::vector<TensorToWrite> StoredPrefixes::tensors() const {
           {"prefix_offsets", DType::i64, {offsets_.size()}, offsets_.data()},
           {"prefix_tokens", DType::i32, {tokens_.size()}, tokens_.data()},
           {"next", DType::i32, {next_.size()}, next_.data()}};
+}
+
+ExampleSet StoredPrefixes::read(const SafetensorsFile& file) {
+  const auto number = [&](const char* key) {
+    const auto found = file.metadata().find(key);
+    if (found == file.metadata().end()) fail(ErrorCode::store_invalid, file.path().string(), ": metadata has no '", key, "'");
+    return std::strtoull(found->second.c_str(), nullptr, 10);
+  };
+  const auto sentences = file.at("sentence").values<std::int64_t>();
+  const auto offsets = file.at("prefix_offsets").values<std::int64_t>();
+  const auto tokens = file.at("prefix_tokens").values<TokenId>();
+  const auto next = file.at("next").values<TokenId>();
+  ExampleSet set;
+  set.n_prefixes = number("n_prefixes");
+  set.n_sentences = number("n_sentences");
+  for (std::size_t i = 0; i < sentences.size(); ++i) {
+    const auto prefix =
+        tokens.subspan(static_cast<std::size_t>(offsets[i]), static_cast<std::size_t>(offsets[i + 1] - offsets[i]));
+    const bool is_longest = i + 1 == sentences.size() || sentences[i + 1] != sentences[i];
+    set.examples.push_back({set.sentences.size(), prefix.size()});
+    if (!is_longest) continue;
+    std::vector<TokenId> own(prefix.begin(), prefix.end());
+    own.push_back(next[i]);
+    add_sentence(set, sentences[i], own);
+  }
+  return set;
 }
 
 }  // namespace ffmem::tools

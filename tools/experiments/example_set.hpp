@@ -43,19 +43,25 @@ TriggerJob validation_job(const Workbench& bench);
 ExampleSet sample_examples(const Workbench& bench, std::size_t n, std::string_view purpose);
 
 /// The prefixes as they stand in result files: `sentence` i64 [E], `prefix_offsets` i64 [E + 1], `prefix_tokens` i32, `next`
-/// i32 [E].
+/// i32 [E]; metadata n_prefixes, n_sentences.
 class StoredPrefixes {
  public:
   explicit StoredPrefixes(const ExampleSet& set);
 
   /// Views of this.
   std::vector<TensorToWrite> tensors() const;
+  const Origin& metadata() const noexcept { return metadata_; }
+
+  /// The examples of such a file. Their sentences end with the token behind the longest prefix. Throws what SafetensorsFile::at
+  /// throws; store_invalid where the metadata is missing.
+  static ExampleSet read(const SafetensorsFile& file);
 
  private:
   std::vector<std::int64_t> sentence_;
   std::vector<std::int64_t> offsets_{0};
   std::vector<TokenId> tokens_;
   std::vector<TokenId> next_;
+  Origin metadata_;
 };
 
 }  // namespace ffmem::tools

@@ -170,7 +170,9 @@ void write(const std::filesystem::path& file, const Origin& metadata, LayerPass&
   for_each_array(pass, [&](const char* name, DType dtype, const auto& array) {
     tensors.push_back({name, dtype, {pass.examples.size(), pass.n_layers}, array.data()});
   });
-  write_safetensors(file, tensors, metadata);
+  Origin all = metadata;
+  all.insert(prefixes.metadata().begin(), prefixes.metadata().end());
+  write_safetensors(file, tensors, all);
 }
 
 }  // namespace
@@ -193,17 +195,18 @@ LayerPass measure_layers(Workbench& bench, const ValuePredictions& values, Examp
 }
 
 LayerPass layer_pass(Workbench& bench) {
-  LayerPass pass{.examples = sample_examples(bench, bench.options().n_examples, "examples"), .n_layers = bench.n_layers()};
   Origin origin = bench.valid_origin();
-  origin.emplace("format", "ffmem-layer-pass-1");
+  origin.emplace("format", "ffmem-layer-pass-2");
   origin.emplace("value_lens", lens_name(bench.options().value_lens));
   origin.emplace("stream_lens", lens_name(bench.options().stream_lens));
   origin.emplace("active_above", fmt::format("{}", bench.options().active_above));
   const auto path = bench.stored("layer-pass", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
-    pass = measure_layers(bench, ValuePredictions(bench), std::move(pass.examples));
-    write(file, metadata, pass);
+    ExampleSet examples = sample_examples(bench, bench.options().n_examples, "examples");
+    LayerPass measured = measure_layers(bench, ValuePredictions(bench), std::move(examples));
+    write(file, metadata, measured);
   });
   const SafetensorsFile file(path);
+  LayerPass pass{.examples = StoredPrefixes::read(file), .n_layers = bench.n_layers()};
   for_each_array(pass, [&](const char* name, DType, auto& array) {
     using T = typename std::remove_reference_t<decltype(array)>::value_type;
     const auto values = file.at(name).template values<T>();

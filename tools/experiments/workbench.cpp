@@ -57,6 +57,16 @@ Workbench::Workbench(ExperimentOptions options)
   if (rank() == 0) remove_leftovers_below(options_.out);
 }
 
+const std::string& Workbench::train_fingerprint() const {
+  if (train_fingerprint_.empty()) train_fingerprint_ = fingerprint(options_.train);
+  return train_fingerprint_;
+}
+
+const std::string& Workbench::valid_fingerprint() const {
+  if (valid_fingerprint_.empty()) valid_fingerprint_ = fingerprint(options_.valid);
+  return valid_fingerprint_;
+}
+
 std::optional<TokenId> Workbench::prefix_token() const { return tools::prefix_token(model_->config(), *tokenizer_); }
 
 TriggerJob Workbench::trigger_job() const {
@@ -122,7 +132,7 @@ std::filesystem::path Workbench::stored(
 
 Origin Workbench::trigger_origin() const {
   const TriggerRequest& request = options_.triggers;
-  return {{"train_fingerprint", fingerprint(options_.train)},
+  return {{"train_fingerprint", train_fingerprint()},
           {"sentences", std::string(sentence_mode_name(request.sentences))},
           {"top", std::to_string(request.top)},
           {"every_prefix", request.every_prefix ? "1" : "0"},
@@ -135,7 +145,7 @@ Origin Workbench::trigger_origin() const {
 
 Origin Workbench::valid_origin() const {
   if (options_.valid.empty()) throw UsageError("this experiment needs the validation text: --valid FILE");
-  return {{"valid_fingerprint", fingerprint(options_.valid)},
+  return {{"valid_fingerprint", valid_fingerprint()},
           {"sentences", std::string(sentence_mode_name(options_.triggers.sentences))},
           {"context", options_.triggers.context ? std::to_string(*options_.triggers.context) : ""},
           {"examples", std::to_string(options_.n_examples)},

@@ -76,6 +76,11 @@ class Workbench {
   const std::shared_ptr<const Model>& model() const noexcept { return model_; }
   const std::shared_ptr<const Tokenizer>& tokenizer() const noexcept { return tokenizer_; }
   const std::string& model_fingerprint() const noexcept { return model_fingerprint_; }
+
+  /// Of `train` / `valid`, read once. Throws what fingerprint throws.
+  const std::string& train_fingerprint() const;
+  const std::string& valid_fingerprint() const;
+
   std::size_t n_layers() const noexcept { return model_->config().n_layers; }
   std::size_t d_memory() const noexcept { return model_->config().d_memory; }
 
@@ -111,6 +116,8 @@ class Workbench {
   std::shared_ptr<const Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::string model_fingerprint_;
+  mutable std::string train_fingerprint_;
+  mutable std::string valid_fingerprint_;
   std::unique_ptr<TriggerStore> triggers_;
   std::unique_ptr<ValueTable> values_;
 };

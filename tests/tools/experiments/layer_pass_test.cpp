@@ -7,6 +7,7 @@
 #include <numeric>
 #include <set>
 
+#include "loaders/mapped_file.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/experiments/experiment_models.hpp"
 
@@ -184,7 +185,20 @@ TEST_CASE("layer_pass: it is kept, and made anew where something else was asked 
   const LayerPass pass = layer_pass(bench);
   const auto file = options.out / "data" / "layer-pass.safetensors";
   const auto time = std::filesystem::last_write_time(file);
-  CHECK(layer_pass(bench).log_p_final == pass.log_p_final);
+  const ExampleSet drawn = sample_examples(bench, 5, "examples");
+  const std::string text = read_text_file(options.valid.front());
+  std::filesystem::remove(options.valid.front());  // the file has all that is needed
+  const LayerPass again = layer_pass(bench);
+  model.write_text(text);
+  CHECK(again.log_p_final == pass.log_p_final);
+  REQUIRE(again.examples.size() == drawn.size());
+  CHECK(again.examples.n_prefixes == drawn.n_prefixes);
+  CHECK(again.examples.n_sentences == drawn.n_sentences);
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    CHECK(std::ranges::equal(again.examples.prefix(i), drawn.prefix(i)));
+    CHECK(again.examples.next(i) == drawn.next(i));
+    CHECK(again.examples.sentences[again.examples.examples[i].sentence] == drawn.sentences[drawn.examples[i].sentence]);
+  }
   CHECK(std::filesystem::last_write_time(file) == time);
   options.active_above = 0.5F;
   Workbench other(options);
