@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "tests/loaders/thrown.hpp"
-#include "tests/tools/experiments/keys_values_fixture.hpp"
+#include "tests/tools/experiments/experiment_models.hpp"
 #include "tools/experiments/csv.hpp"
 
 using namespace ffmem;
@@ -90,7 +90,7 @@ const Estimate* find_estimate(const Result& result, const std::string& name) {
 }  // namespace
 
 TEST_CASE("annotation: the material of the same seed is the same, and without annotations there is nothing but the material") {
-  const KeyValueModel model;
+  const ExperimentModel model;
   Workbench bench(model.options("one"));
   Workbench again(model.options("two"));
   const Result result = annotation(bench);
@@ -106,7 +106,7 @@ TEST_CASE("annotation: the material of the same seed is the same, and without an
 }
 
 TEST_CASE("annotation: an empty annotation is valid, and covers nothing") {
-  const KeyValueModel model;
+  const ExperimentModel model;
   Workbench bench(model.options());
   const Annotator annotator(bench);
   for (const KeyAnnotation& key : annotator.read()) {
@@ -116,7 +116,7 @@ TEST_CASE("annotation: an empty annotation is valid, and covers nothing") {
 }
 
 TEST_CASE("annotation: prefixes are classed by the types of their patterns") {
-  const KeyValueModel model;
+  const ExperimentModel model;
   Workbench bench(model.options());
   Annotator annotator(bench);
   REQUIRE(annotator.keys()[0].examples.size() == 4);
@@ -138,7 +138,7 @@ TEST_CASE("annotation: prefixes are classed by the types of their patterns") {
 }
 
 TEST_CASE("annotation: each broken rule is an error that names file, line and column") {
-  const KeyValueModel model;
+  const ExperimentModel model;
   Workbench bench(model.options());
   const auto error_after = [&](auto&& edit) {
     Annotator annotator(bench);
@@ -177,19 +177,19 @@ TEST_CASE("annotation: each broken rule is an error that names file, line and co
 }
 
 TEST_CASE("annotation: one annotator's files give the figure, shares that sum to one, and the patterns") {
-  const KeyValueModel model;
+  const ExperimentModel model;
   ExperimentOptions options = model.options();
   {
     Workbench bench(options);
     Annotator annotator(bench);
     annotator.describe(0, 1, "rain", "semantic");
     annotator.mark(0, 1, 3);
-    annotator.save(model.folder() / "first");
+    annotator.save(model.texts().path() / "first");
     annotator.describe(1, 1, "ends in w5", "shallow");
     annotator.mark(1, 1, 4);
-    annotator.save(model.folder() / "second");
+    annotator.save(model.texts().path() / "second");
   }
-  options.annotations = {model.folder() / "first"};
+  options.annotations = {model.texts().path() / "first"};
   Workbench bench(options);
   const Result result = annotation(bench);
   REQUIRE(result.figures.size() == 1);
@@ -207,7 +207,7 @@ TEST_CASE("annotation: one annotator's files give the figure, shares that sum to
   CHECK(std::get<std::string>(result.tables[1].rows[0][5]) == "rain");
 
   // Two annotators, one given by the path of the file.
-  options.annotations = {model.folder() / "first", model.folder() / "second" / "annotation.csv"};
+  options.annotations = {model.texts().path() / "first", model.texts().path() / "second" / "annotation.csv"};
   Workbench both(options);
   const Result agreed = annotation(both);
   REQUIRE(find_estimate(agreed, "Cohen's kappa") != nullptr);
@@ -217,7 +217,7 @@ TEST_CASE("annotation: one annotator's files give the figure, shares that sum to
 }
 
 TEST_CASE("annotation: files that somebody has filled in are never written over") {
-  const KeyValueModel model;
+  const ExperimentModel model;
   Workbench bench(model.options());
   const Result result = annotation(bench);
   write_result(bench.options().out, result);

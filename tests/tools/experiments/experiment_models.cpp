@@ -10,6 +10,21 @@ namespace ffmem {
 
 using namespace tools;
 
+namespace {
+
+/// Sentences of 1 to max_words words, one a line.
+std::string made_up_text(std::size_t n_sentences, std::size_t max_words, const std::string& word) {
+  std::string text;
+  for (std::size_t s = 0; s < n_sentences; ++s) {
+    for (std::size_t w = 0; w < 1 + (s * 7) % max_words; ++w)
+      text += concat(w == 0 ? "" : " ", word, 3 + (s * 31 + w * w * 5 + w) % 53);
+    text += '\n';
+  }
+  return text;
+}
+
+}  // namespace
+
 ExperimentModel::ExperimentModel(const std::string& golden, std::size_t n_sentences)
     : folder_(std::filesystem::path(FFMEM_TEST_DATA) / golden) {
   const auto words = std::filesystem::path(FFMEM_TEST_DATA) / golden / "dict.txt";
@@ -19,21 +34,22 @@ ExperimentModel::ExperimentModel(const std::string& golden, std::size_t n_senten
   } else {
     folder_.add_tokenizer(64);
   }
-  std::string text;
-  for (std::size_t s = 0; s < n_sentences; ++s) {
-    for (std::size_t w = 0; w < 1 + (s * 7) % 19; ++w)
-      text += concat(w == 0 ? "" : " ", has_words ? "word" : "w", 3 + (s * 31 + w * w * 5 + w) % 53);
-    text += '\n';
-  }
-  write_text(text);
+  const std::string word = has_words ? "word" : "w";
+  texts_.write("train.txt", made_up_text(40, 11, word));
+  write_text(made_up_text(n_sentences, 19, word));
 }
 
-ExperimentOptions ExperimentModel::options() const {
+ExperimentOptions ExperimentModel::options(const std::string& out) const {
   ExperimentOptions options;
   options.model.folder = folder_.path();
-  options.valid = {std::filesystem::path(folder_.path()) / "valid.txt"};
-  options.out = std::filesystem::path(folder_.path()) / "out";
+  options.train = {texts_.path() / "train.txt"};
+  options.valid = {texts_.path() / "valid.txt"};
+  options.out = texts_.path() / out;
   options.triggers.sentences = SentenceMode::lines;
+  options.triggers.top = 5;
+  options.removal_keys = 4;
+  options.annotated_keys = 2;
+  options.annotated_examples = 4;
   options.quiet = true;
   return options;
 }

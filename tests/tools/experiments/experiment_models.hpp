@@ -10,24 +10,30 @@
 
 #include "hooks/record.hpp"
 #include "runtime/session.hpp"
+#include "tests/loaders/temporary_folder.hpp"
 #include "tests/tools/tiny_model.hpp"
 #include "tools/experiments/example_set.hpp"
 #include "tools/experiments/workbench.hpp"
 
 namespace ffmem {
 
-/// A golden model ("hf/llama", "fairseq/adaptive") with its word list, or else a tokenizer of the words w0, w1, ..., and a text
-/// of such words, a sentence a line.
+/// A golden model ("hf/llama", "fairseq/adaptive") with its word list, or else a tokenizer of the words w0, w1, ..., and
+/// made-up texts of such words, a sentence a line: 40 for trigger examples, n_sentences to sample prefixes from.
 class ExperimentModel {
  public:
-  explicit ExperimentModel(const std::string& golden, std::size_t n_sentences = 12);
+  explicit ExperimentModel(const std::string& golden = "hf/gpt2-relu", std::size_t n_sentences = 12);
 
-  tools::ExperimentOptions options() const;
-  void write_text(const std::string& text) const { folder_.write("valid.txt", text); }
+  /// Small numbers of everything; results go to `out` in texts().
+  tools::ExperimentOptions options(const std::string& out = "out") const;
+
+  /// In place of the text that prefixes are sampled from.
+  void write_text(const std::string& text) const { texts_.write("valid.txt", text); }
   const ModelFolder& folder() const { return folder_; }
+  const TemporaryFolder& texts() const { return texts_; }
 
  private:
   ModelFolder folder_;
+  TemporaryFolder texts_;
 };
 
 /// The golden models between them have: no gate and a gate, parallel wiring, a bias and a projection in the head, norms behind
@@ -35,6 +41,9 @@ class ExperimentModel {
 inline const std::vector<std::string> kExperimentGoldens{
     "hf/gpt2-relu", "hf/gpt2",       "hf/llama",  "hf/gptj",  "hf/gpt_neox-parallel",
     "hf/opt-preln", "hf/opt-postln", "hf/gemma2", "hf/olmo2", "fairseq/adaptive"};
+
+/// Fewer, for what does not depend on wiring and norms: plain ReLU, gated with an untied head, and an adaptive softmax.
+inline const std::vector<std::string> kKeyValueGoldens{"hf/gpt2-relu", "hf/llama", "fairseq/adaptive"};
 
 /// Everything that one run of one prefix shows at its last position.
 class SingleRun {

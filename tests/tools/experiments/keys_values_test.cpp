@@ -10,7 +10,7 @@
 #include "ops/aligned_buffer.hpp"
 #include "runtime/session.hpp"
 #include "tests/loaders/thrown.hpp"
-#include "tests/tools/experiments/keys_values_fixture.hpp"
+#include "tests/tools/experiments/experiment_models.hpp"
 #include "tools/experiments/coefficient_reads.hpp"
 #include "tools/experiments/experiments.hpp"
 #include "tools/experiments/key_targets.hpp"
@@ -50,7 +50,7 @@ template <class Test>
 void for_each_model(Test test) {
   for (const std::string& golden : kKeyValueGoldens) {
     CAPTURE(golden);
-    const KeyValueModel model(golden);
+    const ExperimentModel model(golden);
     Workbench bench(model.options());
     test(bench);
   }
@@ -86,7 +86,7 @@ TEST_CASE("read_coefficients: what a batch gives has the bits of each prefix run
 }
 
 TEST_CASE("read_coefficients: a layer, a unit or a prefix that is not there is an error, and nothing asked is nothing done") {
-  const KeyValueModel model;
+  const ExperimentModel model;
   const Workbench bench(model.options());
   const auto error = [&](const CoefficientRead& read) {
     return thrown([&] { read_coefficients(bench.model(), std::span(&read, 1), {}); }).code();
@@ -130,10 +130,10 @@ TEST_CASE("token-removal: every coefficient is that of the shortened prefix run 
 }
 
 TEST_CASE("token-removal: a run goes on from what an ended one left, if that is of the same search") {
-  const KeyValueModel model;
+  const ExperimentModel model;
   Workbench bench(model.options());
   const RemovedCoefficients whole = removed_coefficients(bench);
-  const auto stored = model.folder() / "out" / "data" / "token-removal.safetensors";
+  const auto stored = model.texts().path() / "out" / "data" / "token-removal.safetensors";
   const std::string bytes = read_text_file(stored);
   Origin origin = SafetensorsFile(stored).metadata();
 
@@ -162,7 +162,7 @@ TEST_CASE("token-removal: a run goes on from what an ended one left, if that is 
 }
 
 TEST_CASE("token-removal: the change of a layer is the mean over keys of the mean over their examples") {
-  const KeyValueModel model("hf/llama");
+  const ExperimentModel model("hf/llama");
   Workbench bench(model.options());
   const RemovedCoefficients table = removed_coefficients(bench);
   const Result result = token_removal(bench);
@@ -217,7 +217,7 @@ TEST_CASE("value-scores: ranks and log-probabilities are those in each value's w
 
 TEST_CASE("value-agreement: the share of keys whose value's best token is the target, by either reading of it") {
   for (const Target target : {Target::next, Target::last_read}) {
-    const KeyValueModel model;
+    const ExperimentModel model;
     ExperimentOptions options = model.options();
     options.target = target;
     Workbench bench(options);
@@ -294,7 +294,7 @@ TEST_CASE("predictive-values: every value with a target is in one bin, and the s
 }
 
 TEST_CASE("keys and values: the same options give the same result with one thread and with two, new and from stored parts") {
-  const KeyValueModel model;
+  const ExperimentModel model;
   for (const char* name : {"token-removal", "value-agreement", "value-ranks", "predictive-values"}) {
     const auto run = [&](const std::string& out, int threads) {
       ExperimentOptions options = model.options(out);
@@ -305,13 +305,13 @@ TEST_CASE("keys and values: the same options give the same result with one threa
     const std::string first = run("one", 1);
     CHECK(first == run("two", 2));
     CHECK(first == run("one", 1));
-    CHECK(read_text_file(model.folder() / "one/data/triggers.safetensors") ==
-          read_text_file(model.folder() / "two/data/triggers.safetensors"));
+    CHECK(read_text_file(model.texts().path() / "one/data/triggers.safetensors") ==
+          read_text_file(model.texts().path() / "two/data/triggers.safetensors"));
   }
 }
 
 TEST_CASE("keys and values: keys that never fire leave nothing to compare, and no number is made up for them") {
-  const KeyValueModel model;
+  const ExperimentModel model;
   ExperimentOptions options = model.options();
   options.triggers.smallest = true;  // of ReLU coefficients none is negative
   Workbench bench(options);

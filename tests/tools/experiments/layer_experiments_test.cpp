@@ -82,7 +82,7 @@ TEST_CASE("last_layer_changes: labels come back, stay when the experiment runs a
   write_result(options.out, last_layer_changes(bench));
   const auto file = options.out / "last-layer-changes" / "changes.csv";
   const std::string empty = read_text_file(file);
-  const auto fill = [&](const std::string& text) { model.folder().write("out/last-layer-changes/changes.csv", text); };
+  const auto fill = [&](const std::string& text) { model.texts().write("out/last-layer-changes/changes.csv", text); };
   const std::size_t line = empty.find("\r\n") == std::string::npos ? 1 : 2;
   const std::string end = line == 2 ? "\r\n" : "\n";
   const std::size_t first = empty.find(end, empty.find(end) + 1);
