@@ -1,6 +1,7 @@
 // What the paper's heavy parts reach of the machine: values onto the vocabulary (section 4), and the pass over sampled prefixes
-// that sections 5.1 and 5.2 rest on. Shares are of two rates: the multiply-add peak of the threads, and what the same matrix
-// products reach alone, with nothing done to their results.
+// that sections 5.1 and 5.2 rest on. Shares are of two rates: the multiply-add peak of the threads, and what the products of
+// every row with every word reach alone, with nothing done to their results. The best words of an adaptive softmax do not take
+// all of them (OutputHead::top_tokens), so that a share there can pass 100 %.
 //
 // Usage: paper_bench MODEL TEXT [PREFIXES] [ROUNDS]
 //   TEXT is where prefixes are sampled (200 of them); both sides of a ratio run in turn within each of the rounds (3).
@@ -102,7 +103,8 @@ struct Rates {
     std::ranges::transform(all, products, shares.begin(), std::divides<>());
     const double peak = tools::peak_flops(choose_kernels({}).isa, WeightFormat::f32, available_threads());
     std::printf(
-        "  %.1f GFLOP/s on %d threads: %.0f %% of the products alone, which reach %.0f %% of the multiply-add peak; %.0f %% of "
+        "  %.1f GFLOP/s on %d threads, every word counted: %.0f %% of the products alone, which reach %.0f %% of the "
+        "multiply-add peak; %.0f %% of "
         "the peak (medians of %zu rounds)\n",
         median(all) / 1e9, available_threads(), 100.0 * median(shares), 100.0 * median(products) / peak,
         100.0 * median(all) / peak, all.size());
