@@ -17,33 +17,52 @@ namespace {
 
 using benchmark::State;
 
-using Product = std::function<void(ConstMatrixView x, const WeightMatrix& w, MatrixView y)>;
+/// Who makes weights ready and multiplies by them.
+struct Program {
+  std::string name;
+  std::function<std::unique_ptr<const PreparedMatrix>(const WeightMatrix& w)> prepare;
+  std::function<void(ConstMatrixView x, const PreparedMatrix& w, MatrixView y)> product;
+  WeightFormat format = WeightFormat::f32;
+  bool by_column = false;  // how the weights are stored
+};
 
-// Several copies of the weights, taken in turn, so that they come from memory as a large model's do.
-void matmul(State& state, const std::string& isa, const Product& product, std::size_t rows, std::size_t in, std::size_t out,
-            bool by_column) {
+// A row that nobody could tell from what the definition of the format gives.
+bool is_right(ConstMatrixView x, const WeightMatrix& stored, WeightFormat format, ConstMatrixView y) {
+  const AlignedBuffer expected(stored.rows);
+  const auto reference = make_scalar_backend();
+  reference->matmul(x, *reference->prepare(stored, format), nullptr, expected.matrix(1, stored.rows));
+  return close(y, expected.matrix(1, stored.rows), 1e-3);
+}
+
+// Several copies of the weights, 128 MiB in all, taken in turn, so that they come from memory as a large model's do. Shares of
+// the peak of this format's own dot products, and of the read rate in prepared bytes.
+void matmul(State& state, const std::string& isa, const Program& program, std::size_t rows, std::size_t in, std::size_t out) {
   const ThreadScope threads(bench_threads());
-  const std::size_t copies = std::max<std::size_t>(1, (std::size_t{32} << 20) / (in * out));
-  const AlignedBuffer weights = normal_values(in * out * copies, 1);
   const AlignedBuffer x = normal_values(rows * in, 2);
   const AlignedBuffer y(rows * out);
-  const AlignedBuffer expected(out);
-  std::vector<WeightMatrix> w;
-  for (std::size_t i = 0; i < copies; ++i) {
-    w.push_back({weights.data() + i * in * out, DType::f32, out, in, by_column ? 1 : in, by_column ? out : 1});
+  std::vector<AlignedBuffer> stored;  // more than one where they are used in place
+  const auto view = [&](const AlignedBuffer& values) {
+    return WeightMatrix{values.data(), DType::f32, out, in, program.by_column ? 1 : in, program.by_column ? out : 1};
+  };
+  std::vector<std::unique_ptr<const PreparedMatrix>> w;
+  std::size_t bytes = 0;
+  std::size_t matrix_bytes = 0;
+  while (bytes < (std::size_t{128} << 20)) {
+    if (w.empty() || w.back()->owned_bytes() == 0) stored.push_back(normal_values(in * out, 1));
+    w.push_back(program.prepare(view(stored.back())));
+    matrix_bytes = w.back()->owned_bytes() == 0 ? stored.back().bytes() : w.back()->owned_bytes();
+    bytes += matrix_bytes;
   }
-  product(x.matrix(rows, in), w[0], y.matrix(rows, out));
-  const auto reference = make_scalar_backend();
-  reference->matmul(x.matrix(1, in), *reference->prepare(w[0]), nullptr, expected.matrix(1, out));
-  if (!close(y.matrix(1, out), expected.matrix(1, out), 1e-3)) return state.SkipWithError("wrong result");
+  program.product(x.matrix(rows, in), *w[0], y.matrix(rows, out));
+  if (!is_right(x.matrix(1, in), view(stored[0]), program.format, y.matrix(1, out))) return state.SkipWithError("wrong result");
   std::size_t i = 0;
   for (auto _ : state) {
-    product(x.matrix(rows, in), w[i], y.matrix(rows, out));
-    i = i + 1 == copies ? 0 : i + 1;
+    program.product(x.matrix(rows, in), *w[i], y.matrix(rows, out));
+    i = i + 1 == w.size() ? 0 : i + 1;
     benchmark::ClobberMemory();
   }
-  report_flops(state, isa, 2.0 * static_cast<double>(rows * in * out));
-  if (rows == 1) report_bytes(state, 4.0 * static_cast<double>(in * out));
+  report_flops(state, isa, 2.0 * static_cast<double>(rows * in * out), program.format);
+  if (rows == 1) report_bytes(state, static_cast<double>(matrix_bytes));
 }
 
 // One row or few with a share of the inputs active, in percent, by weights that lie input by input.
@@ -70,11 +89,10 @@ void matmul_sparse(State& state, const std::string& isa, std::size_t rows, std::
     w.push_back(backend->prepare({weights.data() + i * kIn * kOut, DType::f32, kOut, kIn, 1, kOut}, WeightFormat::f32, inputs));
   }
   backend->matmul(inputs_of(0), *w.back(), nullptr, y.matrix(rows, kOut));
-  const AlignedBuffer expected(kOut);
-  const auto reference = make_scalar_backend();
   const WeightMatrix last{weights.data() + (kCopies - 1) * kIn * kOut, DType::f32, kOut, kIn, 1, kOut};
-  reference->matmul(x.matrix(1, kIn), *reference->prepare(last), nullptr, expected.matrix(1, kOut));
-  if (!close(y.matrix(1, kOut), expected.matrix(1, kOut), 1e-3)) return state.SkipWithError("wrong result");
+  if (!is_right(inputs_of(0).rows_between(0, 1), last, WeightFormat::f32, y.matrix(1, kOut))) {
+    return state.SkipWithError("wrong result");
+  }
   std::size_t i = 0;
   for (auto _ : state) {
     backend->matmul(inputs_of(i), *w[i % kCopies], nullptr, y.matrix(rows, kOut));
@@ -83,66 +101,16 @@ void matmul_sparse(State& state, const std::string& isa, std::size_t rows, std::
   }
 }
 
-std::string format_name(WeightFormat format) {
-  return format == WeightFormat::bf16 ? "bf16" : format == WeightFormat::int8 ? "int8" : "int4";
-}
-
-// The same with weights of other formats; 128 MiB of them in all. Shares of the peak of this format's own dot products, and of
-// the read rate in packed bytes.
-void matmul_packed(State& state, const std::string& isa, WeightFormat format, std::size_t rows, std::size_t in,
-                   std::size_t out) {
-  const ThreadScope threads(bench_threads());
-  const auto backend = make_cpu_backend(isa);
-  const AlignedBuffer weights = normal_values(in * out, 1);
-  const AlignedBuffer x = normal_values(rows * in, 2);
-  const AlignedBuffer y(rows * out);
-  const AlignedBuffer expected(out);
-  const WeightMatrix stored{weights.data(), DType::f32, out, in, in, 1};
-  std::vector<std::unique_ptr<const PreparedMatrix>> w;
-  std::size_t bytes = 0;
-  while (bytes < (std::size_t{128} << 20)) {
-    w.push_back(backend->prepare(stored, format));
-    bytes += w.back()->owned_bytes();
-  }
-  backend->matmul(x.matrix(rows, in), *w[0], nullptr, y.matrix(rows, out));
-  const auto reference = make_scalar_backend();
-  reference->matmul(x.matrix(1, in), *reference->prepare(stored, format), nullptr, expected.matrix(1, out));
-  if (!close(y.matrix(1, out), expected.matrix(1, out), 1e-3)) return state.SkipWithError("wrong result");
-  std::size_t i = 0;
-  for (auto _ : state) {
-    backend->matmul(x.matrix(rows, in), *w[i], nullptr, y.matrix(rows, out));
-    i = i + 1 == w.size() ? 0 : i + 1;
-    benchmark::ClobberMemory();
-  }
-  report_flops(state, isa, 2.0 * static_cast<double>(rows * in * out), format);
-  if (rows == 1) report_bytes(state, static_cast<double>(w[0]->owned_bytes()));
-}
-
-void register_matmul(const std::string& isa, const std::string& what, const Product& product) {
+void register_matmul(const std::string& isa, const Program& program) {
   struct Shape {
     std::size_t in;
     std::size_t out;
   };
   for (const Shape shape : {Shape{256, 1024}, {1024, 256}, {768, 3072}, {3072, 768}, {1024, 4096}, {4096, 1024}}) {
     for (const std::size_t rows : {1, 4, 16, 64, 512}) {
-      for (const bool by_column : {false, true}) {
-        const std::string name = what + "/" + std::to_string(rows) + "x" + std::to_string(shape.in) + "x" +
-                                 std::to_string(shape.out) + (by_column ? "/by_column/" : "/by_row/") + isa;
-        benchmark::RegisterBenchmark(name.c_str(),
-                                     [=](State& state) { matmul(state, isa, product, rows, shape.in, shape.out, by_column); });
-      }
-    }
-  }
-}
-
-void register_matmul_packed(const std::string& isa) {
-  for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::int8, WeightFormat::int4}) {
-    for (const auto& [in, out] : {std::pair<std::size_t, std::size_t>{256, 1024}, {768, 3072}, {3072, 768}, {4096, 1024}}) {
-      for (const std::size_t rows : {1, 4, 16, 64, 512}) {
-        const std::string name = "matmul_" + format_name(format) + "/" + std::to_string(rows) + "x" + std::to_string(in) + "x" +
-                                 std::to_string(out) + "/" + isa;
-        benchmark::RegisterBenchmark(name.c_str(), [=](State& state) { matmul_packed(state, isa, format, rows, in, out); });
-      }
+      const std::string name = program.name + "/" + std::to_string(rows) + "x" + std::to_string(shape.in) + "x" +
+                               std::to_string(shape.out) + "/" + isa;
+      benchmark::RegisterBenchmark(name.c_str(), [=](State& state) { matmul(state, isa, program, rows, shape.in, shape.out); });
     }
   }
 }
@@ -163,17 +131,31 @@ void register_matmul_sparse(const std::string& isa) {
 
 void register_products(const std::string& isa) {
   register_matmul_sparse(isa);
-  register_matmul_packed(isa);
-  register_matmul(isa, "matmul", [&kernels = choose_kernels(isa)](ConstMatrixView x, const WeightMatrix& w, MatrixView y) {
-    cpu_matmul(kernels, x, F32Matrix(w), nullptr, y);
-  });
+  for (const auto& [name, format] : {std::pair{"matmul_f32", WeightFormat::f32},
+                                     {"matmul_bf16", WeightFormat::bf16},
+                                     {"matmul_int8", WeightFormat::int8},
+                                     {"matmul_int4", WeightFormat::int4}}) {
+    register_matmul(
+        isa,
+        {.name = name,
+         .prepare = [format = format](const WeightMatrix& w) { return std::make_unique<PackedMatrix>(w, format, Inputs::any); },
+         .product = [&kernels = choose_kernels(isa)](
+                        ConstMatrixView x, const PreparedMatrix& w,
+                        MatrixView y) { cpu_matmul(kernels.matmul, x, dynamic_cast<const PackedMatrix&>(w), nullptr, y); },
+         .format = format});
+  }
 }
 
 void register_onednn(const std::string& best_isa) {
   const auto onednn = std::make_shared<OneDnnMatmul>();
-  register_matmul(best_isa, "matmul_onednn", [onednn](ConstMatrixView x, const WeightMatrix& w, MatrixView y) {
-    onednn->run(x, F32Matrix(w), nullptr, y);
-  });
+  for (const bool by_column : {false, true}) {
+    register_matmul(best_isa,
+                    {.name = by_column ? "matmul_onednn_by_column" : "matmul_onednn",
+                     .prepare = [](const WeightMatrix& w) { return std::make_unique<F32Matrix>(w); },
+                     .product = [onednn](ConstMatrixView x, const PreparedMatrix& w,
+                                         MatrixView y) { onednn->run(x, dynamic_cast<const F32Matrix&>(w), nullptr, y); },
+                     .by_column = by_column});
+  }
 }
 
 }  // namespace ffmem::bench

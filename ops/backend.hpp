@@ -23,7 +23,8 @@
 
 namespace ffmem {
 
-/// A weight matrix made ready for a backend's matmul: the checkpoint's bytes in place, or a converted copy.
+/// A weight matrix made ready for a backend's matmul: the checkpoint's bytes in place, or a copy in the order that its kernels
+/// read.
 class PreparedMatrix {
  public:
   virtual ~PreparedMatrix() = default;
@@ -88,8 +89,8 @@ class Backend {
   /// "cpu (avx512bw, oneDNN 2.6.3)": for people.
   virtual std::string description() const = 0;
 
-  /// Makes `w` ready for matmul. In format f32, float32 matrices with one stride equal to 1 are used in place, so their mapping
-  /// must outlive the result; others are converted to float32 copies. The other formats always copy.
+  /// Makes `w` ready for matmul. Float32 matrices may be used in place (oneDNN and the scalar backend do it), so their mapping
+  /// must outlive the result unless its owned_bytes() say that it is a copy.
   virtual std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format = WeightFormat::f32,
                                                         Inputs inputs = Inputs::any) const = 0;
 

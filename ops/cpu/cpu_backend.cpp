@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
 
 #include "ops/cpu/cpu_attention.hpp"
 #include "ops/cpu/cpu_matmul.hpp"
 #include "ops/cpu/dispatch.hpp"
-#include "ops/cpu/dot_matmul.hpp"
 #include "ops/cpu/onednn_matmul.hpp"
 #include "ops/cpu/parallel.hpp"
 #include "ops/cpu/sparse_matmul.hpp"
@@ -23,28 +21,6 @@ namespace {
 // An element of exp, tanh or erf costs about so many multiply-adds.
 constexpr std::size_t kFunctionWork = 16;
 
-/// Values, and who multiplies by them: the same for every number of rows, or what gives the same bits.
-struct CpuMatrix final : PreparedMatrix {
-  explicit CpuMatrix(const WeightMatrix& w) : values(w) {}
-  std::size_t rows() const noexcept override { return values.rows(); }
-  std::size_t cols() const noexcept override { return values.cols(); }
-  std::size_t owned_bytes() const noexcept override { return values.owned_bytes(); }
-
-  /// Whether zeros among the inputs may be left out. All weights are read for it, once, when it is first asked.
-  bool may_skip_zeros() const {
-    std::call_once(looked_at, [this] { finite = all_finite(values); });
-    return finite;
-  }
-
-  F32Matrix values;
-  bool by_onednn = false;
-  bool sparse_inputs = false;
-
- private:
-  mutable std::once_flag looked_at;
-  mutable bool finite = false;
-};
-
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const KernelTable& kernels) : kernels_(kernels) {
@@ -57,26 +33,20 @@ class CpuBackend final : public Backend {
   }
 
   std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format, Inputs inputs) const override {
-    if (format != WeightFormat::f32) return std::make_unique<PackedMatrix>(w, format);
-    auto matrix = std::make_unique<CpuMatrix>(w);
     // The sparse kernel has the bits of this backend's own dense ones, which oneDNN's may differ from.
-    matrix->sparse_inputs = inputs == Inputs::sparse && matrix->values.row_stride() == 1;
-    matrix->by_onednn = onednn_ && !matrix->sparse_inputs && onednn_->is_invariant(matrix->values);
-    return matrix;
+    if (onednn_ && format == WeightFormat::f32 && inputs == Inputs::any) {
+      auto matrix = std::make_unique<F32Matrix>(w);
+      if (onednn_->is_invariant(*matrix)) return matrix;
+    }
+    return std::make_unique<PackedMatrix>(w, format, inputs);
   }
 
   void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y) const override {
     assert(x.cols == prepared.cols() && y.cols == prepared.rows() && x.rows == y.rows);
-    if (prepared.format() != WeightFormat::f32) {
-      return dot_matmul(kernels_.dot, x, dynamic_cast<const PackedMatrix&>(prepared), bias, y);
-    }
-    const auto& w = dynamic_cast<const CpuMatrix&>(prepared);
-    if (w.sparse_inputs && w.may_skip_zeros() && sparse_matmul(kernels_, x, w.values, bias, y)) return;
-    if (w.by_onednn) {
-      onednn_->run(x, w.values, bias, y);
-    } else {
-      cpu_matmul(kernels_, x, w.values, bias, y);
-    }
+    if (const auto* by_onednn = dynamic_cast<const F32Matrix*>(&prepared)) return onednn_->run(x, *by_onednn, bias, y);
+    const auto& w = dynamic_cast<const PackedMatrix&>(prepared);
+    if (w.may_skip_zeros() && sparse_matmul(kernels_.matmul, x, w, bias, y)) return;
+    cpu_matmul(kernels_.matmul, x, w, bias, y);
   }
 
   void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const override {

@@ -8,56 +8,105 @@
 namespace ffmem {
 namespace {
 
+// Rows that one task takes; a multiple of what any kernel takes at once. Their inputs stay in the second-level cache.
+constexpr std::size_t kTaskRows = 192;
+// Up to so many rows the weights are the larger part of what is read.
+constexpr std::size_t kFewRows = 8;
+constexpr std::size_t kTasksPerThread = 8;
+
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-// The product cut into out_parts x row_parts blocks. Any cut gives the same bits.
-struct Cut {
-  std::size_t panel;   // outputs are cut at multiples of this
-  std::size_t panels;  // in all
-  std::size_t out_parts;
-  std::size_t rows_per_block;
-  std::size_t row_parts;
+// Rounded inputs of one call.
+struct PackedRows {
+  AlignedBuffer numbers;
+  AlignedBuffer scales;
+  AlignedBuffer sums;
+
+  static void grow(AlignedBuffer& buffer, std::size_t n_elements) {
+    if (buffer.size() < n_elements) buffer = AlignedBuffer(n_elements);
+  }
 };
 
-Cut cut(const KernelTable& kernels, std::size_t n_rows, const F32Matrix& w) {
-  const auto threads = static_cast<std::size_t>(available_threads());
-  // Kernels pack outputs that are contiguous so many at a time.
-  const std::size_t panel = w.row_stride() == 1 ? std::max(kernels.matmul_panel, kPackedOutputs) : kernels.matmul_panel;
-  const std::size_t panels = ceil_div(w.rows(), panel);
-  if (n_rows <= kernels.matmul_few_rows) {
-    // The weights are streamed once from memory: long runs matter more than balance, most where runs lie along the outputs.
-    const std::size_t parts = std::min(panels, w.row_stride() == 1 ? threads : 4 * threads);
-    return {panel, panels, parts, n_rows, 1};
+// The block of all rows and no outputs yet, x rounded to what w is multiplied with.
+MatmulBlock pack_rows(const MatmulKernels& kernels, ConstMatrixView x, const PackedMatrix& w, PackedRows& rows) {
+  MatmulBlock block{};
+  block.n_rows = x.rows;
+  block.n_in = x.cols;
+  if (w.format() == WeightFormat::f32) {
+    block.x = reinterpret_cast<const std::uint32_t*>(x.data);
+    block.x_stride = x.stride;
+    return block;
   }
-  // Each block repacks its weights: rows are cut only where there are too few panels to keep the threads busy.
-  const std::size_t wanted = ceil_div(4 * threads, panels);
-  const std::size_t row_parts = threads == 1 ? 1 : std::clamp<std::size_t>(n_rows / 96, 1, wanted);
-  const std::size_t rows = ceil_div(ceil_div(n_rows, row_parts), kernels.matmul_few_rows) * kernels.matmul_few_rows;
-  return {panel, panels, panels, rows, ceil_div(n_rows, rows)};
+  const bool bf16 = w.format() == WeightFormat::bf16;
+  const std::size_t stride = ceil_div(x.cols, 8) * (bf16 ? 4 : 2);
+  const std::size_t n_groups = w.n_groups();
+  PackedRows::grow(rows.numbers, x.rows * stride);
+  PackedRows::grow(rows.scales, x.rows * n_groups);
+  PackedRows::grow(rows.sums, x.rows * n_groups);
+  auto* const sums = reinterpret_cast<std::int32_t*>(rows.sums.data());
+  parallel_for(x.rows, 2 * x.cols, [&](std::size_t t) {
+    float* const row = rows.numbers.data() + t * stride;
+    if (bf16) {
+      kernels.round_bf16(x.row_data(t), x.cols, reinterpret_cast<std::uint16_t*>(row));
+    } else {
+      kernels.quantise(x.row_data(t), x.cols, group_size(w.format()), reinterpret_cast<std::int8_t*>(row),
+                       rows.scales.data() + t * n_groups, sums + t * n_groups);
+    }
+  });
+  block.x = reinterpret_cast<const std::uint32_t*>(rows.numbers.data());
+  block.x_stride = stride;
+  block.x_scales = rows.scales.data();
+  block.x_sums = sums;
+  block.n_groups = n_groups;
+  return block;
+}
+
+auto kernel_for(const MatmulKernels& kernels, WeightFormat format) {
+  switch (format) {
+    case WeightFormat::f32:
+      return kernels.f32;
+    case WeightFormat::bf16:
+      return kernels.bf16;
+    case WeightFormat::int8:
+      return kernels.int8;
+    default:
+      return kernels.int4;
+  }
 }
 
 }  // namespace
 
-void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const F32Matrix& w, const float* bias, MatrixView y) {
+void cpu_matmul(const MatmulKernels& kernels, ConstMatrixView x, const PackedMatrix& w, const float* bias, MatrixView y) {
   if (x.rows == 0) return;
-  const Cut c = cut(kernels, x.rows, w);
-  const std::size_t tasks = c.out_parts * c.row_parts;
+  static thread_local PackedRows rows;
+  const MatmulBlock all = pack_rows(kernels, x, w, rows);
+  const auto kernel = kernel_for(kernels, w.format());
+  // Any cut gives the same bits. Few rows stream the weights once from memory, in long runs; many reuse their own block of the
+  // inputs for many panels.
+  const auto threads = static_cast<std::size_t>(available_threads());
+  const std::size_t row_parts = ceil_div(x.rows, kTaskRows);
+  const std::size_t wanted = x.rows <= kFewRows ? 4 * threads : ceil_div(kTasksPerThread * threads, row_parts);
+  const std::size_t n_cuts = ceil_div(w.n_panels(), kPanelsTogether);
+  const std::size_t out_parts = std::min(n_cuts, wanted);
+  const std::size_t tasks = out_parts * row_parts;
   parallel_tasks(tasks, x.rows * w.rows() * w.cols() / tasks, [&](std::size_t task) {
-    const std::size_t part = task / c.row_parts;
-    const std::size_t row = task % c.row_parts * c.rows_per_block;
-    const std::size_t begin = c.panels * part / c.out_parts * c.panel;
-    const std::size_t end = std::min(c.panels * (part + 1) / c.out_parts * c.panel, w.rows());
-    kernels.matmul({.x = x.data + row * x.stride,
-                    .x_stride = x.stride,
-                    .w = w.data() + begin * w.row_stride(),
-                    .out_stride = w.row_stride(),
-                    .in_stride = w.col_stride(),
-                    .bias = bias == nullptr ? nullptr : bias + begin,
-                    .y = y.data + row * y.stride + begin,
-                    .y_stride = y.stride,
-                    .n_rows = std::min(c.rows_per_block, x.rows - row),
-                    .n_in = w.cols(),
-                    .n_out = end - begin});
+    const std::size_t part = task / row_parts;
+    const std::size_t row = task % row_parts * kTaskRows;
+    const std::size_t first_panel = n_cuts * part / out_parts * kPanelsTogether;
+    const std::size_t begin = first_panel * kLanes;
+    const std::size_t end = std::min(n_cuts * (part + 1) / out_parts * kPanelsTogether * kLanes, w.rows());
+    MatmulBlock block = all;
+    block.x += row * all.x_stride;
+    block.x_scales += row * all.n_groups;
+    block.x_sums += row * all.n_groups;
+    block.w = w.panel(first_panel);
+    block.panel_bytes = w.panel_bytes();
+    block.bias = bias == nullptr ? nullptr : bias + begin;
+    block.y = y.data + row * y.stride + begin;
+    block.y_stride = y.stride;
+    block.n_rows = std::min(kTaskRows, x.rows - row);
+    block.n_out = end - begin;
+    kernel(block);
   });
 }
 

@@ -1,11 +1,11 @@
-// Matrix product over all threads; see Backend::matmul for shapes and ops/cpu/kernels/matmul.hpp for the order of the sums.
+// Products by packed weights over all threads: Backend::matmul for weights of any format. Inputs are rounded to the format once
+// a call, into memory that each host thread keeps.
 #pragma once
 
-#include "ops/cpu/kernel_table.hpp"
-#include "ops/f32_matrix.hpp"
+#include "ops/cpu/packed_matrix.hpp"
 
 namespace ffmem {
 
-void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const F32Matrix& w, const float* bias, MatrixView y);
+void cpu_matmul(const MatmulKernels& kernels, ConstMatrixView x, const PackedMatrix& w, const float* bias, MatrixView y);
 
 }  // namespace ffmem

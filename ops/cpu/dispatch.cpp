@@ -15,7 +15,7 @@ const KernelTable& avx512bf16_kernels() {
   static const KernelTable table = [] {
     KernelTable kernels = kAvx512bwKernels;
     kernels.isa = "avx512bf16";
-    kernels.dot = kAvx512Bf16Dot;
+    kernels.matmul = kAvx512Bf16Matmul;
     return kernels;
   }();
   return table;

@@ -9,7 +9,7 @@
 namespace ffmem {
 
 // Defined in kernels_*.cpp, each where its instruction set was compiled in.
-extern const DotKernels kAvx512Bf16Dot;
+extern const MatmulKernels kAvx512Bf16Matmul;
 extern const KernelTable kAvx512bwKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kSse42Kernels;

@@ -6,40 +6,9 @@
 #include <cstdint>
 
 #include "ops/activation.hpp"
-#include "ops/cpu/dot_kernels.hpp"
+#include "ops/cpu/matmul_kernels.hpp"
 
 namespace ffmem {
-
-/// Outputs whose weights are packed together where they are contiguous: lines of 256 bytes from memory.
-inline constexpr std::size_t kPackedOutputs = 64;
-
-/// y[t, o] = sum_i x[t, i] w[o, i] + bias[o] for n_rows >= 1 rows and n_out outputs.
-struct MatmulBlock {
-  const float* x;
-  std::size_t x_stride;
-  const float* w;  // element (o, i) at o * out_stride + i * in_stride; one of the two is 1
-  std::size_t out_stride;
-  std::size_t in_stride;
-  const float* bias;  // [n_out] or null
-  float* y;
-  std::size_t y_stride;
-  std::size_t n_rows;
-  std::size_t n_in;
-  std::size_t n_out;
-};
-
-/// One row, y[o] = sum_i x[i] w[o, i] + bias[o] over the active inputs i.
-struct SparseBlock {
-  const float* x;               // [n_in]
-  const std::uint32_t* active;  // [n_active], ascending
-  std::size_t n_active;
-  const float* w;  // element (o, i) at o + i * in_stride
-  std::size_t in_stride;
-  const float* bias;  // [n_out] or null
-  float* y;           // [n_out]
-  std::size_t n_in;
-  std::size_t n_out;
-};
 
 /// Some queries that read one key/value head of one sequence: any rows, any of the query heads that share it.
 struct AttentionBlock {
@@ -61,12 +30,7 @@ struct AttentionBlock {
 struct KernelTable {
   const char* isa;
 
-  std::size_t matmul_panel;     // outputs computed together: blocks should begin at multiples of it
-  std::size_t matmul_few_rows;  // up to so many rows the weights are streamed once, beyond it they are repacked
-  void (*matmul)(const MatmulBlock& block);
-
-  void (*sparse_matmul)(const SparseBlock& block);
-  DotKernels dot;  // products by weights of other formats than float32
+  MatmulKernels matmul;
 
   void (*attention)(const AttentionBlock& block);
   // Writes n keys ([head_dim] each, `stride` apart) to lanes lane .. lane + n - 1 of a key block.

@@ -1,5 +1,5 @@
 #include "ops/cpu/dispatch.hpp"
-#include "ops/cpu/kernels/dot_lanes_avx2.hpp"
+#include "ops/cpu/kernels/lanes_avx2.hpp"
 #include "ops/cpu/kernels/make_table.hpp"
 
 namespace ffmem {
@@ -7,6 +7,6 @@ namespace ffmem {
 using Avx2 = xsimd::fma3<xsimd::avx2>;
 
 // constinit: nothing compiled for this instruction set runs before it was chosen.
-constinit const KernelTable kAvx2Kernels = kernels::make_table<Avx2, kernels::DotLanesAvx2<Avx2>>("avx2");
+constinit const KernelTable kAvx2Kernels = kernels::make_table<Avx2, kernels::Avx2Lanes<Avx2>>("avx2");
 
 }  // namespace ffmem

@@ -1,18 +1,10 @@
 #include "ops/cpu/dispatch.hpp"
-#include "ops/cpu/kernels/dot.hpp"
-#include "ops/cpu/kernels/dot_lanes_avx512.hpp"
-#include "ops/cpu/kernels/pack_row.hpp"
+#include "ops/cpu/kernels/lanes_avx512.hpp"
+#include "ops/cpu/kernels/make_matmul_kernels.hpp"
 
 namespace ffmem {
 
-using AvxDot = kernels::Dot<kernels::DotLanesAvx512>;
-using AvxPackRow = kernels::PackRow<kernels::DotLanesAvx512>;
-
 // Constant initialised: nothing compiled for this instruction set runs before it was chosen.
-constinit const DotKernels kAvx512Bf16Dot = {.bf16 = AvxDot::bf16,
-                                             .int8 = AvxDot::int8,
-                                             .int4 = AvxDot::int4,
-                                             .round_bf16 = AvxPackRow::round_bf16,
-                                             .quantise = AvxPackRow::quantise};
+constinit const MatmulKernels kAvx512Bf16Matmul = kernels::make_matmul_kernels<kernels::Avx512Lanes>();
 
 }  // namespace ffmem

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "ops/cpu/parallel.hpp"
 #include "ops/huge_pages.hpp"
@@ -12,8 +13,10 @@
 namespace ffmem {
 namespace {
 
-// Weights are read in tiles of so many inputs and one panel's outputs. Whole groups of either size.
+// Weights are read in tiles of so many inputs, whole groups of either size, and the outputs of a few panels, which make long
+// lines where each input's weights are contiguous.
 constexpr std::size_t kTileInputs = 256;
+constexpr std::size_t kTileOutputs = 4 * kLanes;
 constexpr std::size_t kLinesAhead = 16;
 constexpr std::size_t kCacheLine = 64;
 static_assert(kTileInputs % kInt8Group == 0 && kTileInputs % kInt4Group == 0);
@@ -21,26 +24,35 @@ static_assert(kTileInputs % kInt8Group == 0 && kTileInputs % kInt4Group == 0);
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
 std::size_t step_size(WeightFormat format) {
-  return format == WeightFormat::bf16 ? kBf16Step : format == WeightFormat::int8 ? kInt8Step : kInt4Step;
+  switch (format) {
+    case WeightFormat::f32:
+      return kF32Step;
+    case WeightFormat::bf16:
+      return kBf16Step;
+    case WeightFormat::int8:
+      return kInt8Step;
+    default:
+      return kInt4Step;
+  }
 }
+
+bool has_groups(WeightFormat format) { return format == WeightFormat::int8 || format == WeightFormat::int4; }
 
 WeightMatrix slice(const WeightMatrix& w, std::size_t row, std::size_t rows, std::size_t col, std::size_t cols) {
   return w.row_slice(row, rows).transposed().row_slice(col, cols).transposed();
 }
 
-// A tile's weights as float32, a row for each output, and as the 32-bit units of the packed lines.
+// A tile's weights as float32, a row for each output, and as the 4 bytes that the packed lines hold for an output.
 struct Tile {
-  static constexpr std::size_t kMostUnits = kTileInputs / kBf16Step;  // more than the other formats need
-
-  float rows[kPanelOutputs][kTileInputs];
-  std::uint32_t units[kPanelOutputs][kMostUnits];
+  float rows[kTileOutputs][kTileInputs];
+  std::uint32_t units[kTileOutputs][kTileInputs];
 
   void read(const WeightMatrix& w) {
     if (w.col_stride == 1) {
       for (std::size_t o = 0; o < w.rows; ++o) read_row(w, o, rows[o]);
       return;
     }
-    float line[kPanelOutputs];
+    float line[kTileOutputs];
     const std::size_t step = w.col_stride * element_bytes(w.dtype);
     for (std::size_t i = 0; i < w.cols; ++i) {
       // Lines lie too far apart for the hardware to see the next one coming.
@@ -53,6 +65,11 @@ struct Tile {
 };
 
 // Each encodes n inputs of one output and returns the number of units.
+std::size_t encode_f32(const float* w, std::size_t n, std::uint32_t* units) {
+  std::memcpy(units, w, n * sizeof *w);
+  return n;
+}
+
 std::size_t encode_bf16(const float* w, std::size_t n, std::uint32_t* units) {
   std::uint16_t rounded[kTileInputs + 1];
   round_to_bf16(w, n, rounded);
@@ -95,42 +112,65 @@ std::size_t encode_int4(const float* w, std::size_t n, std::uint32_t* units) {
   return n_units;
 }
 
+auto encoder(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::f32:
+      return encode_f32;
+    case WeightFormat::bf16:
+      return encode_bf16;
+    case WeightFormat::int8:
+      return encode_int8;
+    default:
+      return encode_int4;
+  }
+}
+
 }  // namespace
 
-PackedMatrix::PackedMatrix(const WeightMatrix& w, WeightFormat format)
-    : format_(format),
-      rows_(w.rows),
-      cols_(w.cols),
-      buffer_(ceil_div(w.rows, kLanes) * n_lines() * kVectorBytes / sizeof(float)) {
+PackedMatrix::PackedMatrix(const WeightMatrix& w, WeightFormat format, Inputs inputs)
+    : format_(format), rows_(w.rows), cols_(w.cols), inputs_(inputs), buffer_(n_panels() * panel_bytes() / sizeof(float)) {
   use_huge_pages(buffer_);
-  parallel_for(n_panels(), kPanelOutputs * cols_ * 10, [&](std::size_t p) {
-    for (std::size_t input = 0; input < cols_; input += kTileInputs) pack_tile(w, p * kPanelOutputs, input);
+  parallel_for(ceil_div(rows_, kTileOutputs), kTileOutputs * cols_ * 10, [&](std::size_t tile) {
+    for (std::size_t input = 0; input < cols_; input += kTileInputs) pack_tile(w, tile * kTileOutputs, input);
   });
 }
 
-std::size_t PackedMatrix::n_groups() const noexcept {
-  return format_ == WeightFormat::bf16 ? 0 : ceil_div(cols_, group_size(format_));
-}
+std::size_t PackedMatrix::n_groups() const noexcept { return has_groups(format_) ? ceil_div(cols_, group_size(format_)) : 0; }
 
 std::size_t PackedMatrix::n_lines() const noexcept { return ceil_div(cols_, step_size(format_)) + n_groups(); }
 
 void PackedMatrix::pack_tile(const WeightMatrix& w, std::size_t output, std::size_t input) const {
-  const std::size_t n_out = std::min(kPanelOutputs, rows_ - output);
+  const std::size_t n_out = std::min(kTileOutputs, rows_ - output);
   const std::size_t n_in = std::min(kTileInputs, cols_ - input);
-  const auto encode = format_ == WeightFormat::bf16 ? encode_bf16 : format_ == WeightFormat::int8 ? encode_int8 : encode_int4;
+  const auto encode = encoder(format_);
   Tile tile;
   tile.read(slice(w, output, n_out, input, n_in));
   std::size_t n_units = 0;
   for (std::size_t o = 0; o < n_out; ++o) n_units = encode(tile.rows[o], n_in, tile.units[o]);
 
-  const std::size_t group = format_ == WeightFormat::bf16 ? kTileInputs : group_size(format_);
-  const std::size_t first_line = input / group * (group / step_size(format_) + (format_ == WeightFormat::bf16 ? 0 : 1));
-  const std::size_t width = ceil_div(n_out, kLanes) * kLanes;
-  auto* const panel = reinterpret_cast<std::uint32_t*>(buffer_.data()) + output * n_lines();
-  for (std::size_t line = 0; line < n_units; ++line) {
-    std::uint32_t* const to = panel + (first_line + line) * width;
-    for (std::size_t o = 0; o < n_out; ++o) to[o] = tile.units[o][line];
+  const std::size_t group_lines = has_groups(format_) ? input / group_size(format_) : 0;
+  const std::size_t first_line = input / step_size(format_) + group_lines;
+  for (std::size_t begin = 0; begin < n_out; begin += kLanes) {
+    const std::size_t n = std::min(kLanes, n_out - begin);
+    auto* const panel = reinterpret_cast<std::uint32_t*>(buffer_.data()) + (output + begin) * n_lines();
+    for (std::size_t line = 0; line < n_units; ++line) {
+      std::uint32_t* const to = panel + (first_line + line) * kLanes;
+      for (std::size_t o = 0; o < n; ++o) to[o] = tile.units[begin + o][line];
+    }
   }
+}
+
+bool PackedMatrix::may_skip_zeros() const {
+  if (inputs_ != Inputs::sparse || format_ != WeightFormat::f32) return false;
+  std::call_once(looked_at_, [this] {
+    constexpr std::uint32_t kExponent = 0x7f800000U;
+    bool finite = true;
+    for (const float value : std::span(buffer_.data(), buffer_.size())) {
+      finite = finite & ((std::bit_cast<std::uint32_t>(value) & kExponent) != kExponent);
+    }
+    finite_ = finite;
+  });
+  return finite_;
 }
 
 }  // namespace ffmem

@@ -1,7 +1,6 @@
 #include "ops/cpu/sparse_matmul.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <span>
 #include <vector>
 
@@ -14,9 +13,7 @@ namespace {
 // The dense product of few rows reads all weights once; this one reads the active ones once a row.
 constexpr std::size_t kMaxRows = 6;
 // Active inputs of all rows together, as a share of one row's, up to which this is faster.
-constexpr double kMaxShare = 0.7;
-// Outputs are cut at multiples of a cache line's.
-constexpr std::size_t kLine = 16;
+constexpr double kMaxShare = 0.4;
 
 // Writes the indices of what is not zero to `active` and returns how many there are.
 std::size_t find_active(std::span<const float> x, std::uint32_t* active) {
@@ -30,7 +27,7 @@ std::size_t find_active(std::span<const float> x, std::uint32_t* active) {
 
 }  // namespace
 
-bool sparse_matmul(const KernelTable& kernels, ConstMatrixView x, const F32Matrix& w, const float* bias, MatrixView y) {
+bool sparse_matmul(const MatmulKernels& kernels, ConstMatrixView x, const PackedMatrix& w, const float* bias, MatrixView y) {
   if (x.rows > kMaxRows) return false;
   static thread_local std::vector<std::uint32_t> active;
   active.resize(std::max(active.size(), kMaxRows * x.cols));
@@ -43,39 +40,24 @@ bool sparse_matmul(const KernelTable& kernels, ConstMatrixView x, const F32Matri
   }
   if (static_cast<double>(total) > kMaxShare * static_cast<double>(x.cols)) return false;
 
-  const std::size_t lines = (w.rows() + kLine - 1) / kLine;
-  const std::size_t parts = std::min(lines, static_cast<std::size_t>(available_threads()));
+  const std::size_t n_cuts = (w.n_panels() + kPanelsTogether - 1) / kPanelsTogether;
+  const std::size_t parts = std::min(n_cuts, static_cast<std::size_t>(available_threads()));
   const std::size_t tasks = x.rows * parts;
   parallel_tasks(tasks, tasks == 0 ? 0 : total * w.rows() / tasks, [&](std::size_t task) {
     const std::size_t t = task / parts;
-    const std::size_t begin = lines * (task % parts) / parts * kLine;
-    const std::size_t end = std::min(lines * (task % parts + 1) / parts * kLine, w.rows());
-    kernels.sparse_matmul({.x = x.row_data(t),
-                           .active = lists + t * x.cols,
-                           .n_active = n_active[t],
-                           .w = w.data() + begin,
-                           .in_stride = w.col_stride(),
-                           .bias = bias == nullptr ? nullptr : bias + begin,
-                           .y = y.row_data(t) + begin,
-                           .n_in = w.cols(),
-                           .n_out = end - begin});
+    const std::size_t first_panel = n_cuts * (task % parts) / parts * kPanelsTogether;
+    const std::size_t begin = first_panel * kLanes;
+    const std::size_t end = std::min(n_cuts * (task % parts + 1) / parts * kPanelsTogether * kLanes, w.rows());
+    kernels.sparse({.x = x.row_data(t),
+                    .active = lists + t * x.cols,
+                    .n_active = n_active[t],
+                    .w = w.panel(first_panel),
+                    .panel_bytes = w.panel_bytes(),
+                    .bias = bias == nullptr ? nullptr : bias + begin,
+                    .y = y.row_data(t) + begin,
+                    .n_in = w.cols(),
+                    .n_out = end - begin});
   });
-  return true;
-}
-
-bool all_finite(const F32Matrix& w) {
-  constexpr std::uint32_t kExponent = 0x7f800000U;
-  const bool by_input = w.row_stride() == 1;
-  const std::size_t lines = by_input ? w.cols() : w.rows();
-  const std::size_t length = by_input ? w.rows() : w.cols();
-  const std::size_t stride = by_input ? w.col_stride() : w.row_stride();
-  for (std::size_t line = 0; line < lines; ++line) {
-    bool finite = true;
-    for (const float value : std::span(w.data() + line * stride, length)) {
-      finite = finite & ((std::bit_cast<std::uint32_t>(value) & kExponent) != kExponent);
-    }
-    if (!finite) return false;
-  }
   return true;
 }
 

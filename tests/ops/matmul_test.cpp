@@ -26,7 +26,6 @@ TEST_CASE("matmul: matches the scalar version at the edges of vectors, panels an
           const std::vector<float> bias = normal_values(out, 2);
           const auto prepared = backend.prepare(w.matrix);
           const auto reference = scalar().prepare(w.matrix);
-          CHECK(prepared->owned_bytes() == 0);
           for (const std::size_t rows : {0, 1, 2, 5, 6, 7, 13}) {
             CAPTURE(in);
             CAPTURE(out);
@@ -64,8 +63,7 @@ TEST_CASE("matmul: writes nothing between the rows of y") {
   });
 }
 
-TEST_CASE(
-    "matmul: weights of other types, or with no stride of 1, are converted, and give the products of the converted values") {
+TEST_CASE("matmul: weights of any type and strides give the products of the converted values") {
   const std::vector<float> values = normal_values(6 * 8 * 2, 1);
   std::vector<std::uint16_t> bf16(values.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -81,7 +79,6 @@ TEST_CASE(
   const Matrix x = normal_matrix(3, 8, 2);
   for (const WeightMatrix& w : matrices) {
     const auto prepared = backend->prepare(w);
-    CHECK(prepared->owned_bytes() == 6 * 8 * sizeof(float));
     CHECK(prepared->rows() == 6);
     CHECK(prepared->cols() == 8);
     Matrix y(3, 6);

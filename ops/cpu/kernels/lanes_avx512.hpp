@@ -10,13 +10,14 @@
 
 namespace ffmem::kernels {
 
-struct DotLanesAvx512 {
+struct Avx512Lanes {
   using Sum = __m512;
   using Count = __m512i;
   using Weights = __m512i;
   static constexpr std::size_t kVectors = 4;
   static constexpr std::size_t kLoneVectors = 4;
-  static constexpr std::size_t kBf16Rows = 6;  // 24 sums
+  static constexpr std::size_t kF32Rows = 6;   // 24 sums
+  static constexpr std::size_t kBf16Rows = 6;  // likewise
   static constexpr std::size_t kIntRows = 3;   // 12 sums, 12 counts
 
   static __mmask16 first(std::size_t n) noexcept { return static_cast<__mmask16>((1U << n) - 1U); }
@@ -34,6 +35,10 @@ struct DotLanesAvx512 {
   static Sum lower_bf16(Weights w) noexcept { return _mm512_castsi512_ps(_mm512_slli_epi32(w, 16)); }
   static Weights low_fours(Weights w) noexcept { return _mm512_and_si512(w, _mm512_set1_epi8(0x0f)); }
   static Weights high_fours(Weights w) noexcept { return low_fours(_mm512_srli_epi16(w, 4)); }
+
+  static Sum dot_f32(Sum sum, float x, Weights w) noexcept {
+    return _mm512_fmadd_ps(_mm512_set1_ps(x), _mm512_castsi512_ps(w), sum);
+  }
 
   static Sum dot_bf16(Sum sum, std::uint32_t x, Weights w) noexcept {
     return _mm512_dpbf16_ps(sum, __builtin_bit_cast(__m512bh, w), __builtin_bit_cast(__m512bh, broadcast(x)));

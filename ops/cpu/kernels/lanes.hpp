@@ -1,14 +1,14 @@
-// 16 outputs on any instruction set, without dot products: weights become float32. A product of two bf16 is exact there, and so
-// are the sums of a group's whole numbers, which stay below 2^24.
+// 16 outputs on any instruction set, without dot products: weights of other formats become float32. A product of two bf16 is
+// exact there, and so are the sums of a group's whole numbers, which stay below 2^24.
 #pragma once
 
-#include "ops/cpu/dot_kernels.hpp"
 #include "ops/cpu/kernels/simd.hpp"
+#include "ops/cpu/matmul_kernels.hpp"
 
 namespace ffmem::kernels {
 
 template <class Arch>
-struct DotLanes {
+struct PlainLanes {
   using V = Vec<Arch>;
   using I = xsimd::batch<std::int32_t, Arch>;
   static constexpr std::size_t kW = kWidth<Arch>;
@@ -22,6 +22,11 @@ struct DotLanes {
   };
   static constexpr std::size_t kVectors = kParts == 1 ? 4 : 1;
   static constexpr std::size_t kLoneVectors = kParts == 4 ? 1 : 4;
+#if defined(__aarch64__)
+  static constexpr std::size_t kF32Rows = 6;  // 24 of 32 registers
+#else
+  static constexpr std::size_t kF32Rows = kParts == 4 ? 2 : 6;  // 8 or 12 of 16, or with 4 vectors 24 of 32
+#endif
   static constexpr std::size_t kBf16Rows = kParts == 4 ? 2 : 4;
   static constexpr std::size_t kIntRows = kParts == 4 ? 1 : 2;
 
@@ -61,6 +66,12 @@ struct DotLanes {
   }
   static Weights high_fours(const Weights& w) noexcept {
     return each<Weights>([&](std::size_t i) { return (w.part[i] >> 4) & I(0x0f0f0f0f); });
+  }
+
+  static Sum dot_f32(const Sum& sum, float x, const Weights& w) noexcept {
+    const V xi(x);
+    const Sum weights = as_floats(w);
+    return each<Sum>([&](std::size_t i) { return fma<Arch>(xi, weights.part[i], sum.part[i]); });
   }
 
   static Sum dot_bf16(const Sum& sum, std::uint32_t x, const Weights& w) noexcept {

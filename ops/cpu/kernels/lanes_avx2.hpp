@@ -1,15 +1,16 @@
-// 16 outputs with AVX2's products of bytes, whose pairs are added in 16 bits: 2 * 127 * 127 still fits. bf16 is DotLanes' own.
+// 16 outputs with AVX2's products of bytes, whose pairs are added in 16 bits: 2 * 127 * 127 still fits. bf16 is PlainLanes'
+// own.
 #pragma once
 
 #include <immintrin.h>
 
-#include "ops/cpu/kernels/dot_lanes.hpp"
+#include "ops/cpu/kernels/lanes.hpp"
 
 namespace ffmem::kernels {
 
 template <class Arch>
-struct DotLanesAvx2 : DotLanes<Arch> {
-  using Base = DotLanes<Arch>;
+struct Avx2Lanes : PlainLanes<Arch> {
+  using Base = PlainLanes<Arch>;
   using Base::kParts;
   using typename Base::I;
   using typename Base::Sum;

@@ -1,0 +1,251 @@
+// A tile of a matrix product: a few rows by a few panels of weights, with the sums in registers, for each format of weights.
+// Vectors of 16 outputs, whose arithmetic is given by Lanes (lanes.hpp, lanes_avx2.hpp, lanes_avx512.hpp). How weights are
+// packed: ops/cpu/matmul_kernels.hpp.
+//
+// Every sum is one chain over the inputs in index order, so that it has the same bits for any number of rows, the bias added
+// last:
+//
+//   f32         a chain for each run of kSumRun inputs, starting from zero; the runs' sums added in order, to zero
+//   bf16        one chain over all inputs, in steps of two; it stops after each run and goes on from y
+//   int8, int4  exact inside a group, the groups chained in float32
+//
+// All instruction sets with fused multiply-add give f32 the same bits. Runs keep a piece of the panel in cache for all rows.
+#pragma once
+
+#include "ops/cpu/matmul_kernels.hpp"
+#include "ops/weight_format.hpp"
+
+namespace ffmem::kernels {
+
+// Inputs that float32 products sum in one chain.
+constexpr std::size_t kSumRun = 512;
+
+template <class Lanes>
+struct MatmulTiles {
+  using Sum = typename Lanes::Sum;          // 16 float32
+  using Count = typename Lanes::Count;      // 16 whole numbers
+  using Weights = typename Lanes::Weights;  // 64 bytes of weights
+
+  struct Part {
+    const MatmulBlock& b;
+    const std::byte* w;  // the first panel
+    std::size_t row;
+    std::size_t output;
+    std::size_t begin;  // f32, bf16: steps [begin, end)
+    std::size_t end;
+  };
+
+  // Where row r and vector v of a part begin in y, and how many outputs of that vector exist.
+  static float* place(const Part& p, std::size_t r, std::size_t v) noexcept {
+    return p.b.y + (p.row + r) * p.b.y_stride + p.output + v * kLanes;
+  }
+  static std::size_t width(const Part& p, std::size_t v) noexcept {
+    const std::size_t o = p.output + v * kLanes;
+    return p.b.n_out - o < kLanes ? p.b.n_out - o : kLanes;
+  }
+  static Sum y(const Part& p, std::size_t r, std::size_t v) noexcept { return Lanes::load(place(p, r, v), width(p, v)); }
+
+  // Fetches what a tile will write: rows of y lie in pages of their own, and waiting for each would cost a sixth of the time.
+  template <std::size_t Rows, std::size_t Vectors>
+  static void fetch_y(const Part& p) noexcept {
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < Vectors; ++v) __builtin_prefetch(place(p, r, v), 1);
+    }
+  }
+
+  template <std::size_t Rows, std::size_t Vectors>
+  static void store(const Part& p, const Sum (&sums)[Rows][Vectors], bool add_bias) noexcept {
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < Vectors; ++v) {
+        const std::size_t n = width(p, v);
+        const Sum sum = add_bias ? Lanes::add(sums[r][v], Lanes::load(p.b.bias + p.output + v * kLanes, n)) : sums[r][v];
+        Lanes::store(sum, place(p, r, v), n);
+      }
+    }
+  }
+
+  struct F32 {
+    static constexpr std::size_t kRows = Lanes::kF32Rows;
+    static constexpr std::size_t kStep = kF32Step;
+    static constexpr std::size_t kRunSteps = kSumRun;
+
+    template <std::size_t Rows, std::size_t Vectors>
+    static void run(const Part& p) noexcept {
+      fetch_y<Rows, Vectors>(p);
+      Sum sums[Rows][Vectors];
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::zero();
+      }
+      const float* x = reinterpret_cast<const float*>(p.b.x) + p.row * p.b.x_stride;
+      for (std::size_t i = p.begin; i < p.end; ++i) {
+        Weights w[Vectors];
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.b.panel_bytes + i * kLineBytes);
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::dot_f32(sums[r][v], x[r * p.b.x_stride + i], w[v]);
+        }
+      }
+      add_to_y(p, sums);
+    }
+
+    // y = 0 + sum after the first run, y + sum after the others. The 0 makes -0 the same as 0: see sparse_matmul.hpp.
+    template <std::size_t Rows, std::size_t Vectors>
+    static void add_to_y(const Part& p, Sum (&sums)[Rows][Vectors]) noexcept {
+      for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v)
+          sums[r][v] = Lanes::add(p.begin == 0 ? Lanes::zero() : y(p, r, v), sums[r][v]);
+      }
+      store(p, sums, p.b.bias != nullptr && p.end == p.b.n_in);
+    }
+  };
+
+  struct Bf16 {
+    static constexpr std::size_t kRows = Lanes::kBf16Rows;
+    static constexpr std::size_t kStep = kBf16Step;
+    static constexpr std::size_t kRunSteps = 256;
+
+    template <std::size_t Rows, std::size_t Vectors>
+    static void run(const Part& p) noexcept {
+      fetch_y<Rows, Vectors>(p);
+      Sum sums[Rows][Vectors];
+      for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) {
+          sums[r][v] = p.begin == 0 ? Lanes::zero() : y(p, r, v);
+        }
+      }
+      const std::uint32_t* x = p.b.x + p.row * p.b.x_stride;
+      for (std::size_t i = p.begin; i < p.end; ++i) {
+        Weights w[Vectors];
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.b.panel_bytes + i * kLineBytes);
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::dot_bf16(sums[r][v], x[r * p.b.x_stride + i], w[v]);
+        }
+      }
+      store(p, sums, p.b.bias != nullptr && p.end * kBf16Step >= p.b.n_in);
+    }
+  };
+
+  struct Int8 {
+    static constexpr std::size_t kRows = Lanes::kIntRows;
+    static constexpr std::size_t kStep = kInt8Step;
+    static constexpr std::size_t kRunSteps = 0;  // the whole row at once
+
+    template <std::size_t Rows, std::size_t Vectors>
+    static void run(const Part& p) noexcept {
+      fetch_y<Rows, Vectors>(p);
+      Sum sums[Rows][Vectors];
+      for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::zero();
+      }
+      const std::size_t n_steps = (p.b.n_in + kInt8Step - 1) / kInt8Step;
+      constexpr std::size_t kGroupSteps = kInt8Group / kInt8Step;
+      const std::uint32_t* x = p.b.x + p.row * p.b.x_stride;
+      const std::byte* w = p.w;
+      for (std::size_t g = 0; g < p.b.n_groups; ++g) {
+        const std::byte* scales = w;
+        w += kLineBytes;
+        Count counts[Rows][Vectors];
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < Rows; ++r) {
+          const Count start = Lanes::int8_start(p.b.x_sums[(p.row + r) * p.b.n_groups + g]);
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < Vectors; ++v) counts[r][v] = start;
+        }
+        const std::size_t end = (g + 1) * kGroupSteps < n_steps ? (g + 1) * kGroupSteps : n_steps;
+        for (std::size_t i = g * kGroupSteps; i < end; ++i, w += kLineBytes) {
+          Weights line[Vectors];
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < Vectors; ++v) line[v] = Lanes::weights(w + v * p.b.panel_bytes);
+#pragma GCC unroll 8
+          for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+            for (std::size_t v = 0; v < Vectors; ++v) {
+              counts[r][v] = Lanes::dot_int8(counts[r][v], line[v], x[r * p.b.x_stride + i]);
+            }
+          }
+        }
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < Rows; ++r) {
+          const float x_scale = p.b.x_scales[(p.row + r) * p.b.n_groups + g];
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < Vectors; ++v) {
+            sums[r][v] = Lanes::add_scaled(sums[r][v], counts[r][v], x_scale, Lanes::floats(scales + v * p.b.panel_bytes));
+          }
+        }
+      }
+      store(p, sums, p.b.bias != nullptr);
+    }
+  };
+
+  struct Int4 {
+    static constexpr std::size_t kRows = Lanes::kIntRows;
+    static constexpr std::size_t kStep = kInt4Step;
+    static constexpr std::size_t kRunSteps = 0;  // the whole row at once
+
+    template <std::size_t Rows, std::size_t Vectors>
+    static void run(const Part& p) noexcept {
+      fetch_y<Rows, Vectors>(p);
+      Sum sums[Rows][Vectors];
+      for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::zero();
+      }
+      const std::size_t n_steps = (p.b.n_in + kInt4Step - 1) / kInt4Step;
+      constexpr std::size_t kGroupSteps = kInt4Group / kInt4Step;
+      const std::uint32_t* x = p.b.x + p.row * p.b.x_stride;
+      const std::byte* w = p.w;
+      for (std::size_t g = 0; g < p.b.n_groups; ++g) {
+        const std::byte* scales = w;
+        w += kLineBytes;
+        Count counts[Rows][Vectors];
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < Vectors; ++v) counts[r][v] = Lanes::count(0);
+        }
+        const std::size_t end = (g + 1) * kGroupSteps < n_steps ? (g + 1) * kGroupSteps : n_steps;
+        for (std::size_t i = g * kGroupSteps; i < end; ++i, w += kLineBytes) {
+          Weights line[Vectors];
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < Vectors; ++v) line[v] = Lanes::weights(w + v * p.b.panel_bytes);
+#pragma GCC unroll 8
+          for (std::size_t r = 0; r < Rows; ++r) {
+            const std::uint32_t* four = x + r * p.b.x_stride + 2 * i;
+#pragma GCC unroll 4
+            for (std::size_t v = 0; v < Vectors; ++v) {
+              counts[r][v] = Lanes::dot_int4(counts[r][v], Lanes::low_fours(line[v]), four[0]);
+              counts[r][v] = Lanes::dot_int4(counts[r][v], Lanes::high_fours(line[v]), four[1]);
+            }
+          }
+        }
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < Rows; ++r) {
+          const std::size_t group = (p.row + r) * p.b.n_groups + g;
+          const float x_scale = p.b.x_scales[group];
+          const float x_sum = static_cast<float>(p.b.x_sums[group]) * x_scale;
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < Vectors; ++v) {
+            const Weights pairs = Lanes::weights(scales + v * p.b.panel_bytes);
+            sums[r][v] = Lanes::add_scaled(sums[r][v], counts[r][v], x_scale, Lanes::upper_bf16(pairs));
+            sums[r][v] = Lanes::add_product(sums[r][v], x_sum, Lanes::lower_bf16(pairs));
+          }
+        }
+      }
+      store(p, sums, p.b.bias != nullptr);
+    }
+  };
+};
+
+}  // namespace ffmem::kernels

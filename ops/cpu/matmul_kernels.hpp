@@ -1,0 +1,76 @@
+// Kernels for matrix products, as plain function pointers: see ops/cpu/kernel_table.hpp for the rules of this border.
+//
+// Weights are packed once, in the order in which both few rows and many read them: panels of kLanes outputs, each a run of
+// lines of 64 bytes, 4 bytes for each output. What the 4 bytes hold is a step of inputs:
+//
+//   f32   an input
+//   bf16  2 inputs of 16 bits
+//   int8  4 inputs as q + 128, 8 bits each; a line of float32 scales before each group of 64 inputs
+//   int4  8 inputs in 4 bytes, the lower four bits inputs 0 - 3, the upper ones 4 - 7; before each group of 32 inputs a line of
+//         scales (upper half) and minima (lower half) in bf16
+//
+// A last step is filled up with weights that the inputs' zeros meet, a last panel with outputs that nobody reads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ffmem {
+
+/// Outputs of a panel.
+inline constexpr std::size_t kLanes = 16;
+inline constexpr std::size_t kLineBytes = 64;
+
+/// Panels that a kernel takes together at most: blocks should begin at multiples of so many.
+inline constexpr std::size_t kPanelsTogether = 4;
+
+/// Inputs of one step.
+inline constexpr std::size_t kF32Step = 1;
+inline constexpr std::size_t kBf16Step = 2;
+inline constexpr std::size_t kInt8Step = 4;
+inline constexpr std::size_t kInt4Step = 8;
+
+/// y[t, o] = x[t] . w[o] + bias[o] for n_rows >= 1 rows and n_out outputs that begin with a panel.
+struct MatmulBlock {
+  // f32: the rows themselves. Otherwise packed rows: pairs of bf16, or fours of int8; zeros behind the last input.
+  const std::uint32_t* x;      // [n_rows][x_stride]
+  std::size_t x_stride;        // in elements of 4 bytes
+  const float* x_scales;       // int8, int4: [n_rows][n_groups]
+  const std::int32_t* x_sums;  // the same: sum of the group's whole numbers
+  std::size_t n_groups;
+  const std::byte* w;       // packed panels
+  std::size_t panel_bytes;  // from one panel to the next
+  const float* bias;        // [n_out] or null
+  float* y;
+  std::size_t y_stride;
+  std::size_t n_rows;
+  std::size_t n_in;
+  std::size_t n_out;
+};
+
+/// One row by float32 panels, y[o] = sum_i x[i] w[o, i] + bias[o] over the active inputs i.
+struct SparseBlock {
+  const float* x;               // [n_in]
+  const std::uint32_t* active;  // [n_active], ascending
+  std::size_t n_active;
+  const std::byte* w;
+  std::size_t panel_bytes;
+  const float* bias;  // [n_out] or null
+  float* y;           // [n_out]
+  std::size_t n_in;
+  std::size_t n_out;
+};
+
+struct MatmulKernels {
+  void (*f32)(const MatmulBlock& block);
+  void (*bf16)(const MatmulBlock& block);
+  void (*int8)(const MatmulBlock& block);
+  void (*int4)(const MatmulBlock& block);
+  void (*sparse)(const SparseBlock& block);
+
+  // One row as the kernels read it. out: room for n rounded up to a whole step of 8 inputs.
+  void (*round_bf16)(const float* x, std::size_t n, std::uint16_t* out);
+  void (*quantise)(const float* x, std::size_t n, std::size_t group, std::int8_t* out, float* scales, std::int32_t* sums);
+};
+
+}  // namespace ffmem
