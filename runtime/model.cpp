@@ -40,26 +40,21 @@ struct Preparation {
   }
 };
 
-/// What a prepared copy stands for need not stay in memory, too.
-void release_if_copied(const ModelWeights& weights, const WeightMatrix& stored, const PreparedLinear& prepared) {
-  if (weights.checkpoint && prepared && prepared.matrix->owned_bytes() != 0) release_pages(*weights.checkpoint, stored);
+/// What a prepared copy stands for need not stay in memory, too. Returns its bytes.
+std::size_t release_if_copied(const ModelWeights& weights, const WeightMatrix& stored, const PreparedLinear& prepared) {
+  if (!weights.checkpoint || !prepared || prepared.matrix->owned_bytes() == 0) return 0;
+  release_pages(*weights.checkpoint, stored);
+  return stored.rows * stored.cols * element_bytes(stored.dtype);
 }
 
-void release_copied(const ModelWeights& weights, const LayerWeights& stored, const PreparedLayer& prepared) {
-  release_if_copied(weights, stored.query.matrix, prepared.query);
-  release_if_copied(weights, stored.key.matrix, prepared.key);
-  release_if_copied(weights, stored.value.matrix, prepared.value);
-  release_if_copied(weights, stored.output.matrix, prepared.output);
-  release_if_copied(weights, stored.keys.matrix, prepared.keys);
-  release_if_copied(weights, stored.ups.matrix, prepared.ups);
-  release_if_copied(weights, stored.values, prepared.values);
-}
-
-void release_head(const ModelWeights& weights) {
-  release_pages(*weights.checkpoint, weights.head.matrix);
-  for (const AdaptiveBand& band : weights.bands) {
-    release_pages(*weights.checkpoint, band.out_table.empty() ? band.table : band.out_table);
-  }
+std::size_t release_copied(const ModelWeights& weights, const LayerWeights& stored, const PreparedLayer& prepared) {
+  return release_if_copied(weights, stored.query.matrix, prepared.query) +
+         release_if_copied(weights, stored.key.matrix, prepared.key) +
+         release_if_copied(weights, stored.value.matrix, prepared.value) +
+         release_if_copied(weights, stored.output.matrix, prepared.output) +
+         release_if_copied(weights, stored.keys.matrix, prepared.keys) +
+         release_if_copied(weights, stored.ups.matrix, prepared.ups) +
+         release_if_copied(weights, stored.values, prepared.values);
 }
 
 std::size_t owned(const PreparedLinear& linear) { return linear ? linear.matrix->owned_bytes() : 0; }
@@ -81,11 +76,10 @@ std::shared_ptr<const Model> Model::from_checkpoint(LoadedCheckpoint checkpoint,
   const Preparation preparation{backend, format, coefficients_of(model->checkpoint_.config.activation)};
   for (const LayerWeights& layer : weights.layers) {
     model->layers_.push_back(preparation.layer(layer));
-    release_copied(weights, layer, model->layers_.back());
+    model->released_bytes_ += release_copied(weights, layer, model->layers_.back());
   }
   model->embedding_ = std::make_unique<Embedding>(model->checkpoint_.config, weights, backend, format);
   model->head_ = std::make_unique<OutputHead>(model->checkpoint_.config, weights, backend, head_format(options.weights));
-  if (weights.checkpoint && model->head_->owned_bytes() != 0) release_head(weights);
   return model;
 }
 
@@ -99,6 +93,10 @@ void Model::value_row(std::size_t layer, std::size_t unit, float* out) const {
     fail(ErrorCode::unit_out_of_range, "unit ", unit, ": a layer has memories 0 to ", config().d_memory - 1);
   }
   read_row(weights().layers[layer].values, unit, out);
+}
+
+std::size_t Model::mapped_bytes() const noexcept {
+  return weights().checkpoint ? static_cast<std::size_t>(weights().checkpoint->file_bytes()) - released_bytes_ : 0;
 }
 
 std::size_t Model::owned_bytes() const noexcept {

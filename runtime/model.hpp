@@ -55,7 +55,10 @@ class Model {
   /// Throws layer_/unit_out_of_range.
   void value_row(std::size_t layer, std::size_t unit, float* out) const;
 
-  /// Bytes of converted weights held beyond the mapped files.
+  /// Bytes of the mapped files that no layer's copy stands for: embeddings, the output head, and what is used in place.
+  std::size_t mapped_bytes() const noexcept;
+
+  /// Bytes of converted weights held beyond the mapped files; the output head's from its first use or head().prepare().
   std::size_t owned_bytes() const noexcept;
 
  private:
@@ -63,6 +66,7 @@ class Model {
   LoadedCheckpoint checkpoint_;
   std::shared_ptr<const Backend> backend_;
   WeightMode weight_mode_ = WeightMode::f32;
+  std::size_t released_bytes_ = 0;
   std::vector<PreparedLayer> layers_;
   std::unique_ptr<const Embedding> embedding_;
   std::unique_ptr<const OutputHead> head_;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "loaders/resident_pages.hpp"
 #include "ops/aligned_buffer.hpp"
 #include "runtime/norm.hpp"
 
@@ -39,18 +40,22 @@ OutputHead::OutputHead(const ModelConfig& config, const ModelWeights& weights, c
     projection_ = backend.prepare(weights.head_projection.matrix, format);
     hidden_width_ = projection_->rows();
   }
-  if (weights.bands.empty()) {
-    bands_.push_back(make_band(weights.head.matrix, 0, weights.head.bias));
-    return;
-  }
-  std::size_t first_word = 0;
-  for (const AdaptiveBand& stored : weights.bands) {
-    Band band = make_band(stored.out_table.empty() ? stored.table : stored.out_table, first_word, {});
-    if (!stored.out_projection.empty()) band.projection = backend.prepare(stored.out_projection, format);
-    first_word += stored.table.rows;
-    bands_.push_back(std::move(band));
-  }
-  clusters_ = backend.prepare(weights.band_head, format);
+}
+
+const OutputHead::Vocabulary& OutputHead::vocabulary() const {
+  std::call_once(made_ready_, [this] {
+    if (has_logits()) vocabulary_.bands.push_back(make_band(weights_.head.matrix, 0, weights_.head.bias));
+    std::size_t first_word = 0;
+    for (const AdaptiveBand& stored : weights_.bands) {
+      Band band = make_band(stored.out_table.empty() ? stored.table : stored.out_table, first_word, {});
+      if (!stored.out_projection.empty()) band.projection = backend_.prepare(stored.out_projection, format_);
+      first_word += stored.table.rows;
+      vocabulary_.bands.push_back(std::move(band));
+    }
+    if (!has_logits()) vocabulary_.clusters = backend_.prepare(weights_.band_head, format_);
+    vocabulary_bytes_ = vocabulary_.owned_bytes();
+  });
+  return vocabulary_;
 }
 
 OutputHead::Band OutputHead::make_band(const WeightMatrix& table, std::size_t first_word,
@@ -62,6 +67,10 @@ OutputHead::Band OutputHead::make_band(const WeightMatrix& table, std::size_t fi
                            .n = n,
                            .matrix = backend_.prepare(table.row_slice(begin, n), format_),
                            .bias = bias.empty() ? nullptr : bias.data() + begin});
+    // What a copy stands for need not stay in memory, too.
+    if (weights_.checkpoint && band.blocks.back().matrix->owned_bytes() != 0) {
+      release_pages(*weights_.checkpoint, table.row_slice(begin, n));
+    }
   }
   return band;
 }
@@ -87,7 +96,7 @@ void OutputHead::block_logits(const Block& block, ConstMatrixView band_input, Ma
 
 void OutputHead::logits(ConstMatrixView hidden, MatrixView out) const {
   assert(has_logits());
-  for (const Block& block : bands_.front().blocks) {
+  for (const Block& block : bands().front().blocks) {
     block_logits(block, hidden, {out.data + block.first, out.rows, block.n, out.stride});
   }
 }
@@ -152,7 +161,7 @@ TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k, std::spa
 }
 
 BandTops OutputHead::band_tops(ConstMatrixView hidden) const {
-  const std::size_t n_bands = bands_.size();
+  const std::size_t n_bands = bands().size();
   BandTops result{.n_bands = n_bands,
                   .tokens = std::vector<TokenId>(hidden.rows * n_bands),
                   .log_probabilities = std::vector<float>(hidden.rows * n_bands),
@@ -173,7 +182,8 @@ BandTops OutputHead::band_tops(ConstMatrixView hidden) const {
                       if (band != 0 || n_bands == 1) return;
                       const AlignedBuffer buffer(rows.size() * (n_bands - 1));
                       const MatrixView entries = buffer.matrix(rows.size(), n_bands - 1);
-                      backend_.matmul(hidden.rows_between(rows.front(), rows.back() + 1), *clusters_, nullptr, entries);
+                      backend_.matmul(hidden.rows_between(rows.front(), rows.back() + 1), *vocabulary().clusters, nullptr,
+                                      entries);
                       for (std::size_t r = 0; r < rows.size(); ++r) {
                         for (std::size_t b = 1; b < n_bands; ++b) {
                           result.entry_log_probabilities[rows[r] * n_bands + b] = entries.row(r)[b - 1] + offsets[r];
@@ -183,14 +193,18 @@ BandTops OutputHead::band_tops(ConstMatrixView hidden) const {
   return result;
 }
 
-std::size_t OutputHead::owned_bytes() const noexcept {
+std::size_t OutputHead::Vocabulary::owned_bytes() const noexcept {
   const auto owned = [](const std::unique_ptr<const PreparedMatrix>& m) { return m ? m->owned_bytes() : 0; };
-  std::size_t bytes = owned(projection_) + owned(clusters_);
-  for (const Band& band : bands_) {
+  std::size_t bytes = owned(clusters);
+  for (const Band& band : bands) {
     bytes += owned(band.projection);
     for (const Block& block : band.blocks) bytes += owned(block.matrix);
   }
   return bytes;
+}
+
+std::size_t OutputHead::owned_bytes() const noexcept {
+  return (projection_ ? projection_->owned_bytes() : 0) + vocabulary_bytes_;
 }
 
 }  // namespace ffmem

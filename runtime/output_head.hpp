@@ -8,10 +8,12 @@
 // further band; a word of band b has log p = log p(band b's entry) + log softmax over band b.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -69,7 +71,7 @@ class OutputHead {
   std::size_t hidden_width() const noexcept { return hidden_width_; }  // d, or d_embedding behind a head projection
 
   /// True where one softmax over logits gives the probabilities; false for an adaptive softmax, which has none.
-  bool has_logits() const noexcept { return bands_.size() == 1; }
+  bool has_logits() const noexcept { return weights_.bands.empty(); }
 
   /// Final norm (lens final_norm) and head projection. residual [rows, d] -> hidden [rows, hidden_width()].
   void to_hidden(ConstMatrixView residual, Lens lens, MatrixView hidden) const;
@@ -104,7 +106,11 @@ class OutputHead {
   /// more; two walks for an adaptive softmax. Targets in [0, V). Working memory as above.
   TargetRanks ranks_of(ConstMatrixView hidden, std::span<const TokenId> targets) const;
 
-  /// Bytes of converted weights held beyond the mapped files.
+  /// Makes the vocabulary's matrices ready, which the first call that needs them does by itself: a head that nobody reads costs
+  /// neither time nor memory.
+  void prepare() const { vocabulary(); }
+
+  /// Bytes of converted weights held beyond the mapped files; the vocabulary's from when they are ready.
   std::size_t owned_bytes() const noexcept;
 
   static constexpr std::size_t kVocabularyBlock = 4096;
@@ -122,6 +128,13 @@ class OutputHead {
     std::unique_ptr<const PreparedMatrix> projection;  // hidden -> band, or null: hidden as it is
     std::vector<Block> blocks;
   };
+  struct Vocabulary {
+    std::vector<Band> bands;
+    std::unique_ptr<const PreparedMatrix> clusters;  // [n_bands - 1, d]: band 0's entries for the others
+    std::size_t owned_bytes() const noexcept;
+  };
+  const Vocabulary& vocabulary() const;
+  const std::vector<Band>& bands() const { return vocabulary().bands; }
 
   /// Logits of one block of words.
   struct LogitBlock {
@@ -157,8 +170,8 @@ class OutputHead {
   TargetLogits target_logits(ConstMatrixView hidden, std::span<const TokenId> targets) const;
   void gather_target_logits(ConstMatrixView hidden, std::span<const TokenId> targets, std::vector<float>& logits) const;
   std::size_t band_of(TokenId token) const;
-  std::size_t band_begin(std::size_t band) const { return bands_[band].blocks.front().first; }
-  std::size_t band_end(std::size_t band) const { return bands_[band].blocks.back().first + bands_[band].blocks.back().n; }
+  std::size_t band_begin(std::size_t band) const { return bands()[band].blocks.front().first; }
+  std::size_t band_end(std::size_t band) const { return bands()[band].blocks.back().first + bands()[band].blocks.back().n; }
 
   Band make_band(const WeightMatrix& table, std::size_t first_word, const std::vector<float>& bias) const;
   void block_logits(const Block& block, ConstMatrixView band_input, MatrixView out) const;
@@ -169,8 +182,9 @@ class OutputHead {
   WeightFormat format_;
   std::size_t hidden_width_ = 0;
   std::unique_ptr<const PreparedMatrix> projection_;  // OPT's project_out
-  std::vector<Band> bands_;
-  std::unique_ptr<const PreparedMatrix> clusters_;  // [n_bands - 1, d]: band 0's entries for the others
+  mutable std::once_flag made_ready_;
+  mutable Vocabulary vocabulary_;
+  mutable std::atomic<std::size_t> vocabulary_bytes_ = 0;
 };
 
 }  // namespace ffmem

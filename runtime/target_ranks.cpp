@@ -23,7 +23,7 @@ std::size_t count_before(std::span<const float> logits, std::size_t first_word, 
 
 std::size_t OutputHead::band_of(TokenId token) const {
   const auto begins_behind = [&](const Band& band) { return band.blocks.front().first > static_cast<std::size_t>(token); };
-  return static_cast<std::size_t>(std::ranges::find_if(bands_, begins_behind) - bands_.begin()) - 1;
+  return static_cast<std::size_t>(std::ranges::find_if(bands(), begins_behind) - bands().begin()) - 1;
 }
 
 /// One softmax: each row's target alone, through the block it lies in. A row's logits have the same bits in any batch.
@@ -32,7 +32,7 @@ void OutputHead::gather_target_logits(ConstMatrixView hidden, std::span<const To
   const std::size_t chunk_rows = std::min(kRowBlock, hidden.rows);
   const AlignedBuffer input(chunk_rows * hidden.cols);
   const AlignedBuffer output(chunk_rows * kVocabularyBlock);
-  for (const Block& block : bands_.front().blocks) {
+  for (const Block& block : bands().front().blocks) {
     std::vector<std::size_t> rows;
     const auto run = [&] {
       const MatrixView in = input.matrix(rows.size(), hidden.cols);
@@ -61,7 +61,7 @@ OutputHead::TargetLogits OutputHead::target_logits(ConstMatrixView hidden, std::
     gather_target_logits(hidden, targets, found.logit);
     return found;
   }
-  found.offset.resize(bands_.size() * hidden.rows);
+  found.offset.resize(bands().size() * hidden.rows);
   walk(hidden, {.block =
                     [&](const LogitBlock& block) {
                       for (std::size_t r = 0; r < block.rows.size(); ++r) {

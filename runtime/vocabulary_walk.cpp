@@ -18,7 +18,7 @@ double log_add(double a, double b) {
 
 void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
   const std::size_t chunk_rows = std::min(kRowBlock, hidden.rows);
-  const std::size_t n_entries = bands_.size() - 1;
+  const std::size_t n_entries = bands().size() - 1;
   const AlignedBuffer logits_buffer(chunk_rows * kVocabularyBlock);
   const AlignedBuffer entries_buffer(chunk_rows * n_entries);
   const AlignedBuffer wanted_buffer(n_entries > 0 ? chunk_rows * hidden_width_ : 0);
@@ -37,16 +37,16 @@ void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
   for (std::size_t first_row = 0; first_row < hidden.rows; first_row += chunk_rows) {
     const ConstMatrixView chunk = hidden.rows_between(first_row, std::min(first_row + chunk_rows, hidden.rows));
     const MatrixView entries = entries_buffer.matrix(chunk.rows, n_entries);
-    if (n_entries > 0) backend_.matmul(chunk, *clusters_, nullptr, entries);
-    for (std::size_t b = 0; b < bands_.size(); ++b) {
+    if (n_entries > 0) backend_.matmul(chunk, *vocabulary().clusters, nullptr, entries);
+    for (std::size_t b = 0; b < bands().size(); ++b) {
       rows.clear();
       for (std::size_t r = 0; r < chunk.rows; ++r) {
         if (b == 0 || !visitor.wants || visitor.wants(first_row + r, b, entries.row(r)[b - 1])) rows.push_back(first_row + r);
       }
       if (rows.empty()) continue;
-      const ConstMatrixView input = band_input(bands_[b], hidden, rows, wanted_buffer, band_buffer);
+      const ConstMatrixView input = band_input(bands()[b], hidden, rows, wanted_buffer, band_buffer);
       std::fill(band_sum.begin(), band_sum.end(), -INFINITY);
-      for (const Block& block : bands_[b].blocks) {
+      for (const Block& block : bands()[b].blocks) {
         const MatrixView logits = logits_buffer.matrix(rows.size(), block.n);
         block_logits(block, input, logits);
         add_to_sum(logits);
@@ -124,9 +124,9 @@ void OutputHead::walk_for_targets(ConstMatrixView hidden, std::span<const TokenI
 void OutputHead::walk_scores(ConstMatrixView hidden,
                              const std::function<void(const ScoreBlock&, ConstMatrixView)>& visit) const {
   const AlignedBuffer scores_buffer(hidden.rows * kVocabularyBlock);
-  const AlignedBuffer band_buffer(bands_.size() > 1 ? hidden.rows * hidden_width_ : 0);
-  for (std::size_t b = 0; b < bands_.size(); ++b) {
-    const Band& band = bands_[b];
+  const AlignedBuffer band_buffer(bands().size() > 1 ? hidden.rows * hidden_width_ : 0);
+  for (std::size_t b = 0; b < bands().size(); ++b) {
+    const Band& band = bands()[b];
     ConstMatrixView input = hidden;
     if (band.projection) {
       const MatrixView projected = band_buffer.matrix(hidden.rows, band.projection->rows());
@@ -138,9 +138,9 @@ void OutputHead::walk_scores(ConstMatrixView hidden,
       backend_.matmul(input, *block.matrix, nullptr, scores);
       visit({.band = b, .first_word = block.first, .entries = false, .bias = block.bias}, scores);
     }
-    if (b == 0 && clusters_) {
-      const MatrixView scores = scores_buffer.matrix(hidden.rows, clusters_->rows());
-      backend_.matmul(hidden, *clusters_, nullptr, scores);
+    if (b == 0 && vocabulary().clusters) {
+      const MatrixView scores = scores_buffer.matrix(hidden.rows, vocabulary().clusters->rows());
+      backend_.matmul(hidden, *vocabulary().clusters, nullptr, scores);
       visit({.band = 0, .first_word = 0, .entries = true, .bias = nullptr}, scores);
     }
   }

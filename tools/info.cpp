@@ -6,6 +6,7 @@
 
 #include "loaders/mapped_file.hpp"
 #include "ops/threads.hpp"
+#include "runtime/output_head.hpp"
 #include "runtime/session.hpp"
 #include "tools/commands.hpp"
 #include "tools/json_text.hpp"
@@ -115,6 +116,7 @@ std::string as_text(const Facts& facts) {
 void run(const Options& options) {
   const ThreadScope threads(options.model.threads);
   const auto model = load_model(options.model);
+  model->head().prepare();  // so that its bytes are counted
   const Facts facts{*model, tokenizer_facts(options.model, model->config()), Session::memory(model->config(), {}),
                     available_threads()};
   write_out(options.json ? as_json(facts) : as_text(facts));

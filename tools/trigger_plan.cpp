@@ -34,8 +34,8 @@ MemoryPlan plan_memory(const Model& model, std::size_t tokenizer_vocab_size, con
   const std::uint64_t thresholds = TopTriggers::scratch_bytes(config.n_layers, config.d_memory);
   const std::uint64_t n_examples = std::uint64_t{config.n_layers} * config.d_memory * info.top;
   return {{{"process", "program and libraries", kProcessBytes, When::always},
-           {"weights_mapped", "weights, mapped from files", model.weights().checkpoint->file_bytes(), When::always},
-           {"weights_converted", "weights, converted copies", model.owned_bytes(), When::always},
+           {"weights_mapped", "weights, mapped from files", model.mapped_bytes(), When::always},
+           {"weights_converted", "weights, copies in the order that products read", model.owned_bytes(), When::always},
            {"tokenizer", "tokenizer", tokenizer_vocab_size * kTokenizerBytesPerToken, When::always},
            {"table", "trigger table", table + thresholds, When::always},
            {"corpus_buffer", "corpus buffer", kCorpusBufferBytes, When::always},

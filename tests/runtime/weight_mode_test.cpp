@@ -144,6 +144,7 @@ TEST_CASE("weight modes: a model holds the bytes its mode promises, and knows th
   const auto owned = [](WeightMode mode) {
     const auto model = Model::load(FFMEM_DEMO_MODEL, {.weights = mode});
     CHECK(model->weight_mode() == mode);
+    model->head().prepare();
     return static_cast<double>(model->owned_bytes());
   };
   // The checkpoint is stored in bf16, so that its float32 copy is counted too.
