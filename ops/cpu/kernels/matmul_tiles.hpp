@@ -45,15 +45,6 @@ struct MatmulTiles {
   }
   static Sum y(const Part& p, std::size_t r, std::size_t v) noexcept { return Lanes::load(place(p, r, v), width(p, v)); }
 
-  // Fetches what a tile will write: rows of y lie in pages of their own, and waiting for each would cost a sixth of the time.
-  template <std::size_t Rows, std::size_t Vectors>
-  static void fetch_y(const Part& p) noexcept {
-    for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
-      for (std::size_t v = 0; v < Vectors; ++v) __builtin_prefetch(place(p, r, v), 1);
-    }
-  }
-
   template <std::size_t Rows, std::size_t Vectors>
   static void store(const Part& p, const Sum (&sums)[Rows][Vectors], bool add_bias) noexcept {
     for (std::size_t r = 0; r < Rows; ++r) {
@@ -73,7 +64,6 @@ struct MatmulTiles {
 
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
-      fetch_y<Rows, Vectors>(p);
       Sum sums[Rows][Vectors];
 #pragma GCC unroll 8
       for (std::size_t r = 0; r < Rows; ++r) {
@@ -113,7 +103,6 @@ struct MatmulTiles {
 
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
-      fetch_y<Rows, Vectors>(p);
       Sum sums[Rows][Vectors];
       for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
@@ -143,7 +132,6 @@ struct MatmulTiles {
 
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
-      fetch_y<Rows, Vectors>(p);
       Sum sums[Rows][Vectors];
       for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
@@ -196,7 +184,6 @@ struct MatmulTiles {
 
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
-      fetch_y<Rows, Vectors>(p);
       Sum sums[Rows][Vectors];
       for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
