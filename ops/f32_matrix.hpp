@@ -1,4 +1,4 @@
-// What both backends here prepare a weight matrix into: float32 values with one stride equal to 1, in the checkpoint's
+// What the scalar backend and oneDNN multiply by: float32 values with one stride equal to 1, in the checkpoint's
 // mapping where they lie there so, in a converted copy of the same orientation otherwise.
 #pragma once
 

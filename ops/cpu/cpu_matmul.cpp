@@ -86,26 +86,22 @@ void cpu_matmul(const MatmulKernels& kernels, ConstMatrixView x, const PackedMat
   const auto threads = static_cast<std::size_t>(available_threads());
   const std::size_t row_parts = ceil_div(x.rows, kTaskRows);
   const std::size_t wanted = x.rows <= kFewRows ? 4 * threads : ceil_div(kTasksPerThread * threads, row_parts);
-  const std::size_t n_cuts = ceil_div(w.n_panels(), kPanelsTogether);
-  const std::size_t out_parts = std::min(n_cuts, wanted);
+  const std::size_t out_parts = std::min(w.most_parts(), wanted);
   const std::size_t tasks = out_parts * row_parts;
   parallel_tasks(tasks, x.rows * w.rows() * w.cols() / tasks, [&](std::size_t task) {
-    const std::size_t part = task / row_parts;
+    const OutputRange outputs = w.outputs(task / row_parts, out_parts);
     const std::size_t row = task % row_parts * kTaskRows;
-    const std::size_t first_panel = n_cuts * part / out_parts * kPanelsTogether;
-    const std::size_t begin = first_panel * kLanes;
-    const std::size_t end = std::min(n_cuts * (part + 1) / out_parts * kPanelsTogether * kLanes, w.rows());
     MatmulBlock block = all;
     block.x += row * all.x_stride;
     block.x_scales += row * all.n_groups;
     block.x_sums += row * all.n_groups;
-    block.w = w.panel(first_panel);
+    block.w = outputs.panels;
     block.panel_bytes = w.panel_bytes();
-    block.bias = bias == nullptr ? nullptr : bias + begin;
-    block.y = y.data + row * y.stride + begin;
+    block.bias = bias == nullptr ? nullptr : bias + outputs.begin;
+    block.y = y.data + row * y.stride + outputs.begin;
     block.y_stride = y.stride;
     block.n_rows = std::min(kTaskRows, x.rows - row);
-    block.n_out = end - begin;
+    block.n_out = outputs.end - outputs.begin;
     kernel(block);
   });
 }

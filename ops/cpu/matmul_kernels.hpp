@@ -57,7 +57,6 @@ struct SparseBlock {
   std::size_t panel_bytes;
   const float* bias;  // [n_out] or null
   float* y;           // [n_out]
-  std::size_t n_in;
   std::size_t n_out;
 };
 

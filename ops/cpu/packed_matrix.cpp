@@ -16,7 +16,7 @@ namespace {
 // Weights are read in tiles of so many inputs, whole groups of either size, and the outputs of a few panels, which make long
 // lines where each input's weights are contiguous.
 constexpr std::size_t kTileInputs = 256;
-constexpr std::size_t kTileOutputs = 4 * kLanes;
+constexpr std::size_t kTileOutputs = kPanelsTogether * kLanes;
 constexpr std::size_t kLinesAhead = 16;
 constexpr std::size_t kCacheLine = 64;
 static_assert(kTileInputs % kInt8Group == 0 && kTileInputs % kInt4Group == 0);
@@ -138,6 +138,14 @@ PackedMatrix::PackedMatrix(const WeightMatrix& w, WeightFormat format, Inputs in
 std::size_t PackedMatrix::n_groups() const noexcept { return has_groups(format_) ? ceil_div(cols_, group_size(format_)) : 0; }
 
 std::size_t PackedMatrix::n_lines() const noexcept { return ceil_div(cols_, step_size(format_)) + n_groups(); }
+
+OutputRange PackedMatrix::outputs(std::size_t part, std::size_t parts) const noexcept {
+  const auto first_panel = [&](std::size_t p) { return most_parts() * p / parts * kPanelsTogether; };
+  const auto* const panels = reinterpret_cast<const std::byte*>(buffer_.data());
+  return {.begin = first_panel(part) * kLanes,
+          .end = std::min(first_panel(part + 1) * kLanes, rows_),
+          .panels = panels + first_panel(part) * panel_bytes()};
+}
 
 void PackedMatrix::pack_tile(const WeightMatrix& w, std::size_t output, std::size_t input) const {
   const std::size_t n_out = std::min(kTileOutputs, rows_ - output);

@@ -10,6 +10,13 @@
 
 namespace ffmem {
 
+/// Outputs [begin, end), which begin with a panel.
+struct OutputRange {
+  std::size_t begin;
+  std::size_t end;
+  const std::byte* panels;
+};
+
 class PackedMatrix final : public PreparedMatrix {
  public:
   /// Packs `w` with all threads. `inputs` says what it will be multiplied with. Throws std::bad_alloc.
@@ -20,10 +27,13 @@ class PackedMatrix final : public PreparedMatrix {
   WeightFormat format() const noexcept override { return format_; }
   std::size_t owned_bytes() const noexcept override { return buffer_.bytes(); }
 
-  std::size_t n_panels() const noexcept { return (rows_ + kLanes - 1) / kLanes; }
+  /// Into how many parts the outputs can be cut so that kernels find whole groups of panels.
+  std::size_t most_parts() const noexcept { return (n_panels() + kPanelsTogether - 1) / kPanelsTogether; }
+  /// Part `part` of `parts`, at most most_parts(), about equal ones.
+  OutputRange outputs(std::size_t part, std::size_t parts) const noexcept;
+
   /// Groups of inputs that share a scale; 0 for f32 and bf16.
   std::size_t n_groups() const noexcept;
-  const std::byte* panel(std::size_t p) const noexcept { return data() + p * panel_bytes(); }
   std::size_t panel_bytes() const noexcept { return n_lines() * kLineBytes; }
 
   /// Whether zeros among the inputs may be left out: sparse inputs, and no float32 weight infinite or NaN. All weights are read
@@ -31,7 +41,7 @@ class PackedMatrix final : public PreparedMatrix {
   bool may_skip_zeros() const;
 
  private:
-  const std::byte* data() const noexcept { return reinterpret_cast<const std::byte*>(buffer_.data()); }
+  std::size_t n_panels() const noexcept { return (rows_ + kLanes - 1) / kLanes; }
   std::size_t n_lines() const noexcept;
   void pack_tile(const WeightMatrix& w, std::size_t output, std::size_t input) const;
 

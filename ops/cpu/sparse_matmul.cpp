@@ -40,23 +40,19 @@ bool sparse_matmul(const MatmulKernels& kernels, ConstMatrixView x, const Packed
   }
   if (static_cast<double>(total) > kMaxShare * static_cast<double>(x.cols)) return false;
 
-  const std::size_t n_cuts = (w.n_panels() + kPanelsTogether - 1) / kPanelsTogether;
-  const std::size_t parts = std::min(n_cuts, static_cast<std::size_t>(available_threads()));
+  const std::size_t parts = std::min(w.most_parts(), static_cast<std::size_t>(available_threads()));
   const std::size_t tasks = x.rows * parts;
   parallel_tasks(tasks, tasks == 0 ? 0 : total * w.rows() / tasks, [&](std::size_t task) {
     const std::size_t t = task / parts;
-    const std::size_t first_panel = n_cuts * (task % parts) / parts * kPanelsTogether;
-    const std::size_t begin = first_panel * kLanes;
-    const std::size_t end = std::min(n_cuts * (task % parts + 1) / parts * kPanelsTogether * kLanes, w.rows());
+    const OutputRange outputs = w.outputs(task % parts, parts);
     kernels.sparse({.x = x.row_data(t),
                     .active = lists + t * x.cols,
                     .n_active = n_active[t],
-                    .w = w.panel(first_panel),
+                    .w = outputs.panels,
                     .panel_bytes = w.panel_bytes(),
-                    .bias = bias == nullptr ? nullptr : bias + begin,
-                    .y = y.row_data(t) + begin,
-                    .n_in = w.cols(),
-                    .n_out = end - begin});
+                    .bias = bias == nullptr ? nullptr : bias + outputs.begin,
+                    .y = y.row_data(t) + outputs.begin,
+                    .n_out = outputs.end - outputs.begin});
   });
   return true;
 }

@@ -57,6 +57,31 @@ struct MatmulTiles {
     }
   }
 
+  template <std::size_t Rows, std::size_t Vectors>
+  static void clear(Sum (&sums)[Rows][Vectors]) noexcept {
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::zero();
+    }
+  }
+
+  // sums[r][v] = dot(sums[r][v], x of row r, weights) over the steps of the part.
+  template <std::size_t Rows, std::size_t Vectors, class X, class Dot>
+  [[gnu::always_inline]] static void chain(const Part& p, const X* x, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
+    x += p.row * p.b.x_stride;
+    for (std::size_t i = p.begin; i < p.end; ++i) {
+      Weights w[Vectors];
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.b.panel_bytes + i * kLineBytes);
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = dot(sums[r][v], x[r * p.b.x_stride + i], w[v]);
+      }
+    }
+  }
+
   struct F32 {
     static constexpr std::size_t kRows = Lanes::kF32Rows;
     static constexpr std::size_t kStep = kF32Step;
@@ -65,32 +90,14 @@ struct MatmulTiles {
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
-#pragma GCC unroll 8
+      clear(sums);
+      chain(p, reinterpret_cast<const float*>(p.b.x), sums, Lanes::dot_f32);
+      // y = 0 + sum after the first run, y + sum after the others. The 0 makes -0 the same as 0: see sparse_matmul.hpp.
       for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::zero();
-      }
-      const float* x = reinterpret_cast<const float*>(p.b.x) + p.row * p.b.x_stride;
-      for (std::size_t i = p.begin; i < p.end; ++i) {
-        Weights w[Vectors];
-#pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.b.panel_bytes + i * kLineBytes);
-#pragma GCC unroll 8
-        for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
-          for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::dot_f32(sums[r][v], x[r * p.b.x_stride + i], w[v]);
-        }
-      }
-      add_to_y(p, sums);
-    }
-
-    // y = 0 + sum after the first run, y + sum after the others. The 0 makes -0 the same as 0: see sparse_matmul.hpp.
-    template <std::size_t Rows, std::size_t Vectors>
-    static void add_to_y(const Part& p, Sum (&sums)[Rows][Vectors]) noexcept {
-      for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v)
+        for (std::size_t v = 0; v < Vectors; ++v) {
           sums[r][v] = Lanes::add(p.begin == 0 ? Lanes::zero() : y(p, r, v), sums[r][v]);
+        }
       }
       store(p, sums, p.b.bias != nullptr && p.end == p.b.n_in);
     }
@@ -106,39 +113,26 @@ struct MatmulTiles {
       Sum sums[Rows][Vectors];
       for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) {
-          sums[r][v] = p.begin == 0 ? Lanes::zero() : y(p, r, v);
-        }
+        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = p.begin == 0 ? Lanes::zero() : y(p, r, v);
       }
-      const std::uint32_t* x = p.b.x + p.row * p.b.x_stride;
-      for (std::size_t i = p.begin; i < p.end; ++i) {
-        Weights w[Vectors];
-#pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.b.panel_bytes + i * kLineBytes);
-#pragma GCC unroll 8
-        for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
-          for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::dot_bf16(sums[r][v], x[r * p.b.x_stride + i], w[v]);
-        }
-      }
+      chain(p, p.b.x, sums, Lanes::dot_bf16);
       store(p, sums, p.b.bias != nullptr && p.end * kBf16Step >= p.b.n_in);
     }
   };
 
-  struct Int8 {
+  // Groups of whole numbers. Format says how large they are, how a step's line is multiplied with `kUnits` of x, and what a
+  // group's count and line of scales add to the sum.
+  template <class Format>
+  struct Grouped {
     static constexpr std::size_t kRows = Lanes::kIntRows;
-    static constexpr std::size_t kStep = kInt8Step;
+    static constexpr std::size_t kStep = Format::kStep;
     static constexpr std::size_t kRunSteps = 0;  // the whole row at once
 
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
-      for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::zero();
-      }
-      const std::size_t n_steps = (p.b.n_in + kInt8Step - 1) / kInt8Step;
-      constexpr std::size_t kGroupSteps = kInt8Group / kInt8Step;
+      clear(sums);
+      const std::size_t n_steps = (p.b.n_in + kStep - 1) / kStep;
       const std::uint32_t* x = p.b.x + p.row * p.b.x_stride;
       const std::byte* w = p.w;
       for (std::size_t g = 0; g < p.b.n_groups; ++g) {
@@ -147,12 +141,12 @@ struct MatmulTiles {
         Count counts[Rows][Vectors];
 #pragma GCC unroll 8
         for (std::size_t r = 0; r < Rows; ++r) {
-          const Count start = Lanes::int8_start(p.b.x_sums[(p.row + r) * p.b.n_groups + g]);
+          const Count start = Format::start(p.b.x_sums[(p.row + r) * p.b.n_groups + g]);
 #pragma GCC unroll 4
           for (std::size_t v = 0; v < Vectors; ++v) counts[r][v] = start;
         }
-        const std::size_t end = (g + 1) * kGroupSteps < n_steps ? (g + 1) * kGroupSteps : n_steps;
-        for (std::size_t i = g * kGroupSteps; i < end; ++i, w += kLineBytes) {
+        const std::size_t end = (g + 1) * Format::kGroupSteps < n_steps ? (g + 1) * Format::kGroupSteps : n_steps;
+        for (std::size_t i = g * Format::kGroupSteps; i < end; ++i, w += kLineBytes) {
           Weights line[Vectors];
 #pragma GCC unroll 4
           for (std::size_t v = 0; v < Vectors; ++v) line[v] = Lanes::weights(w + v * p.b.panel_bytes);
@@ -160,79 +154,55 @@ struct MatmulTiles {
           for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
             for (std::size_t v = 0; v < Vectors; ++v) {
-              counts[r][v] = Lanes::dot_int8(counts[r][v], line[v], x[r * p.b.x_stride + i]);
-            }
-          }
-        }
-#pragma GCC unroll 8
-        for (std::size_t r = 0; r < Rows; ++r) {
-          const float x_scale = p.b.x_scales[(p.row + r) * p.b.n_groups + g];
-#pragma GCC unroll 4
-          for (std::size_t v = 0; v < Vectors; ++v) {
-            sums[r][v] = Lanes::add_scaled(sums[r][v], counts[r][v], x_scale, Lanes::floats(scales + v * p.b.panel_bytes));
-          }
-        }
-      }
-      store(p, sums, p.b.bias != nullptr);
-    }
-  };
-
-  struct Int4 {
-    static constexpr std::size_t kRows = Lanes::kIntRows;
-    static constexpr std::size_t kStep = kInt4Step;
-    static constexpr std::size_t kRunSteps = 0;  // the whole row at once
-
-    template <std::size_t Rows, std::size_t Vectors>
-    static void run(const Part& p) noexcept {
-      Sum sums[Rows][Vectors];
-      for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::zero();
-      }
-      const std::size_t n_steps = (p.b.n_in + kInt4Step - 1) / kInt4Step;
-      constexpr std::size_t kGroupSteps = kInt4Group / kInt4Step;
-      const std::uint32_t* x = p.b.x + p.row * p.b.x_stride;
-      const std::byte* w = p.w;
-      for (std::size_t g = 0; g < p.b.n_groups; ++g) {
-        const std::byte* scales = w;
-        w += kLineBytes;
-        Count counts[Rows][Vectors];
-#pragma GCC unroll 8
-        for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
-          for (std::size_t v = 0; v < Vectors; ++v) counts[r][v] = Lanes::count(0);
-        }
-        const std::size_t end = (g + 1) * kGroupSteps < n_steps ? (g + 1) * kGroupSteps : n_steps;
-        for (std::size_t i = g * kGroupSteps; i < end; ++i, w += kLineBytes) {
-          Weights line[Vectors];
-#pragma GCC unroll 4
-          for (std::size_t v = 0; v < Vectors; ++v) line[v] = Lanes::weights(w + v * p.b.panel_bytes);
-#pragma GCC unroll 8
-          for (std::size_t r = 0; r < Rows; ++r) {
-            const std::uint32_t* four = x + r * p.b.x_stride + 2 * i;
-#pragma GCC unroll 4
-            for (std::size_t v = 0; v < Vectors; ++v) {
-              counts[r][v] = Lanes::dot_int4(counts[r][v], Lanes::low_fours(line[v]), four[0]);
-              counts[r][v] = Lanes::dot_int4(counts[r][v], Lanes::high_fours(line[v]), four[1]);
+              counts[r][v] = Format::dot(counts[r][v], line[v], x + r * p.b.x_stride + Format::kUnits * i);
             }
           }
         }
 #pragma GCC unroll 8
         for (std::size_t r = 0; r < Rows; ++r) {
           const std::size_t group = (p.row + r) * p.b.n_groups + g;
-          const float x_scale = p.b.x_scales[group];
-          const float x_sum = static_cast<float>(p.b.x_sums[group]) * x_scale;
 #pragma GCC unroll 4
           for (std::size_t v = 0; v < Vectors; ++v) {
-            const Weights pairs = Lanes::weights(scales + v * p.b.panel_bytes);
-            sums[r][v] = Lanes::add_scaled(sums[r][v], counts[r][v], x_scale, Lanes::upper_bf16(pairs));
-            sums[r][v] = Lanes::add_product(sums[r][v], x_sum, Lanes::lower_bf16(pairs));
+            sums[r][v] =
+                Format::add(sums[r][v], counts[r][v], p.b.x_scales[group], p.b.x_sums[group], scales + v * p.b.panel_bytes);
           }
         }
       }
       store(p, sums, p.b.bias != nullptr);
     }
   };
+
+  struct Int8Group {
+    static constexpr std::size_t kStep = kInt8Step;
+    static constexpr std::size_t kGroupSteps = kInt8Group / kInt8Step;
+    static constexpr std::size_t kUnits = 1;
+    static Count start(std::int32_t x_sum) noexcept { return Lanes::int8_start(x_sum); }
+    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
+      return Lanes::dot_int8(count, line, *x);
+    }
+    static Sum add(const Sum& sum, const Count& count, float x_scale, std::int32_t /*x_sum*/,
+                   const std::byte* scales) noexcept {
+      return Lanes::add_scaled(sum, count, x_scale, Lanes::floats(scales));
+    }
+  };
+
+  struct Int4Group {
+    static constexpr std::size_t kStep = kInt4Step;
+    static constexpr std::size_t kGroupSteps = kInt4Group / kInt4Step;
+    static constexpr std::size_t kUnits = 2;
+    static Count start(std::int32_t /*x_sum*/) noexcept { return Lanes::count(0); }
+    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
+      return Lanes::dot_int4(Lanes::dot_int4(count, Lanes::low_fours(line), x[0]), Lanes::high_fours(line), x[1]);
+    }
+    static Sum add(const Sum& sum, const Count& count, float x_scale, std::int32_t x_sum, const std::byte* scales) noexcept {
+      const Weights pairs = Lanes::weights(scales);
+      const Sum scaled = Lanes::add_scaled(sum, count, x_scale, Lanes::upper_bf16(pairs));
+      return Lanes::add_product(scaled, static_cast<float>(x_sum) * x_scale, Lanes::lower_bf16(pairs));
+    }
+  };
+
+  using Int8 = Grouped<Int8Group>;
+  using Int4 = Grouped<Int4Group>;
 };
 
 }  // namespace ffmem::kernels
