@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <string_view>
 #include <vector>
@@ -85,6 +86,29 @@ void find_above(State& state, const std::string& isa) {
   report_elements(state, 4096);
 }
 
+// A memory's change of the distribution over 50,257 words, all arrays in the caches.
+void softmax_change(State& state, const std::string& isa) {
+  constexpr std::size_t kWords = 50257;
+  const auto backend = make_cpu_backend(isa);
+  const AlignedBuffer p(kWords);
+  std::fill_n(p.data(), kWords, 1.0F / kWords);
+  const AlignedBuffer logits = normal_values(kWords, 1);
+  const AlignedBuffer o = normal_values(kWords, 2);
+  const AlignedBuffer u = normal_values(kWords, 3);
+  const SoftmaxTerms terms{
+      .p = p.data(), .logits = logits.data(), .o = o.data(), .u = u.data(), .a = 1e-4F, .b = 0.02F, .n = kWords};
+  SoftmaxChange found;
+  SoftmaxChange expected;
+  backend->softmax_change(terms, found);
+  make_scalar_backend()->softmax_change(terms, expected);
+  if (!(std::abs(found.remainder - expected.remainder) < 1e-5 * expected.remainder)) return state.SkipWithError("wrong result");
+  for (auto _ : state) {
+    backend->softmax_change(terms, found);
+    benchmark::ClobberMemory();
+  }
+  report_elements(state, kWords);
+}
+
 // 64 rows of a table of 50,257 x 1,024.
 void gather_rows(State& state, const std::string& isa, DType dtype) {
   constexpr std::size_t kVocab = 50257;
@@ -137,6 +161,7 @@ void register_rows(const std::string& isa) {
   }
   benchmark::RegisterBenchmark(("log_sum_exp/8x50257/" + isa).c_str(), [=](State& state) { log_sum_exp(state, isa); });
   benchmark::RegisterBenchmark(("find_above/4096/" + isa).c_str(), [=](State& state) { find_above(state, isa); });
+  benchmark::RegisterBenchmark(("softmax_change/50257/" + isa).c_str(), [=](State& state) { softmax_change(state, isa); });
 }
 
 }  // namespace ffmem::bench

@@ -18,6 +18,7 @@
 #include "ops/activation.hpp"
 #include "ops/dtype.hpp"
 #include "ops/matrix_view.hpp"
+#include "ops/softmax_change.hpp"
 #include "ops/weight_format.hpp"
 #include "ops/weight_matrix.hpp"
 
@@ -153,6 +154,10 @@ class Backend {
   /// Writes the indices i, ascending, with x[i] > threshold[i], for i < n, and returns how many. indices has room for n.
   /// One thread: hooks call it inside their own parallel loops.
   virtual std::size_t find_above(const float* x, const float* threshold, std::size_t n, std::uint32_t* indices) const = 0;
+
+  /// Adds a block of words to `change`; the sums mean nothing where its `largest` has reached kLargestLogitChange. One thread:
+  /// callers have many blocks at a time.
+  virtual void softmax_change(const SoftmaxTerms& terms, SoftmaxChange& change) const = 0;
 };
 
 }  // namespace ffmem

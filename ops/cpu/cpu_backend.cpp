@@ -145,6 +145,10 @@ class CpuBackend final : public Backend {
     return kernels_.find_above(x, threshold, n, indices);
   }
 
+  void softmax_change(const SoftmaxTerms& terms, SoftmaxChange& change) const override {
+    kernels_.softmax_change(terms, &change);
+  }
+
  private:
   template <class F>
   static void for_each_row(MatrixView x, std::size_t work_per_element, F f) {

@@ -7,6 +7,7 @@
 
 #include "ops/activation.hpp"
 #include "ops/cpu/matmul_kernels.hpp"
+#include "ops/softmax_change.hpp"
 
 namespace ffmem {
 
@@ -56,6 +57,8 @@ struct KernelTable {
   std::size_t (*next_above)(const float* x, std::size_t begin, std::size_t n, float threshold);
   // See Backend::find_above.
   std::size_t (*find_above)(const float* x, const float* threshold, std::size_t n, std::uint32_t* indices);
+  // See Backend::softmax_change.
+  void (*softmax_change)(const SoftmaxTerms& terms, SoftmaxChange* change);
 };
 
 }  // namespace ffmem

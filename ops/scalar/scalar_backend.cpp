@@ -188,6 +188,21 @@ class ScalarBackend final : public Backend {
     }
     return found;
   }
+
+  void softmax_change(const SoftmaxTerms& terms, SoftmaxChange& change) const override {
+    for (std::size_t w = 0; w < terms.n; ++w) {
+      const float delta = terms.a * terms.o[w] + terms.b * terms.u[w];
+      const auto p = static_cast<double>(terms.p[w]);
+      const auto x = static_cast<double>(delta);
+      change.linear += p * x;
+      change.remainder += p * (std::expm1(x) - x);
+      change.largest = std::max(change.largest, std::abs(delta));
+      if (terms.logits[w] + delta > change.best) {
+        change.best = terms.logits[w] + delta;
+        change.best_word = terms.first + w;
+      }
+    }
+  }
 };
 
 }  // namespace

@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "tools/experiments/linear_head.hpp"
-#include "tools/experiments/softmax_change.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/progress.hpp"
 
@@ -17,12 +16,6 @@ constexpr std::size_t kUnits = 1024;
 
 /// A probability of nearly 1 that all but vanishes leaves too few digits: such a case is computed in another way.
 constexpr double kSmallestSum = 0.01;  // of p e^delta
-
-/// A number for each case and band.
-struct CaseBand {
-  SoftmaxChange change;
-  TokenId best_token = 0;
-};
 
 class Algebra {
  public:
@@ -107,7 +100,7 @@ class Algebra {
   /// Everything about the memories [first, first + n), whose cases are `cases`.
   void remove_units(std::size_t first, std::size_t n, std::span<const std::size_t> cases) {
     prepare_units(first, n, cases);
-    state_.assign(cases.size() * n_bands_, CaseBand{.change = {.best = -INFINITY}});
+    state_.assign(cases.size() * n_bands_, SoftmaxChange{.best = -INFINITY});
     target_changes_.assign(cases.size(), 0.0F);
     entry_changes_.assign(cases.size() * n_bands_, 0.0F);
     AlignedBuffer logits_buffer(n_examples_ * OutputHead::kVocabularyBlock);
@@ -166,18 +159,22 @@ class Algebra {
     const float* o = scores.row_data(e);
     const float* u = scores.row_data(n_examples_ + 1 + removal.unit - first);
     const auto delta = [&, a = a, b = b](std::size_t w) { return a * o[w] + b * u[w]; };
-    CaseBand& state = state_[c * n_bands_ + block.band];
-    const float best_before = state.change.best;
-    add_block(p.row_data(e), logits.row_data(e), o, u, a, b, scores.cols, state.change);
+    SoftmaxChange& change = state_[c * n_bands_ + block.band];
+    const SoftmaxChange before = change;
+    model_.backend().softmax_change({.p = p.row_data(e),
+                                     .logits = logits.row_data(e),
+                                     .o = o,
+                                     .u = u,
+                                     .a = a,
+                                     .b = b,
+                                     .n = scores.cols,
+                                     .first = block.first_word},
+                                    change);
     if (block.entries) {  // no words: they compete for probability, not for the best place
-      state.change.best = best_before;
+      change.best = before.best;
+      change.best_word = before.best_word;
       for (std::size_t band = 1; band < n_bands_; ++band) entry_changes_[c * n_bands_ + band] = delta(band - 1);
       return;
-    }
-    if (state.change.best > best_before) {
-      std::size_t w = 0;
-      while (w + 1 < scores.cols && logits.row(e)[w] + delta(w) < state.change.best) ++w;
-      state.best_token = static_cast<TokenId>(block.first_word + w);
     }
     // The caller left the model's prediction in top_after.
     const auto target = static_cast<std::size_t>(removal.top_after);
@@ -187,7 +184,7 @@ class Algebra {
 
   /// Puts a case's softmaxes together. False if it must be computed in another way.
   bool finish(std::size_t c, Removal& removal) const {
-    const CaseBand* states = state_.data() + c * n_bands_;
+    const SoftmaxChange* states = state_.data() + c * n_bands_;
     const double* sums = sums_.data() + removal.example * n_bands_;
     const float* entries = entry_logits_.data() + removal.example * n_bands_;
     const float* entry_changes = entry_changes_.data() + c * n_bands_;
@@ -197,7 +194,7 @@ class Algebra {
     double best = -INFINITY;
     TokenId top_after = 0;
     for (std::size_t b = 0; b < n_bands_; ++b) {
-      const SoftmaxChange& change = states[b].change;
+      const SoftmaxChange& change = states[b];
       const double sum = change.linear + change.remainder;
       if (!(1.0 + sum > kSmallestSum) || !(change.largest < kLargestLogitChange)) return false;
       const double sum_change = std::log1p(sum);
@@ -209,7 +206,7 @@ class Algebra {
       const double score = entry + entry_change + static_cast<double>(change.best) - sums[b] - sum_change;
       if (score > best) {
         best = score;
-        top_after = states[b].best_token;
+        top_after = static_cast<TokenId>(change.best_word);
       }
     }
     removal.divergence = static_cast<float>(std::max(divergence, 0.0));
@@ -252,7 +249,7 @@ class Algebra {
 
   // Of the memories at hand.
   std::vector<std::pair<float, float>> factors_;  // [cases]: of O and U
-  std::vector<CaseBand> state_;                   // [cases, bands]
+  std::vector<SoftmaxChange> state_;              // [cases, bands]
   std::vector<float> target_changes_;             // [cases]: delta of the model's prediction
   std::vector<float> entry_changes_;              // [cases, bands]
   std::vector<std::size_t> left_;

@@ -9,6 +9,7 @@
 #include "ops/cpu/kernels/norm.hpp"
 #include "ops/cpu/kernels/rotary.hpp"
 #include "ops/cpu/kernels/search.hpp"
+#include "ops/cpu/kernels/softmax_change.hpp"
 
 namespace ffmem::kernels {
 
@@ -30,7 +31,8 @@ constexpr KernelTable make_table(const char* isa) noexcept {
           .rotate_pairs = Rotary<Arch>::rotate_pairs,
           .exp_sum = Search<Arch>::exp_sum,
           .next_above = Search<Arch>::next_above,
-          .find_above = Search<Arch>::find_above};
+          .find_above = Search<Arch>::find_above,
+          .softmax_change = ChangedSoftmax<Arch>::softmax_change};
 }
 
 }  // namespace ffmem::kernels

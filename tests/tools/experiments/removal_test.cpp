@@ -3,13 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "hooks/intervene.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/experiments/experiment_models.hpp"
 #include "tools/experiments/effect_table.hpp"
-#include "tools/experiments/softmax_change.hpp"
 #include "tools/experiments/token_ranks.hpp"
 
 using namespace ffmem;
@@ -135,45 +133,5 @@ TEST_CASE("effect_table: own predictions and ranks are those of the signed value
     CHECK(table.own_top[i] == best(own));
     CHECK(table.rank_prediction[i] == rank(table.prediction[removal.example]));
     CHECK(table.rank_layer[i] == rank(table.layer_prediction[removal.example]));
-  }
-}
-
-TEST_CASE("add_block: sums over any number of words are those of the formula") {
-  for (const std::size_t n : {0, 1, 15, 16, 17, 31, 32, 33, 500}) {
-    std::vector<float> p(n), logits(n), o(n), u(n);
-    double linear = 0.0, remainder = 0.0, top = -std::numeric_limits<double>::infinity();
-    for (std::size_t w = 0; w < n; ++w) {
-      p[w] = 1.0F / static_cast<float>(n);
-      logits[w] = std::sin(static_cast<float>(w));
-      o[w] = std::cos(3.0F * static_cast<float>(w));
-      u[w] = static_cast<float>(w % 7) - 3.0F;
-      const double delta = 0.25 * static_cast<double>(o[w]) - 1.5 * static_cast<double>(u[w]);
-      linear += static_cast<double>(p[w]) * delta;
-      remainder += static_cast<double>(p[w]) * (std::expm1(delta) - delta);
-      top = std::max(top, static_cast<double>(logits[w]) + delta);
-    }
-    SoftmaxChange change{.best = -std::numeric_limits<float>::infinity()};
-    add_block(p.data(), logits.data(), o.data(), u.data(), 0.25F, -1.5F, n, change);
-    CHECK(change.linear == doctest::Approx(linear).epsilon(1e-5));
-    CHECK(change.remainder == doctest::Approx(remainder).epsilon(1e-5));
-    if (n > 0) CHECK(static_cast<double>(change.best) == doctest::Approx(top).epsilon(1e-6));
-  }
-}
-
-TEST_CASE("add_block: the remainder keeps its digits however small or large a change is") {
-  for (const double delta : {1e-6, -1e-4, 0.01, 0.33, 0.35, -0.34, 1.0, -3.0, 20.0, -59.0, 59.0}) {
-    const float one = 1.0F, zero = 0.0F, u = static_cast<float>(delta);
-    SoftmaxChange change{.best = -1e30F};
-    add_block(&one, &zero, &zero, &u, 0.0F, 1.0F, 1, change);
-    // e^x - 1 - x by its series where the plain formula has no digits.
-    const double x = static_cast<double>(u);
-    double expected = std::expm1(x) - x;
-    if (std::abs(x) < 0.5) {
-      expected = 0.0;
-      double term = x;
-      for (int k = 2; k < 20; ++k) expected += term *= x / k;
-    }
-    CHECK(change.remainder == doctest::Approx(expected).epsilon(1e-5));
-    CHECK(change.largest == doctest::Approx(std::abs(x)));
   }
 }
