@@ -1,5 +1,7 @@
 #include "ops/cpu/cpu_matmul.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 
 #include "ops/cpu/parallel.hpp"
@@ -8,7 +10,7 @@
 namespace ffmem {
 namespace {
 
-// Rows that one task takes; a multiple of what any kernel takes at once. Their inputs stay in the second-level cache.
+// Rows that one task takes, about: their inputs of one run stay in the second-level cache.
 constexpr std::size_t kTaskRows = 192;
 // Up to so many rows the weights are the larger part of what is read.
 constexpr std::size_t kFewRows = 8;
@@ -16,52 +18,7 @@ constexpr std::size_t kTasksPerThread = 8;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-// Rounded inputs of one call.
-struct PackedRows {
-  AlignedBuffer numbers;
-  AlignedBuffer scales;
-  AlignedBuffer sums;
-
-  static void grow(AlignedBuffer& buffer, std::size_t n_elements) {
-    if (buffer.size() < n_elements) buffer = AlignedBuffer(n_elements);
-  }
-};
-
-// The block of all rows and no outputs yet, x rounded to what w is multiplied with.
-MatmulBlock pack_rows(const MatmulKernels& kernels, ConstMatrixView x, const PackedMatrix& w, PackedRows& rows) {
-  MatmulBlock block{};
-  block.n_rows = x.rows;
-  block.n_in = x.cols;
-  if (w.format() == WeightFormat::f32) {
-    block.x = reinterpret_cast<const std::uint32_t*>(x.data);
-    block.x_stride = x.stride;
-    return block;
-  }
-  const bool bf16 = w.format() == WeightFormat::bf16;
-  const std::size_t stride = ceil_div(x.cols, 8) * (bf16 ? 4 : 2);
-  const std::size_t n_groups = w.n_groups();
-  PackedRows::grow(rows.numbers, x.rows * stride);
-  PackedRows::grow(rows.scales, x.rows * n_groups);
-  PackedRows::grow(rows.sums, x.rows * n_groups);
-  auto* const sums = reinterpret_cast<std::int32_t*>(rows.sums.data());
-  parallel_for(x.rows, 2 * x.cols, [&](std::size_t t) {
-    float* const row = rows.numbers.data() + t * stride;
-    if (bf16) {
-      kernels.round_bf16(x.row_data(t), x.cols, reinterpret_cast<std::uint16_t*>(row));
-    } else {
-      kernels.quantise(x.row_data(t), x.cols, group_size(w.format()), reinterpret_cast<std::int8_t*>(row),
-                       rows.scales.data() + t * n_groups, sums + t * n_groups);
-    }
-  });
-  block.x = reinterpret_cast<const std::uint32_t*>(rows.numbers.data());
-  block.x_stride = stride;
-  block.x_scales = rows.scales.data();
-  block.x_sums = sums;
-  block.n_groups = n_groups;
-  return block;
-}
-
-auto kernel_for(const MatmulKernels& kernels, WeightFormat format) {
+MatmulKernel kernel_for(const MatmulKernels& kernels, WeightFormat format) {
   switch (format) {
     case WeightFormat::f32:
       return kernels.f32;
@@ -74,25 +31,130 @@ auto kernel_for(const MatmulKernels& kernels, WeightFormat format) {
   }
 }
 
+// The rows of a call in parts of about the same size, one for a task, which are whole tiles but for the last.
+struct RowParts {
+  std::size_t n_rows;
+  std::size_t tile_rows;
+  std::size_t part_rows;
+
+  RowParts(std::size_t n_rows_, std::size_t tile_rows_)
+      : n_rows(n_rows_),
+        tile_rows(tile_rows_),
+        part_rows(ceil_div(ceil_div(n_rows, ceil_div(n_rows, kTaskRows)), tile_rows) * tile_rows) {}
+
+  std::size_t count() const { return ceil_div(n_rows, part_rows); }
+  std::size_t begin(std::size_t part) const { return part * part_rows; }
+  RowTiles tiles(std::size_t part) const { return {std::min(part_rows, n_rows - begin(part)), tile_rows}; }
+  std::size_t tiles_of_part() const { return part_rows / tile_rows; }
+};
+
+// Inputs of one call as the kernels read them.
+struct PackedRows {
+  AlignedBuffer units;
+  AlignedBuffer scales;
+  AlignedBuffer sums;
+  AlignedBuffer rounded;  // for each thread, a tile before its rows are put together
+
+  static void grow(AlignedBuffer& buffer, std::size_t n_elements) {
+    if (buffer.size() < n_elements) buffer = AlignedBuffer(n_elements);
+  }
+};
+
+// What a call's rows become and where.
+class RowPacker {
+ public:
+  RowPacker(const MatmulKernels& kernels, ConstMatrixView x, const PackedMatrix& w, PackedRows& rows)
+      : kernels_(kernels),
+        x_(x),
+        format_(w.format()),
+        n_units_(format_ == WeightFormat::f32 ? x.cols : ceil_div(x.cols, 8) * (format_ == WeightFormat::bf16 ? 4 : 2)),
+        n_groups_(w.n_groups()),
+        rows_(rows) {
+    PackedRows::grow(rows.units, x.rows * n_units_);
+    PackedRows::grow(rows.scales, x.rows * n_groups_);
+    PackedRows::grow(rows.sums, x.rows * n_groups_);
+    if (format_ != WeightFormat::f32) {
+      PackedRows::grow(rows.rounded, static_cast<std::size_t>(available_threads()) * kMaxTileRows * n_units_);
+    }
+  }
+
+  void pack(const RowParts& parts) const {
+    parallel_for(parts.count() * parts.tiles_of_part(), 2 * x_.cols * parts.tile_rows, [&](std::size_t i) {
+      const std::size_t part = i / parts.tiles_of_part();
+      const std::size_t tile = i % parts.tiles_of_part();
+      const RowTiles tiles = parts.tiles(part);
+      if (tile < tiles.count()) pack_tile(parts.begin(part) + tiles.begin(tile), parts.begin(part) + tiles.begin(tile + 1));
+    });
+  }
+
+  // All rows, and no outputs yet.
+  MatmulBlock block() const {
+    MatmulBlock block{};
+    // One row lies as it would be packed.
+    block.x = reinterpret_cast<const std::uint32_t*>(is_as_packed() ? x_.data : rows_.units.data());
+    block.x_units = n_units_;
+    block.x_scales = rows_.scales.data();
+    block.x_sums = reinterpret_cast<const std::int32_t*>(rows_.sums.data());
+    block.n_groups = n_groups_;
+    block.n_in = x_.cols;
+    return block;
+  }
+
+ private:
+  bool is_as_packed() const { return format_ == WeightFormat::f32 && x_.rows == 1; }
+
+  void pack_tile(std::size_t begin, std::size_t end) const {
+    auto* const out = reinterpret_cast<std::uint32_t*>(rows_.units.data()) + begin * n_units_;
+    if (format_ == WeightFormat::f32) {
+      const auto* rows = reinterpret_cast<const std::uint32_t*>(x_.row_data(begin));
+      if (!is_as_packed()) kernels_.interleave(rows, x_.stride, end - begin, n_units_, out);
+      return;
+    }
+    const auto thread = static_cast<std::size_t>(omp_get_thread_num());
+    auto* const rounded = reinterpret_cast<std::uint32_t*>(rows_.rounded.data()) + thread * kMaxTileRows * n_units_;
+    for (std::size_t t = begin; t < end; ++t) round(t, rounded + (t - begin) * n_units_);
+    kernels_.interleave(rounded, n_units_, end - begin, n_units_, out);
+  }
+
+  void round(std::size_t t, std::uint32_t* out) const {
+    if (format_ == WeightFormat::bf16) {
+      kernels_.round_bf16(x_.row_data(t), x_.cols, reinterpret_cast<std::uint16_t*>(out));
+    } else {
+      auto* const sums = reinterpret_cast<std::int32_t*>(rows_.sums.data()) + t * n_groups_;
+      kernels_.quantise(x_.row_data(t), x_.cols, group_size(format_), reinterpret_cast<std::int8_t*>(out),
+                        rows_.scales.data() + t * n_groups_, sums);
+    }
+  }
+
+  const MatmulKernels& kernels_;
+  ConstMatrixView x_;
+  WeightFormat format_;
+  std::size_t n_units_;
+  std::size_t n_groups_;
+  PackedRows& rows_;
+};
+
 }  // namespace
 
 void cpu_matmul(const MatmulKernels& kernels, ConstMatrixView x, const PackedMatrix& w, const float* bias, MatrixView y) {
   if (x.rows == 0) return;
-  static thread_local PackedRows rows;
-  const MatmulBlock all = pack_rows(kernels, x, w, rows);
-  const auto kernel = kernel_for(kernels, w.format());
+  static thread_local PackedRows buffers;
+  const MatmulKernel kernel = kernel_for(kernels, w.format());
+  const RowParts rows(x.rows, kernel.tile_rows);
+  const RowPacker packer(kernels, x, w, buffers);
+  packer.pack(rows);
+  const MatmulBlock all = packer.block();
   // Any cut gives the same bits. Few rows stream the weights once from memory, in long runs; many reuse their own block of the
   // inputs for many panels.
   const auto threads = static_cast<std::size_t>(available_threads());
-  const std::size_t row_parts = ceil_div(x.rows, kTaskRows);
-  const std::size_t wanted = x.rows <= kFewRows ? 4 * threads : ceil_div(kTasksPerThread * threads, row_parts);
+  const std::size_t wanted = x.rows <= kFewRows ? 4 * threads : ceil_div(kTasksPerThread * threads, rows.count());
   const std::size_t out_parts = std::min(w.most_parts(), wanted);
-  const std::size_t tasks = out_parts * row_parts;
+  const std::size_t tasks = out_parts * rows.count();
   parallel_tasks(tasks, x.rows * w.rows() * w.cols() / tasks, [&](std::size_t task) {
-    const OutputRange outputs = w.outputs(task / row_parts, out_parts);
-    const std::size_t row = task % row_parts * kTaskRows;
+    const OutputRange outputs = w.outputs(task / rows.count(), out_parts);
+    const std::size_t row = rows.begin(task % rows.count());
     MatmulBlock block = all;
-    block.x += row * all.x_stride;
+    block.x += row * all.x_units;
     block.x_scales += row * all.n_groups;
     block.x_sums += row * all.n_groups;
     block.w = outputs.panels;
@@ -100,9 +162,9 @@ void cpu_matmul(const MatmulKernels& kernels, ConstMatrixView x, const PackedMat
     block.bias = bias == nullptr ? nullptr : bias + outputs.begin;
     block.y = y.data + row * y.stride + outputs.begin;
     block.y_stride = y.stride;
-    block.n_rows = std::min(kTaskRows, x.rows - row);
+    block.n_rows = rows.tiles(task % rows.count()).n_rows;
     block.n_out = outputs.end - outputs.begin;
-    kernel(block);
+    kernel.run(block);
   });
 }
 

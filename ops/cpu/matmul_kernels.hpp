@@ -30,11 +30,27 @@ inline constexpr std::size_t kBf16Step = 2;
 inline constexpr std::size_t kInt8Step = 4;
 inline constexpr std::size_t kInt4Step = 8;
 
+/// How a kernel takes n_rows >= 1 rows: in tiles of `most`, the last two of about the same size, because few rows alone would
+/// leave the multipliers waiting.
+struct RowTiles {
+  std::size_t n_rows;
+  std::size_t most;
+
+  [[gnu::always_inline]] constexpr std::size_t count() const noexcept { return (n_rows + most - 1) / most; }
+  /// The first row of tile `tile`; of tile count(): n_rows.
+  [[gnu::always_inline]] constexpr std::size_t begin(std::size_t tile) const noexcept {
+    if (tile == 0) return 0;
+    if (tile == count()) return n_rows;
+    return tile + 1 < count() ? tile * most : n_rows - (n_rows - (tile - 1) * most) / 2;
+  }
+};
+
 /// y[t, o] = x[t] . w[o] + bias[o] for n_rows >= 1 rows and n_out outputs that begin with a panel.
 struct MatmulBlock {
-  // f32: the rows themselves. Otherwise packed rows: pairs of bf16, or fours of int8; zeros behind the last input.
-  const std::uint32_t* x;      // [n_rows][x_stride]
-  std::size_t x_stride;        // in elements of 4 bytes
+  // Units of 4 bytes, as the weights have them: a float32, a pair of bf16, four int8; zeros behind the last input. The units of
+  // the tile that begins at row t lie at t * x_units: its rows' first ones, their second ones, ...
+  const std::uint32_t* x;      // [n_rows * x_units]
+  std::size_t x_units;         // of a row
   const float* x_scales;       // int8, int4: [n_rows][n_groups]
   const std::int32_t* x_sums;  // the same: sum of the group's whole numbers
   std::size_t n_groups;
@@ -60,14 +76,25 @@ struct SparseBlock {
   std::size_t n_out;
 };
 
+/// The product by weights of one format, and how many rows its tiles have: at most kMaxTileRows.
+struct MatmulKernel {
+  void (*run)(const MatmulBlock& block);
+  std::size_t tile_rows;
+};
+
+inline constexpr std::size_t kMaxTileRows = 6;
+
 struct MatmulKernels {
-  void (*f32)(const MatmulBlock& block);
-  void (*bf16)(const MatmulBlock& block);
-  void (*int8)(const MatmulBlock& block);
-  void (*int4)(const MatmulBlock& block);
+  MatmulKernel f32;
+  MatmulKernel bf16;
+  MatmulKernel int8;
+  MatmulKernel int4;
   void (*sparse)(const SparseBlock& block);
 
-  // One row as the kernels read it. out: room for n rounded up to a whole step of 8 inputs.
+  // One tile's rows, `stride` units apart, put together as MatmulBlock says. n_rows <= kMaxTileRows.
+  void (*interleave)(const std::uint32_t* rows, std::size_t stride, std::size_t n_rows, std::size_t n_units,
+                     std::uint32_t* out);
+  // One row in units. out: room for n rounded up to a whole step of 8 inputs.
   void (*round_bf16)(const float* x, std::size_t n, std::uint16_t* out);
   void (*quantise)(const float* x, std::size_t n, std::size_t group, std::int8_t* out, float* scales, std::int32_t* sums);
 };

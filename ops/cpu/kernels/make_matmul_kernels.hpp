@@ -10,11 +10,12 @@ namespace ffmem::kernels {
 template <class Lanes>
 constexpr MatmulKernels make_matmul_kernels() noexcept {
   using Tiles = MatmulTiles<Lanes>;
-  return {.f32 = Matmul<Lanes>::template matmul<typename Tiles::F32>,
-          .bf16 = Matmul<Lanes>::template matmul<typename Tiles::Bf16>,
-          .int8 = Matmul<Lanes>::template matmul<typename Tiles::Int8>,
-          .int4 = Matmul<Lanes>::template matmul<typename Tiles::Int4>,
+  return {.f32 = Matmul<Lanes>::template kernel<typename Tiles::F32>(),
+          .bf16 = Matmul<Lanes>::template kernel<typename Tiles::Bf16>(),
+          .int8 = Matmul<Lanes>::template kernel<typename Tiles::Int8>(),
+          .int4 = Matmul<Lanes>::template kernel<typename Tiles::Int4>(),
           .sparse = SparseMatmul<Lanes>::matmul,
+          .interleave = PackRow<Lanes>::interleave,
           .round_bf16 = PackRow<Lanes>::round_bf16,
           .quantise = PackRow<Lanes>::quantise};
 }

@@ -11,6 +11,7 @@ struct Matmul {
   using Part = typename Tiles::Part;
   static constexpr std::size_t kVectors = Lanes::kVectors;          // panels that are summed together
   static constexpr std::size_t kLoneVectors = Lanes::kLoneVectors;  // likewise for a single row, >= kVectors
+  static constexpr std::size_t kBlockPanels = 16;                   // a multiple of either
   static_assert(kLoneVectors <= kPanelsTogether);
 
   using Run = void (*)(const Part&) noexcept;
@@ -46,29 +47,64 @@ struct Matmul {
     for (std::size_t i = 0; i < n; ++i) __builtin_prefetch(line + i * stride);
   }
 
+  // A tile whose last outputs do not exist, by way of memory where they do.
+  template <class Format>
+  static void run_edge(Part part, std::size_t vectors, std::size_t rows, std::size_t n_out) noexcept {
+    alignas(64) float y[kMaxTileRows][kPanelsTogether * kLanes] = {};
+    alignas(64) float bias[kPanelsTogether * kLanes] = {};
+    float* const outside = part.y;
+    for (std::size_t o = 0; o < n_out && part.bias != nullptr; ++o) bias[o] = part.bias[o];
+    for (std::size_t r = 0; r < rows && part.begin != 0; ++r) {
+      for (std::size_t o = 0; o < n_out; ++o) y[r][o] = outside[r * part.y_stride + o];
+    }
+    const std::size_t stride = part.y_stride;
+    part.y = y[0];
+    part.y_stride = kPanelsTogether * kLanes;
+    if (part.bias != nullptr) part.bias = bias;
+    runner<Format>(vectors, rows)(part);
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t o = 0; o < n_out; ++o) outside[r * stride + o] = y[r][o];
+    }
+  }
+
   // Steps [begin, end) of all rows against the panels [panel, panel + vectors). Each tile fetches the lines of y that the next
   // one writes, whose rows lie in pages of their own (waiting for them would cost a sixth of the time), and a share of the
   // panels that come after these.
   template <class Format>
   static void run_rows(const MatmulBlock& b, std::size_t panel, std::size_t vectors, std::size_t begin,
                        std::size_t end) noexcept {
+    const RowTiles tiles{b.n_rows, Format::kRows};
     const std::size_t n_lines = Format::kRunSteps == 0 ? b.panel_bytes / kLineBytes : end - begin;
-    const std::size_t n_tiles = (b.n_rows + Format::kRows - 1) / Format::kRows;
-    const std::size_t share = (n_lines + n_tiles - 1) / n_tiles;
+    const std::size_t share = (n_lines + tiles.count() - 1) / tiles.count();
+    const std::size_t output = panel * kLanes;
     const std::byte* next = b.w + (panel + vectors) * b.panel_bytes + begin * kLineBytes;
-    for (std::size_t row = 0; row < b.n_rows; row += Format::kRows) {
-      const std::size_t rows = b.n_rows - row < Format::kRows ? b.n_rows - row : Format::kRows;
-      if (b.n_rows > Format::kRows) {
-        const std::size_t after = row + rows;
-        const std::size_t rows_after = b.n_rows - after < Format::kRows ? b.n_rows - after : Format::kRows;
+    const float* const bias = b.bias != nullptr && end * Format::kStep >= b.n_in ? b.bias + output : nullptr;
+    for (std::size_t tile = 0, row = 0; tile < tiles.count(); ++tile) {
+      const std::size_t after = tiles.begin(tile + 1);
+      if (tiles.count() > 1) {
+        const std::size_t rows_after = tile + 1 < tiles.count() ? tiles.begin(tile + 2) - after : 0;
         for (std::size_t v = 0; v < vectors; ++v) {
-          const float* y = b.y + after * b.y_stride + (panel + v) * kLanes;
+          // The last lane: where rows are not whole lines, the line of the first is there since the panel before.
+          const float* y = b.y + after * b.y_stride + output + (v + 1) * kLanes - 1;
           fetch(reinterpret_cast<const std::byte*>(y), rows_after, b.y_stride * sizeof *y);
           fetch(next + v * b.panel_bytes, share, kLineBytes);
         }
         next += share * kLineBytes;
       }
-      runner<Format>(vectors, rows)({b, b.w + panel * b.panel_bytes, row, panel * kLanes, begin, end});
+      const Part part{.b = b,
+                      .w = b.w + panel * b.panel_bytes,
+                      .row = row,
+                      .begin = begin,
+                      .end = end,
+                      .y = b.y + row * b.y_stride + output,
+                      .y_stride = b.y_stride,
+                      .bias = bias};
+      if (output + vectors * kLanes <= b.n_out) {
+        runner<Format>(vectors, after - row)(part);
+      } else {
+        run_edge<Format>(part, vectors, after - row, b.n_out - output);
+      }
+      row = after;
     }
   }
 
@@ -77,18 +113,28 @@ struct Matmul {
     const std::size_t n_panels = (b.n_out + kLanes - 1) / kLanes;
     const std::size_t n_steps = (b.n_in + Format::kStep - 1) / Format::kStep;
     const std::size_t run = Format::kRunSteps == 0 ? n_steps : Format::kRunSteps;
-    // Few rows wait for their weights, and so read them in order; many go on with the run of inputs that their cache holds.
+    // Few rows wait for their weights, and so read them in order. Many go on with the run of inputs that their cache holds, for
+    // as many outputs as it holds too until the next run adds to them.
     const bool few = b.n_rows <= Format::kRows;
     const std::size_t together = b.n_rows == 1 ? kLoneVectors : kVectors;
-    for (std::size_t i = 0; i < n_steps; i += few ? n_steps : run) {
-      for (std::size_t p = 0; p < n_panels; p += together) {
-        const std::size_t vectors = n_panels - p < together ? n_panels - p : together;
-        const std::size_t last = few || n_steps - i < run ? n_steps : i + run;
-        for (std::size_t k = i; k < last; k += run) {
-          run_rows<Format>(b, p, vectors, k, last - k < run ? last : k + run);
+    const std::size_t block = few ? n_panels : kBlockPanels;
+    const std::size_t steps = few ? n_steps : run;
+    for (std::size_t first = 0; first < n_panels; first += block) {
+      const std::size_t last = n_panels - first < block ? n_panels : first + block;
+      for (std::size_t i = 0; i < n_steps; i += steps) {
+        const std::size_t end = n_steps - i < steps ? n_steps : i + steps;
+        for (std::size_t p = first; p < last; p += together) {
+          const std::size_t vectors = last - p < together ? last - p : together;
+          for (std::size_t k = i; k < end; k += run) run_rows<Format>(b, p, vectors, k, end - k < run ? end : k + run);
         }
       }
     }
+  }
+
+  template <class Format>
+  static constexpr MatmulKernel kernel() noexcept {
+    static_assert(Format::kRows <= kMaxTileRows);
+    return {.run = matmul<Format>, .tile_rows = Format::kRows};
   }
 };
 

@@ -26,50 +26,56 @@ struct MatmulTiles {
   using Count = typename Lanes::Count;      // 16 whole numbers
   using Weights = typename Lanes::Weights;  // 64 bytes of weights
 
+  // All lanes of a tile's vectors exist.
   struct Part {
     const MatmulBlock& b;
     const std::byte* w;  // the first panel
     std::size_t row;
-    std::size_t output;
     std::size_t begin;  // f32, bf16: steps [begin, end)
     std::size_t end;
+    float* y;  // of the tile's first row
+    std::size_t y_stride;
+    const float* bias;  // null: none, or not in this run
   };
 
-  // Where row r and vector v of a part begin in y, and how many outputs of that vector exist.
-  static float* place(const Part& p, std::size_t r, std::size_t v) noexcept {
-    return p.b.y + (p.row + r) * p.b.y_stride + p.output + v * kLanes;
-  }
-  static std::size_t width(const Part& p, std::size_t v) noexcept {
-    const std::size_t o = p.output + v * kLanes;
-    return p.b.n_out - o < kLanes ? p.b.n_out - o : kLanes;
-  }
-  static Sum y(const Part& p, std::size_t r, std::size_t v) noexcept { return Lanes::load(place(p, r, v), width(p, v)); }
-
-  template <std::size_t Rows, std::size_t Vectors>
-  static void store(const Part& p, const Sum (&sums)[Rows][Vectors], bool add_bias) noexcept {
-    for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
-      for (std::size_t v = 0; v < Vectors; ++v) {
-        const std::size_t n = width(p, v);
-        const Sum sum = add_bias ? Lanes::add(sums[r][v], Lanes::load(p.b.bias + p.output + v * kLanes, n)) : sums[r][v];
-        Lanes::store(sum, place(p, r, v), n);
-      }
-    }
+  static Sum y(const Part& p, std::size_t r, std::size_t v) noexcept {
+    return Lanes::load(p.y + r * p.y_stride + v * kLanes, kLanes);
   }
 
-  template <std::size_t Rows, std::size_t Vectors>
-  static void clear(Sum (&sums)[Rows][Vectors]) noexcept {
+  // sums[r][v] = f(r, v, sums[r][v])
+  template <std::size_t Rows, std::size_t Vectors, class F>
+  [[gnu::always_inline]] static void for_each(Sum (&sums)[Rows][Vectors], F f) noexcept {
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-      for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Lanes::zero();
+      for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = f(r, v, sums[r][v]);
     }
+  }
+
+  template <std::size_t Rows, std::size_t Vectors>
+  [[gnu::always_inline]] static void store(const Part& p, Sum (&sums)[Rows][Vectors]) noexcept {
+    if (p.bias != nullptr) {
+      for_each(sums, [&](std::size_t /*r*/, std::size_t v, const Sum& sum) {
+        return Lanes::add(sum, Lanes::load(p.bias + v * kLanes, kLanes));
+      });
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < Vectors; ++v) Lanes::store(sums[r][v], p.y + r * p.y_stride + v * kLanes, kLanes);
+    }
+  }
+
+  template <std::size_t Rows, std::size_t Vectors>
+  [[gnu::always_inline]] static void clear(Sum (&sums)[Rows][Vectors]) noexcept {
+    for_each(sums, [](std::size_t /*r*/, std::size_t /*v*/, const Sum& /*sum*/) { return Lanes::zero(); });
   }
 
   // sums[r][v] = dot(sums[r][v], x of row r, weights) over the steps of the part.
   template <std::size_t Rows, std::size_t Vectors, class X, class Dot>
   [[gnu::always_inline]] static void chain(const Part& p, const X* x, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
-    x += p.row * p.b.x_stride;
+    x += p.row * p.b.x_units;
+#pragma GCC unroll 4
     for (std::size_t i = p.begin; i < p.end; ++i) {
       Weights w[Vectors];
 #pragma GCC unroll 4
@@ -77,7 +83,7 @@ struct MatmulTiles {
 #pragma GCC unroll 8
       for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = dot(sums[r][v], x[r * p.b.x_stride + i], w[v]);
+        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = dot(sums[r][v], x[i * Rows + r], w[v]);
       }
     }
   }
@@ -93,13 +99,12 @@ struct MatmulTiles {
       clear(sums);
       chain(p, reinterpret_cast<const float*>(p.b.x), sums, Lanes::dot_f32);
       // y = 0 + sum after the first run, y + sum after the others. The 0 makes -0 the same as 0: see sparse_matmul.hpp.
-      for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) {
-          sums[r][v] = Lanes::add(p.begin == 0 ? Lanes::zero() : y(p, r, v), sums[r][v]);
-        }
+      if (p.begin == 0) {
+        for_each(sums, [](std::size_t /*r*/, std::size_t /*v*/, const Sum& sum) { return Lanes::add(Lanes::zero(), sum); });
+      } else {
+        for_each(sums, [&](std::size_t r, std::size_t v, const Sum& sum) { return Lanes::add(y(p, r, v), sum); });
       }
-      store(p, sums, p.b.bias != nullptr && p.end == p.b.n_in);
+      store(p, sums);
     }
   };
 
@@ -111,17 +116,18 @@ struct MatmulTiles {
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
-      for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = p.begin == 0 ? Lanes::zero() : y(p, r, v);
+      if (p.begin == 0) {
+        clear(sums);
+      } else {
+        for_each(sums, [&](std::size_t r, std::size_t v, const Sum& /*sum*/) { return y(p, r, v); });
       }
       chain(p, p.b.x, sums, Lanes::dot_bf16);
-      store(p, sums, p.b.bias != nullptr && p.end * kBf16Step >= p.b.n_in);
+      store(p, sums);
     }
   };
 
-  // Groups of whole numbers. Format says how large they are, how a step's line is multiplied with `kUnits` of x, and what a
-  // group's count and line of scales add to the sum.
+  // Groups of whole numbers. Format says how large they are, how a step's line is multiplied with `kUnits` of x, which lie
+  // `next` apart, and what a group's count and line of scales add to the sum.
   template <class Format>
   struct Grouped {
     static constexpr std::size_t kRows = Lanes::kIntRows;
@@ -133,7 +139,7 @@ struct MatmulTiles {
       Sum sums[Rows][Vectors];
       clear(sums);
       const std::size_t n_steps = (p.b.n_in + kStep - 1) / kStep;
-      const std::uint32_t* x = p.b.x + p.row * p.b.x_stride;
+      const std::uint32_t* x = p.b.x + p.row * p.b.x_units;
       const std::byte* w = p.w;
       for (std::size_t g = 0; g < p.b.n_groups; ++g) {
         const std::byte* scales = w;
@@ -154,7 +160,7 @@ struct MatmulTiles {
           for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
             for (std::size_t v = 0; v < Vectors; ++v) {
-              counts[r][v] = Format::dot(counts[r][v], line[v], x + r * p.b.x_stride + Format::kUnits * i);
+              counts[r][v] = Format::dot(counts[r][v], line[v], x + Format::kUnits * i * Rows + r, Rows);
             }
           }
         }
@@ -168,7 +174,7 @@ struct MatmulTiles {
           }
         }
       }
-      store(p, sums, p.b.bias != nullptr);
+      store(p, sums);
     }
   };
 
@@ -177,7 +183,7 @@ struct MatmulTiles {
     static constexpr std::size_t kGroupSteps = kInt8Group / kInt8Step;
     static constexpr std::size_t kUnits = 1;
     static Count start(std::int32_t x_sum) noexcept { return Lanes::int8_start(x_sum); }
-    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
+    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x, std::size_t /*next*/) noexcept {
       return Lanes::dot_int8(count, line, *x);
     }
     static Sum add(const Sum& sum, const Count& count, float x_scale, std::int32_t /*x_sum*/,
@@ -191,8 +197,8 @@ struct MatmulTiles {
     static constexpr std::size_t kGroupSteps = kInt4Group / kInt4Step;
     static constexpr std::size_t kUnits = 2;
     static Count start(std::int32_t /*x_sum*/) noexcept { return Lanes::count(0); }
-    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
-      return Lanes::dot_int4(Lanes::dot_int4(count, Lanes::low_fours(line), x[0]), Lanes::high_fours(line), x[1]);
+    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x, std::size_t next) noexcept {
+      return Lanes::dot_int4(Lanes::dot_int4(count, Lanes::low_fours(line), x[0]), Lanes::high_fours(line), x[next]);
     }
     static Sum add(const Sum& sum, const Count& count, float x_scale, std::int32_t x_sum, const std::byte* scales) noexcept {
       const Weights pairs = Lanes::weights(scales);
