@@ -28,7 +28,8 @@ void append_head(const KernelTable& kernels, std::size_t head_dim, const Sequenc
 }
 
 // The queries of one sequence that read one key/value head, numbered row by row: query i is the i % group'th head of the group
-// at row i / group. A task takes AttentionBlock::kMaxQueries of them.
+// at row i / group. A task takes AttentionBlock::kMaxQueries of them; those of one head follow each other, so that its keys and
+// values stay in cache.
 struct Tasks {
   std::size_t group;  // query heads per key/value head
   std::size_t n_kv_heads;
@@ -42,8 +43,8 @@ struct Tasks {
 void attend(const KernelTable& kernels, const AttentionShape& shape, const Tasks& tasks, const SequenceRows& sequence,
             std::size_t task, ConstMatrixView q, MatrixView out) {
   const std::size_t d = shape.head_dim;
-  const std::size_t kv_head = task % tasks.n_kv_heads;
-  const std::size_t begin = task / tasks.n_kv_heads * AttentionBlock::kMaxQueries;
+  const std::size_t kv_head = task / tasks.per_head(sequence);
+  const std::size_t begin = task % tasks.per_head(sequence) * AttentionBlock::kMaxQueries;
   AttentionBlock block;
   block.keys = sequence.cache.keys + kv_head * sequence.cache.capacity * d;
   block.values = sequence.cache.values + kv_head * sequence.cache.capacity * d;
@@ -86,7 +87,7 @@ void cpu_attention(const KernelTable& kernels, const AttentionShape& shape, Cons
     work += sequence.n_rows * (sequence.past + sequence.n_rows) * shape.n_heads * shape.head_dim;
   }
   if (n == 0) return;
-  // From the back: a sequence's last queries see the most keys, and long tasks should not come last.
+  // From the back: a head's last queries see the most keys, and long tasks should not come last.
   parallel_tasks(n, work / n, [&](std::size_t i) {
     std::size_t task = n - 1 - i;
     std::size_t s = 0;

@@ -13,7 +13,7 @@ namespace ffmem {
 
 /// Some queries that read one key/value head of one sequence: any rows, any of the query heads that share it.
 struct AttentionBlock {
-  static constexpr std::size_t kMaxQueries = 32;
+  static constexpr std::size_t kMaxQueries = 36;
 
   const float* keys;    // [capacity / kKeyBlock][head_dim][kKeyBlock]
   const float* values;  // [capacity][head_dim]
