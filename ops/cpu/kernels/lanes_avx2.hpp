@@ -49,7 +49,11 @@ struct Avx2Lanes : PlainLanes<Arch> {
  private:
   static __m256i broadcast(std::uint32_t x) noexcept { return _mm256_set1_epi32(static_cast<int>(x)); }
   static I add_pairs(const I& count, __m256i pairs) noexcept {
-    return I(_mm256_add_epi32(count.data, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
+    // An addition in place and in its turn: the compiler would copy every sum, and begin more products at once than there are
+    // registers for.
+    __m256i sum = count.data;
+    asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
+    return I(sum);
   }
 };
 
