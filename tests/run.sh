@@ -13,6 +13,7 @@ if [ "${1:-}" = "--sanitize" ]; then
 fi
 
 sh tools/install_packages.sh
+sh tests/tools/install_readers.sh "$build/readers"
 [ -f "$build/build.ninja" ] ||
   meson setup "$build" -Dbuildtype=debugoptimized -Dwerror=true -Dtests=enabled -Dtools=enabled $options
 meson compile -C "$build"

@@ -4,7 +4,8 @@
 set -eu
 
 packages="g++ meson ninja-build pkg-config libdnnl-dev libxsimd-dev nlohmann-json3-dev libpcre2-dev libicu-dev libcli11-dev
-libfmt-dev doctest-dev libbenchmark-dev gnuplot-nox"
+libfmt-dev doctest-dev libbenchmark-dev gnuplot-nox
+python3-venv"
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
   echo "install_packages.sh: not a Debian system; please install the equivalents of:" $packages >&2

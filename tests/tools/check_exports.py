@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Reads what `ffmem export` writes with the other programs' own readers. Run by hand; the test suite does not need it.
+"""Reads what `ffmem export` writes with the other programs' own readers. The test suite runs it on a small store; by hand:
 
     pip install numpy safetensors neuron-explainer neuronpedia
-    python3 tests/tools/check_exports.py FFMEM TRIGGERS [--model FOLDER]
+    python3 tests/tools/check_exports.py FFMEM TRIGGERS [--model FOLDER] [--all-readers]
 
-FFMEM is the built command, TRIGGERS a store that `ffmem triggers` wrote. A reader that is not installed is reported and skipped:
+FFMEM is the built command, TRIGGERS a store that `ffmem triggers` wrote. A reader that is not installed is reported and skipped,
+or with --all-readers an error:
   npy          numpy.load, against safetensors.numpy.load_file
   authors      the cutting into words of the authors' analysis/trigger_examples_jsonl_to_textual.py and
                analysis/key_value_agreement.py (their own scripts need fairseq and its model)
@@ -129,6 +130,7 @@ def main():
     parser.add_argument("ffmem")
     parser.add_argument("triggers")
     parser.add_argument("--model", help="the model's folder, if the store's is not to be found from here")
+    parser.add_argument("--all-readers", action="store_true", help="fail where one is not installed")
     arguments = parser.parse_args()
     for check in (check_npy, check_authors, check_openai, check_neuronpedia):
         with tempfile.TemporaryDirectory() as folder:
@@ -136,6 +138,8 @@ def main():
             try:
                 print(f"{name}: {check(arguments, pathlib.Path(folder))}")
             except ImportError as missing:
+                if arguments.all_readers:
+                    raise
                 print(f"{name}: skipped, {missing}")
 
 
