@@ -11,8 +11,6 @@
 namespace ffmem {
 namespace {
 
-constexpr float kEntryMargin = 1e-4F;
-
 /// A row's k best words so far, best first.
 struct Best {
   TokenId token = 0;
@@ -145,9 +143,7 @@ TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k, std::spa
               if (band == 0) bar[rows[r]] = k > 0 && of_band.size() == k ? logits[r * k + k - 1] : -INFINITY;
             }
           },
-      // What rounding can do is far less than the margin.
-      .wants = [&](std::size_t row, std::size_t,
-                   float entry) { return !(entry < bar[row] - kEntryMargin * (1.0F + std::abs(entry) + std::abs(bar[row]))); }};
+      .wants = [&](std::size_t row, std::size_t, float entry) { return !is_surely_below(entry, bar[row]); }};
   walk_for_targets(hidden, targets, target_out, visitor);
   TopTokens result;
   result.k = k;
@@ -168,6 +164,7 @@ BandTops OutputHead::band_tops(ConstMatrixView hidden) const {
                   .entry_log_probabilities = std::vector<float>(hidden.rows * n_bands)};
   std::vector<std::uint32_t> words(std::min(kRowBlock, hidden.rows));
   std::vector<float> logits(words.size());
+  std::vector<float> head_offsets;  // of the rows at hand
   walk(hidden, {.block =
                     [&](const LogitBlock& block) {
                       backend_.top_k(block.logits, 1, words.data(), logits.data(), block.words_before, block.largest);
@@ -179,16 +176,12 @@ BandTops OutputHead::band_tops(ConstMatrixView hidden) const {
                         result.tokens[at] = static_cast<TokenId>(band_begin(band) + words[r]);
                         result.log_probabilities[at] = logits[r] + offsets[r];
                       }
-                      if (band != 0 || n_bands == 1) return;
-                      const AlignedBuffer buffer(rows.size() * (n_bands - 1));
-                      const MatrixView entries = buffer.matrix(rows.size(), n_bands - 1);
-                      backend_.matmul(hidden.rows_between(rows.front(), rows.back() + 1), *vocabulary().clusters, nullptr,
-                                      entries);
-                      for (std::size_t r = 0; r < rows.size(); ++r) {
-                        for (std::size_t b = 1; b < n_bands; ++b) {
-                          result.entry_log_probabilities[rows[r] * n_bands + b] = entries.row(r)[b - 1] + offsets[r];
-                        }
-                      }
+                      if (band == 0) head_offsets.assign(offsets.begin(), offsets.end());
+                    },
+                .wants =
+                    [&](std::size_t row, std::size_t band, float entry) {
+                      result.entry_log_probabilities[row * n_bands + band] = entry + head_offsets[row % kRowBlock];
+                      return true;
                     }});
   return result;
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -46,10 +47,16 @@ struct BandTops {
   std::vector<float> entry_log_probabilities;  // [rows, n_bands]: of the band as a whole in band 0's softmax; 0 for band 0
 };
 
-/// Where a target token stands in each row's distribution.
+/// A token that is asked for in the distribution of one row.
+struct TargetQuery {
+  std::size_t row = 0;
+  TokenId token = 0;
+};
+
+/// Where the tokens asked for stand.
 struct TargetRanks {
-  std::vector<float> log_probabilities;  // [rows]
-  std::vector<std::uint32_t> ranks;      // [rows], from 0: tokens of higher probability, and of equal with a smaller id
+  std::vector<float> log_probabilities;  // [queries]
+  std::vector<std::uint32_t> ranks;      // [queries], from 0: tokens of higher probability, and of equal with a smaller id
 };
 
 /// Which columns of the vocabulary a block of scores holds.
@@ -101,10 +108,11 @@ class OutputHead {
   /// above.
   void log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const;
 
-  /// Log-probability and rank of targets[t] in row t's distribution. Rank 0 is the first of top_tokens: tokens of one band are
-  /// ordered by their logits, those of different bands by their log-probabilities. One walk over the vocabulary and one block
-  /// more; two walks for an adaptive softmax. Targets in [0, V). Working memory as above.
-  TargetRanks ranks_of(ConstMatrixView hidden, std::span<const TokenId> targets) const;
+  /// Log-probabilities and ranks of any tokens in [0, V) of any rows; queries ordered by row. Rank 0 is the first of
+  /// top_tokens: tokens of one band are ordered by their logits, those of different bands by their log-probabilities. Bands of
+  /// an adaptive softmax that hold nothing above the tokens asked for are not scored. Working memory: 64 MiB, or one row's
+  /// logits.
+  TargetRanks ranks_of(ConstMatrixView hidden, std::span<const TargetQuery> queries) const;
 
   /// Makes the vocabulary's matrices ready, which the first call that needs them does by itself: a head that nobody reads costs
   /// neither time nor memory.
@@ -161,17 +169,25 @@ class OutputHead {
                              const AlignedBuffer& gathered, const AlignedBuffer& projected) const;
   void walk_for_targets(ConstMatrixView hidden, std::span<const TokenId> targets, float* out, const Visitor& other) const;
 
-  /// What ranks_of compares with, for rows of hidden.
-  struct TargetLogits {
-    std::vector<std::size_t> band;  // [rows], of the target
-    std::vector<float> logit;       // [rows], of the target within its band
-    std::vector<float> offset;      // [bands, rows]: logit + offset is a log-probability; empty for one band
+  /// What ranks_of compares: whole rows of logits, and what makes log-probabilities of them.
+  struct LogitRows {
+    MatrixView logits;  // [rows, V]; undefined where a band was not scored
+    std::size_t n_bands;
+    std::vector<float> offsets;  // [rows, bands]; -inf: not scored
+    float offset(std::size_t row, std::size_t band) const { return offsets[row * n_bands + band]; }
+    bool has(std::size_t row, std::size_t band) const { return offset(row, band) != -INFINITY; }
   };
-  TargetLogits target_logits(ConstMatrixView hidden, std::span<const TokenId> targets) const;
-  void gather_target_logits(ConstMatrixView hidden, std::span<const TokenId> targets, std::vector<float>& logits) const;
+  LogitRows logits_for_ranks(ConstMatrixView hidden, std::size_t first_row, std::span<const TargetQuery> queries,
+                             const AlignedBuffer& buffer) const;
   std::size_t band_of(TokenId token) const;
   std::size_t band_begin(std::size_t band) const { return bands()[band].blocks.front().first; }
   std::size_t band_end(std::size_t band) const { return bands()[band].blocks.back().first + bands()[band].blocks.back().n; }
+
+  /// Whether no word of a band can come before a word of band 0, from the logits of that band's entry and that word: a word is
+  /// no more probable than its band. What rounding can do is far less than the margin.
+  static bool is_surely_below(float entry, float logit) {
+    return entry < logit - 1e-4F * (1.0F + std::abs(entry) + std::abs(logit));
+  }
 
   Band make_band(const WeightMatrix& table, std::size_t first_word, const std::vector<float>& bias) const;
   void block_logits(const Block& block, ConstMatrixView band_input, MatrixView out) const;

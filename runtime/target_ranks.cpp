@@ -1,6 +1,7 @@
-// OutputHead::ranks_of: where one token a row stands among all.
+// OutputHead::ranks_of: where tokens stand among all.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "ops/aligned_buffer.hpp"
 #include "runtime/output_head.hpp"
@@ -8,8 +9,14 @@
 namespace ffmem {
 namespace {
 
-/// How many words of a block, words first_word .. first_word + logits.size() - 1, come before the target: x + offset above its
-/// score, or equal to it with a smaller id.
+/// Logits held at once: 64 MiB.
+constexpr std::size_t kHeldLogits = std::size_t{1} << 24;
+
+/// Below about as many compares waking other threads costs more than it saves.
+constexpr std::size_t kParallelElements = 100'000;
+
+/// How many of the words first_word, first_word + 1, ... come before the target: x + offset above its score, or equal to it
+/// with a smaller id.
 std::size_t count_before(std::span<const float> logits, std::size_t first_word, std::size_t target, float offset, float score) {
   const std::size_t split = std::clamp(target, first_word, first_word + logits.size()) - first_word;
   const std::size_t behind = split + (target >= first_word && target < first_word + logits.size() ? 1 : 0);
@@ -26,83 +33,67 @@ std::size_t OutputHead::band_of(TokenId token) const {
   return static_cast<std::size_t>(std::ranges::find_if(bands(), begins_behind) - bands().begin()) - 1;
 }
 
-/// One softmax: each row's target alone, through the block it lies in. A row's logits have the same bits in any batch.
-void OutputHead::gather_target_logits(ConstMatrixView hidden, std::span<const TokenId> targets,
-                                      std::vector<float>& logits) const {
-  const std::size_t chunk_rows = std::min(kRowBlock, hidden.rows);
-  const AlignedBuffer input(chunk_rows * hidden.cols);
-  const AlignedBuffer output(chunk_rows * kVocabularyBlock);
-  for (const Block& block : bands().front().blocks) {
-    std::vector<std::size_t> rows;
-    const auto run = [&] {
-      const MatrixView in = input.matrix(rows.size(), hidden.cols);
-      const MatrixView out = output.matrix(rows.size(), block.n);
-      for (std::size_t i = 0; i < rows.size(); ++i) std::ranges::copy(hidden.row(rows[i]), in.row_data(i));
-      block_logits(block, in, out);
-      for (std::size_t i = 0; i < rows.size(); ++i) {
-        logits[rows[i]] = out.row(i)[static_cast<std::size_t>(targets[rows[i]]) - block.first];
+TargetRanks OutputHead::ranks_of(ConstMatrixView hidden, std::span<const TargetQuery> queries) const {
+  TargetRanks result{.log_probabilities = std::vector<float>(queries.size()),
+                     .ranks = std::vector<std::uint32_t>(queries.size())};
+  const std::size_t rows_at_once = std::min(std::clamp<std::size_t>(kHeldLogits / vocab_size(), 1, kRowBlock), hidden.rows);
+  const AlignedBuffer logits(rows_at_once * vocab_size());
+  for (std::size_t begin = 0, end = 0; begin < queries.size(); begin = end) {
+    const std::size_t first_row = queries[begin].row;
+    const std::size_t last_row = std::min(first_row + rows_at_once, hidden.rows);
+    end = begin + static_cast<std::size_t>(std::ranges::lower_bound(queries.subspan(begin), last_row, {}, &TargetQuery::row) -
+                                           queries.subspan(begin).begin());
+    const LogitRows rows =
+        logits_for_ranks(hidden.rows_between(first_row, last_row), first_row, queries.subspan(begin, end - begin), logits);
+#pragma omp parallel for schedule(dynamic, 4) if ((end - begin) * vocab_size() > kParallelElements)
+    for (std::size_t q = begin; q < end; ++q) {
+      const std::size_t row = queries[q].row - first_row;
+      const std::size_t own = band_of(queries[q].token);
+      const auto target = static_cast<std::size_t>(queries[q].token);
+      const float logit = rows.logits.row(row)[target];
+      result.log_probabilities[q] = logit + rows.offset(row, own);
+      std::size_t rank = 0;
+      for (std::size_t b = 0; b < bands().size(); ++b) {
+        if (!rows.has(row, b)) continue;
+        const auto words = rows.logits.row(row).subspan(band_begin(b), band_end(b) - band_begin(b));
+        // Within a band the logits themselves decide: an offset may round two of them to the same number.
+        rank += b == own ? count_before(words, band_begin(b), target, 0.0F, logit)
+                         : count_before(words, band_begin(b), target, rows.offset(row, b), result.log_probabilities[q]);
       }
-      rows.clear();
-    };
-    for (std::size_t r = 0; r < hidden.rows; ++r) {
-      const auto target = static_cast<std::size_t>(targets[r]);
-      if (target < block.first || target >= block.first + block.n) continue;
-      rows.push_back(r);
-      if (rows.size() == chunk_rows) run();
+      result.ranks[q] = static_cast<std::uint32_t>(rank);
     }
-    if (!rows.empty()) run();
   }
-}
-
-OutputHead::TargetLogits OutputHead::target_logits(ConstMatrixView hidden, std::span<const TokenId> targets) const {
-  TargetLogits found{.band = std::vector<std::size_t>(hidden.rows), .logit = std::vector<float>(hidden.rows), .offset = {}};
-  std::ranges::transform(targets, found.band.begin(), [&](TokenId token) { return band_of(token); });
-  if (has_logits()) {
-    gather_target_logits(hidden, targets, found.logit);
-    return found;
-  }
-  found.offset.resize(bands().size() * hidden.rows);
-  walk(hidden, {.block =
-                    [&](const LogitBlock& block) {
-                      for (std::size_t r = 0; r < block.rows.size(); ++r) {
-                        const auto target = static_cast<std::size_t>(targets[block.rows[r]]);
-                        if (target < block.first_word || target >= block.first_word + block.logits.cols) continue;
-                        found.logit[block.rows[r]] = block.logits.row(r)[target - block.first_word];
-                      }
-                    },
-                .band_end =
-                    [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
-                      std::ranges::copy(offsets, found.offset.data() + band * hidden.rows + rows.front());
-                    }});
-  return found;
-}
-
-TargetRanks OutputHead::ranks_of(ConstMatrixView hidden, std::span<const TokenId> targets) const {
-  const TargetLogits known = target_logits(hidden, targets);
-  const auto offset = [&](std::size_t band, std::size_t row) { return known.offset[band * hidden.rows + row]; };
-  TargetRanks result{.log_probabilities = std::vector<float>(hidden.rows), .ranks = std::vector<std::uint32_t>(hidden.rows)};
-  walk(hidden, {.block =
-                    [&](const LogitBlock& block) {
-                      for (std::size_t r = 0; r < block.rows.size(); ++r) {
-                        const std::size_t row = block.rows[r];
-                        const std::size_t own = known.band[row];
-                        const auto target = static_cast<std::size_t>(targets[row]);
-                        const std::size_t n =
-                            block.band == own
-                                ? count_before(block.logits.row(r), block.first_word, target, 0.0F, known.logit[row])
-                                : count_before(block.logits.row(r), block.first_word, target, offset(block.band, row),
-                                               known.logit[row] + offset(own, row));
-                        result.ranks[row] += static_cast<std::uint32_t>(n);
-                      }
-                    },
-                .band_end =
-                    [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
-                      for (std::size_t r = 0; r < rows.size(); ++r) {
-                        if (known.band[rows[r]] != band) continue;
-                        result.log_probabilities[rows[r]] = known.logit[rows[r]] + offsets[r];
-                      }
-                    }});
   return result;
+}
+
+/// The logits of rows first_row, ..., which `queries` are about, without the bands that hold nothing above a row's queries.
+OutputHead::LogitRows OutputHead::logits_for_ranks(ConstMatrixView hidden, std::size_t first_row,
+                                                   std::span<const TargetQuery> queries, const AlignedBuffer& buffer) const {
+  LogitRows found{.logits = buffer.matrix(hidden.rows, vocab_size()),
+                  .n_bands = bands().size(),
+                  .offsets = std::vector<float>(hidden.rows * bands().size(), -INFINITY)};
+  std::vector<float> lowest(hidden.rows);  // of a row's queries, all in band 0
+  const auto find_lowest = [&] {
+    std::ranges::fill(lowest, std::numeric_limits<float>::max());
+    for (const TargetQuery& query : queries) {
+      const std::size_t row = query.row - first_row;
+      const bool in_head = band_of(query.token) == 0;
+      lowest[row] = in_head ? std::min(lowest[row], found.logits.row(row)[static_cast<std::size_t>(query.token)]) : -INFINITY;
+    }
+  };
+  walk(hidden, {.block =
+                    [&](const LogitBlock& block) {
+                      for (std::size_t r = 0; r < block.rows.size(); ++r) {
+                        std::ranges::copy(block.logits.row(r), found.logits.row_data(block.rows[r]) + block.first_word);
+                      }
+                    },
+                .band_end =
+                    [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
+                      for (std::size_t r = 0; r < rows.size(); ++r) found.offsets[rows[r] * found.n_bands + band] = offsets[r];
+                      if (band == 0) find_lowest();
+                    },
+                .wants = [&](std::size_t row, std::size_t, float entry) { return !is_surely_below(entry, lowest[row]); }});
+  return found;
 }
 
 }  // namespace ffmem

@@ -159,7 +159,9 @@ TEST_CASE("fairseq oracle: a token's rank in a value's words is its place among 
       const ConstMatrixView rows = values.matrix(model->config().d_memory, model->config().d_model);
       const AlignedBuffer words = log_probabilities(model->head(), rows);
       for (const TokenId token : tokens_to_rank(oracle, model->config().vocab_size)) {
-        const TargetRanks found = model->head().ranks_of(rows, std::vector<TokenId>(rows.rows, token));
+        std::vector<TargetQuery> queries;
+        for (std::size_t i = 0; i < rows.rows; ++i) queries.push_back({.row = i, .token = token});
+        const TargetRanks found = model->head().ranks_of(rows, queries);
         for (std::size_t i = 0; i < rows.rows; ++i) {
           const std::span<const float> row = words.matrix(rows.rows, model->config().vocab_size).row(i);
           const float own = row[static_cast<std::size_t>(token)];

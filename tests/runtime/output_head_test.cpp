@@ -29,6 +29,22 @@ AlignedBuffer random_hidden(std::size_t rows, std::size_t width) {
   return hidden;
 }
 
+std::vector<TargetQuery> one_of_each_row(std::span<const TokenId> targets) {
+  std::vector<TargetQuery> queries;
+  for (std::size_t r = 0; r < targets.size(); ++r) queries.push_back({.row = r, .token = targets[r]});
+  return queries;
+}
+
+/// Tokens of higher log-probability, and of equal with a smaller id.
+std::uint32_t rank_in(std::span<const float> log_p, TokenId token) {
+  const auto target = static_cast<std::size_t>(token);
+  std::uint32_t rank = 0;
+  for (std::size_t v = 0; v < log_p.size(); ++v) {
+    rank += log_p[v] > log_p[target] || (log_p[v] == log_p[target] && v < target) ? 1 : 0;
+  }
+  return rank;
+}
+
 }  // namespace
 
 TEST_CASE("output head: log-probabilities are the logarithm of a softmax over the logits") {
@@ -110,16 +126,12 @@ TEST_CASE(
   std::vector<float> log_probabilities(rows);
   head.log_probabilities_of(hidden_rows, targets, log_probabilities.data());
 
-  const TargetRanks found = head.ranks_of(hidden_rows, targets);
+  const TargetRanks found = head.ranks_of(hidden_rows, one_of_each_row(targets));
   CHECK(found.log_probabilities == log_probabilities);
   CHECK(found.ranks[4] == 0);
   CHECK(found.ranks[rows - 1] == static_cast<std::uint32_t>(targets[rows - 1]));
   for (std::size_t r = 0; r < rows; ++r) {
-    const std::span<const float> row = logits.matrix(rows, vocab_size).row(r);
-    const auto target = static_cast<std::size_t>(targets[r]);
-    std::uint32_t rank = 0;
-    for (std::size_t v = 0; v < vocab_size; ++v) rank += row[v] > row[target] || (row[v] == row[target] && v < target) ? 1 : 0;
-    REQUIRE(found.ranks[r] == rank);
+    REQUIRE(found.ranks[r] == rank_in(logits.matrix(rows, vocab_size).row(r), targets[r]));
   }
 }
 
@@ -213,6 +225,39 @@ TEST_CASE("output head: best tokens and targets of an adaptive softmax are those
   // Some rows need the words of every band, others those of band 0 alone.
   CHECK(n_of_band_0 > 10);
   CHECK(n_of_band_0 < n_rows - 10);
+}
+
+TEST_CASE("output head: ranks in an adaptive softmax are those of its full distribution, for any number of tokens a row") {
+  const auto model = Model::load(std::filesystem::path(FFMEM_TEST_DATA) / "fairseq" / "adaptive");
+  const OutputHead& head = model->head();
+  const std::size_t n_rows = OutputHead::kRowBlock + 40;
+  AlignedBuffer hidden = random_hidden(n_rows, head.hidden_width());
+  for (std::size_t i = 0; i < hidden.size(); ++i) hidden.data()[i] *= 1.0F + static_cast<float>(i / head.hidden_width() % 7);
+  const ConstMatrixView rows = hidden.matrix(n_rows, head.hidden_width());
+  const AlignedBuffer buffer(n_rows * head.vocab_size());
+  const MatrixView log_p = buffer.matrix(n_rows, head.vocab_size());
+  head.log_probabilities(rows, log_p);
+  const TopTokens top = head.top_tokens(rows, 1);
+  std::vector<TargetQuery> queries;
+  for (std::size_t r = 0; r < n_rows; ++r) {
+    // None, the best, frequent words (whose band may be all that is scored), or one of every band.
+    if (r % 4 == 1) queries.push_back({.row = r, .token = top.tokens[r]});
+    if (r % 4 >= 2) queries.push_back({.row = r, .token = static_cast<TokenId>(r % 24)});
+    if (r % 4 == 2) queries.push_back({.row = r, .token = static_cast<TokenId>((r + 7) % 24)});
+    if (r % 4 == 3) queries.push_back({.row = r, .token = static_cast<TokenId>(24 + r % 16)});
+    if (r % 4 == 3) queries.push_back({.row = r, .token = static_cast<TokenId>(40 + r % 20)});
+  }
+  const TargetRanks found = head.ranks_of(rows, queries);
+  std::size_t n_first = 0;
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    const auto row = log_p.row(queries[q].row);
+    CAPTURE(queries[q].row);
+    CAPTURE(queries[q].token);
+    CHECK(found.log_probabilities[q] == row[static_cast<std::size_t>(queries[q].token)]);
+    CHECK(found.ranks[q] == rank_in(row, queries[q].token));
+    n_first += found.ranks[q] == 0 ? 1 : 0;
+  }
+  CHECK(n_first >= n_rows / 4);
 }
 
 TEST_CASE("output head: an adaptive softmax's bands by their best words and entries") {

@@ -6,7 +6,6 @@
 
 #include "loaders/safetensors.hpp"
 #include "ops/error.hpp"
-#include "tools/experiments/token_ranks.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/lens.hpp"
 
@@ -54,23 +53,23 @@ void fill_own_views(const Workbench& bench, EffectTable& table) {
   for (auto begin = queries.begin(); begin != queries.end();) {
     throw_if_interrupted();
     std::size_t n = 0;
-    std::vector<TokenQuery> asked;
+    std::vector<TargetQuery> asked;
     auto end = begin;
     for (; end != queries.end() && n < kValueRows; ++end, ++n) {
       const MatrixView row = values.matrix(kValueRows, d).rows_between(n, n + 1);
       model.value_row(table.layer, end->first.unit, row.data);
       if (end->first.negative) model.backend().scale(row, -1.0F);
-      for (const auto& [token, rank] : end->second) asked.push_back({n, token, rank});
+      for (const auto& [token, rank] : end->second) asked.push_back({n, token});
     }
     const MatrixView rows = hidden.matrix(n, model.head().hidden_width());
     model.head().to_hidden(values.matrix(n, d), bench.options().value_lens, rows);
-    find_ranks(model, rows, asked);
+    const TargetRanks found = model.head().ranks_of(rows, asked);
     const TopTokens top = model.head().top_tokens(rows, 1);
     std::size_t row = 0;
     std::size_t query = 0;
     for (; begin != end; ++begin, ++row) {
       tops[begin->first] = top.tokens[row];
-      for (auto& [token, rank] : begin->second) rank = asked[query++].rank;
+      for (auto& [token, rank] : begin->second) rank = found.ranks[query++];
     }
   }
   for (const Removal& removal : table.removals) {

@@ -16,13 +16,15 @@ namespace {
 /// Values `units` of a layer, each against its target.
 TargetRanks score(const Model& model, std::size_t layer, std::span<const std::size_t> units, std::span<const TokenId> targets,
                   Lens lens) {
+  std::vector<TargetQuery> queries;
+  for (std::size_t i = 0; i < units.size(); ++i) queries.push_back({.row = i, .token = targets[i]});
   const AlignedBuffer values(units.size() * model.config().d_model);
   const MatrixView rows = values.matrix(units.size(), model.config().d_model);
   for (std::size_t i = 0; i < units.size(); ++i) model.value_row(layer, units[i], rows.row_data(i));
   const AlignedBuffer hidden(units.size() * model.head().hidden_width());
   const MatrixView hidden_rows = hidden.matrix(units.size(), model.head().hidden_width());
   model.head().to_hidden(rows, lens, hidden_rows);
-  return model.head().ranks_of(hidden_rows, targets);
+  return model.head().ranks_of(hidden_rows, queries);
 }
 
 void score_layer(const Model& model, std::size_t layer, const KeyTargets& keys, Lens lens, ValueScores& scores) {

@@ -8,7 +8,6 @@
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/experiments/experiment_models.hpp"
 #include "tools/experiments/effect_table.hpp"
-#include "tools/experiments/token_ranks.hpp"
 
 using namespace ffmem;
 using namespace ffmem::tools;
