@@ -26,6 +26,7 @@ SentenceBatches::SentenceBatches(const std::vector<std::filesystem::path>& files
 
 /// Makes the next sentence of this shard the waiting one; false where there is none.
 bool SentenceBatches::read_sentence() {
+  if (counts_.n_tokens >= options_.enough_tokens) return false;
   const auto n_shards = static_cast<std::int64_t>(info_.shards.n);
   for (;;) {
     const std::int64_t index = reader_.next_index();

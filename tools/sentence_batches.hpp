@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -33,6 +34,7 @@ class SentenceBatches {
     std::size_t max_sequences = 128;
     std::int64_t first_sentence = 0;  // those before it were done earlier, and are in `counts`
     TriggerCounts counts;
+    std::uint64_t enough_tokens = std::numeric_limits<std::uint64_t>::max();  // no sentence begins behind so many
   };
   /// `info` says how sentences are cut, limited and shared out.
   SentenceBatches(const std::vector<std::filesystem::path>& files, std::shared_ptr<const Tokenizer> tokenizer,

@@ -6,6 +6,7 @@
 #include <array>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "hooks/record.hpp"
@@ -14,6 +15,7 @@
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tools/commands.hpp"
+#include "tools/sentence_batches.hpp"
 #include "tools/store_model.hpp"
 #include "tools/trigger_store.hpp"
 
@@ -131,6 +133,28 @@ TEST_CASE("trigger_search: batches and threads do not show in the file") {
     search.options.batch_tokens = batch_tokens;
     search.options.n_threads = batch_tokens == 30 ? 3 : 1;
     CHECK(search.run() == expected);
+  }
+}
+
+TEST_CASE("sentence_batches: batches do not show in where the corpus is left when there are enough tokens") {
+  const Search search;
+  for (const std::size_t enough : {1, 20, 35, 1000}) {
+    CAPTURE(enough);
+    std::uint64_t n_tokens = 0;
+    std::uint64_t n_before_last = 0;
+    std::vector<std::uint64_t> totals;
+    for (const std::size_t max_tokens : {1, 16, 40, 1000}) {
+      SentenceBatches batches(search.files, demo().tokenizer, search.info,
+                              {.max_tokens = max_tokens, .counts = {}, .enough_tokens = enough});
+      SentenceBatch batch;
+      while (batches.next(batch)) {
+        if (max_tokens == 1) n_before_last = std::exchange(n_tokens, batch.counts.n_tokens);
+      }
+      totals.push_back(batch.counts.n_tokens);
+    }
+    for (const std::uint64_t total : totals) CHECK(total == n_tokens);
+    CHECK(n_before_last < enough);
+    if (enough < 1000) CHECK(n_tokens >= enough);
   }
 }
 

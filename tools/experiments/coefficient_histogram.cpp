@@ -19,16 +19,18 @@ CoefficientHistogram compute(const Workbench& bench) {
   const TriggerJob job = validation_job(bench);
   const SessionOptions session_options = trigger_session(job.info, job.search);
   Session session(bench.model(), session_options);
-  SentenceBatches batches(
-      options.valid, bench.tokenizer(), job.info,
-      {.max_tokens = options.triggers.batch_tokens, .max_sequences = session_options.max_sequences, .counts = {}});
+  SentenceBatches batches(options.valid, bench.tokenizer(), job.info,
+                          {.max_tokens = options.triggers.batch_tokens,
+                           .max_sequences = session_options.max_sequences,
+                           .counts = {},
+                           .enough_tokens = kHistogramTokens});
   Histogram histogram(bench.n_layers(), bench.d_memory());
   histogram.skip_first(job.info.prefix_token.has_value());
   const std::array<Hook*, 1> hooks{&histogram};
   Progress progress("coefficient histogram", static_cast<double>(kHistogramTokens), "tokens", options.quiet);
   SentenceBatch batch;
   std::size_t n_tokens = 0;
-  while (n_tokens < kHistogramTokens && batches.next(batch)) {
+  while (batches.next(batch)) {
     throw_if_interrupted();
     session.run({.tokens = batch.tokens, .offsets = batch.offsets}, LogitsRows::none, hooks);
     n_tokens = batch.counts.n_tokens;
