@@ -113,7 +113,7 @@ struct PlainLanes {
  private:
   static std::size_t part_of(std::size_t n, std::size_t i) noexcept { return n - i * kW < kW ? n - i * kW : kW; }
   static Sum as_floats(const Weights& w) noexcept {
-    return each<Sum>([&](std::size_t i) { return xsimd::bitwise_cast<V>(w.part[i]); });
+    return each<Sum>([&](std::size_t i) { return V(__builtin_bit_cast(typename V::register_type, w.part[i].data)); });
   }
 };
 
