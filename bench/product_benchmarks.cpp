@@ -141,7 +141,7 @@ void register_products(const std::string& isa) {
          .prepare = [format = format](const WeightMatrix& w) { return std::make_unique<PackedMatrix>(w, format, Inputs::any); },
          .product = [&kernels = choose_kernels(isa)](
                         ConstMatrixView x, const PreparedMatrix& w,
-                        MatrixView y) { cpu_matmul(kernels.matmul, x, dynamic_cast<const PackedMatrix&>(w), nullptr, y); },
+                        MatrixView y) { cpu_matmul(kernels, x, dynamic_cast<const PackedMatrix&>(w), nullptr, y); },
          .format = format});
   }
 }

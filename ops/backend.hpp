@@ -83,6 +83,12 @@ struct AttentionShape {
   const float* alibi_slopes = nullptr;  // [n_heads] or null: adds slope_h * (j - i) to the scaled score
 };
 
+/// What else happens to a product's rows while they are in cache: y = activation(y), then sum += y.
+struct Epilogue {
+  Activation activation = Activation::linear;
+  MatrixView sum;  // [T, out], overlaps nothing else; without data: nothing is added
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -96,8 +102,9 @@ class Backend {
                                                         Inputs inputs = Inputs::any) const = 0;
 
   /// y[t, o] = sum_i x[t, i] w[o, i] + bias[o], rounded as w's format says. x [T, in], w [out, in], bias [out] or null,
-  /// y [T, out]; y overlaps nothing.
-  virtual void matmul(ConstMatrixView x, const PreparedMatrix& w, const float* bias, MatrixView y) const = 0;
+  /// y [T, out]; y overlaps nothing. `then` follows, with the bits that activate(then.activation, y) and add(then.sum, y) give.
+  virtual void matmul(ConstMatrixView x, const PreparedMatrix& w, const float* bias, MatrixView y,
+                      const Epilogue& then = {}) const = 0;
 
   /// out[t] = table[ids[t]] as float32. table [V, d], ids [T] in range, out [T, d].
   virtual void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const = 0;

@@ -58,20 +58,21 @@ class ForwardPass {
     const MatrixView normed = workspace_.ffn_in.matrix(n_rows_, config_.d_model);
     const MatrixView out = workspace_.attention_out.matrix(n_rows_, config_.d_model);
     norm(weights.attention_in, residual_, normed);
-    attend(l, normed, out);
+    // A parallel block's feed-forward layer reads the stream as it was before the attention.
+    const bool at_once = sums_at_once(Point::attention_out, l, weights.attention_out) && config_.wiring == Wiring::sequential;
+    attend(l, normed, out, at_once ? Epilogue{.sum = residual_} : Epilogue{});
     visit(Point::attention_out, l, out);
     norm(weights.attention_out, out, out);
 
-    // A parallel block's feed-forward layer reads the stream as it was before the attention.
     if (config_.wiring == Wiring::parallel) norm(weights.ffn_in, residual_, normed);
-    backend_.add(residual_, out);
+    if (!at_once) backend_.add(residual_, out);
     norm(weights.attention_residual, residual_, residual_);
     visit(Point::residual_mid, l, residual_);
     if (config_.wiring == Wiring::sequential) norm(weights.ffn_in, residual_, normed);
   }
 
-  /// out = W_o attention(q, k, v) of x. x, out [T, d].
-  void attend(std::size_t l, ConstMatrixView x, MatrixView out) {
+  /// out = W_o attention(q, k, v) of x, and what follows. x, out [T, d].
+  void attend(std::size_t l, ConstMatrixView x, MatrixView out, const Epilogue& then) {
     const LayerWeights& weights = model_.weights().layers[l];
     const PreparedLayer& layer = model_.layer(l);
     const MatrixView query = workspace_.query.matrix(n_rows_, config_.n_heads * config_.head_dim);
@@ -96,7 +97,7 @@ class ForwardPass {
                                .alibi_slopes = config_.alibi_slopes.empty() ? nullptr : config_.alibi_slopes.data()};
     backend_.append_kv(shape, key, value, batch_.sequences[l]);
     backend_.attention(shape, query, batch_.sequences[l], heads);
-    apply(layer.output, heads, out);
+    apply(layer.output, heads, out, then);
   }
 
   /// residual += sum_i m_i v_i, a block of rows at a time.
@@ -117,9 +118,10 @@ class ForwardPass {
 
     visit(Point::ffn_in, l, input, begin);
     if (done_before(l, Point::key_scores)) return;
-    apply(layer.keys, input, coefficients);
+    const bool shows_scores = plan_.wants(Point::key_scores, l);
+    apply(layer.keys, input, coefficients, {.activation = shows_scores ? Activation::linear : config_.activation, .sum = {}});
     visit(Point::key_scores, l, coefficients, begin);
-    backend_.activate(config_.activation, coefficients);
+    if (shows_scores) backend_.activate(config_.activation, coefficients);
     if (layer.ups) {
       const MatrixView ups = workspace_.ups.matrix(end - begin, config_.d_memory);
       apply(layer.ups, input, ups);
@@ -127,16 +129,22 @@ class ForwardPass {
     }
     visit(Point::coefficients, l, coefficients, begin);
     if (done_before(l, Point::ffn_out)) return;
-    apply(layer.values, coefficients, output);
+    const bool at_once = sums_at_once(Point::ffn_out, l, weights.ffn_out);
+    apply(layer.values, coefficients, output, at_once ? Epilogue{.sum = stream} : Epilogue{});
     visit(Point::ffn_out, l, output, begin);
     norm(weights.ffn_out, output, output);
-    backend_.add(stream, output);
+    if (!at_once) backend_.add(stream, output);
     norm(weights.ffn_residual, stream, stream);
     visit(Point::residual_post, l, stream, begin);
   }
 
-  void apply(const PreparedLinear& linear, ConstMatrixView x, MatrixView y) const {
-    backend_.matmul(x, *linear.matrix, linear.bias, y);
+  void apply(const PreparedLinear& linear, ConstMatrixView x, MatrixView y, const Epilogue& then = {}) const {
+    backend_.matmul(x, *linear.matrix, linear.bias, y, then);
+  }
+
+  /// True if nothing comes between a product and its addition to the stream: no hook at `point`, no norm.
+  bool sums_at_once(Point point, std::size_t layer, const NormWeights& norm) const {
+    return !norm.present && !plan_.wants(point, layer);
   }
 
   void norm(const NormWeights& weights, ConstMatrixView x, MatrixView y) const { apply_norm(backend_, config_, weights, x, y); }

@@ -41,12 +41,18 @@ class CpuBackend final : public Backend {
     return std::make_unique<PackedMatrix>(w, format, inputs);
   }
 
-  void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y) const override {
+  void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y,
+              const Epilogue& then) const override {
     assert(x.cols == prepared.cols() && y.cols == prepared.rows() && x.rows == y.rows);
-    if (const auto* by_onednn = dynamic_cast<const F32Matrix*>(&prepared)) return onednn_->run(x, *by_onednn, bias, y);
-    const auto& w = dynamic_cast<const PackedMatrix&>(prepared);
-    if (w.may_skip_zeros() && sparse_matmul(kernels_.matmul, x, w, bias, y)) return;
-    cpu_matmul(kernels_.matmul, x, w, bias, y);
+    if (const auto* by_onednn = dynamic_cast<const F32Matrix*>(&prepared)) {
+      onednn_->run(x, *by_onednn, bias, y);
+    } else {
+      const auto& w = dynamic_cast<const PackedMatrix&>(prepared);
+      const bool sparse = w.may_skip_zeros() && sparse_matmul(kernels_.matmul, x, w, bias, y);
+      if (!sparse) return cpu_matmul(kernels_, x, w, bias, y, then);
+    }
+    activate(then.activation, y);
+    if (then.sum.data != nullptr) add(then.sum, y);
   }
 
   void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const override {

@@ -134,14 +134,27 @@ class RowPacker {
   PackedRows& rows_;
 };
 
+// The epilogue of rows [begin, end), of whose outputs some are ready and still in cache.
+void finish(const KernelTable& kernels, const Epilogue& then, MatrixView y, std::size_t begin, std::size_t end,
+            const OutputRange& outputs) {
+  if (then.activation == Activation::linear && then.sum.data == nullptr) return;
+  const std::size_t n = outputs.end - outputs.begin;
+  for (std::size_t t = begin; t < end; ++t) {
+    float* const row = y.row_data(t) + outputs.begin;
+    if (then.activation != Activation::linear) kernels.activate(then.activation, row, n);
+    if (then.sum.data != nullptr) kernels.add(then.sum.row_data(t) + outputs.begin, row, n);
+  }
+}
+
 }  // namespace
 
-void cpu_matmul(const MatmulKernels& kernels, ConstMatrixView x, const PackedMatrix& w, const float* bias, MatrixView y) {
+void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const PackedMatrix& w, const float* bias, MatrixView y,
+                const Epilogue& then) {
   if (x.rows == 0) return;
   static thread_local PackedRows buffers;
-  const MatmulKernel kernel = kernel_for(kernels, w.format());
+  const MatmulKernel kernel = kernel_for(kernels.matmul, w.format());
   const RowParts rows(x.rows, kernel.tile_rows);
-  const RowPacker packer(kernels, x, w, buffers);
+  const RowPacker packer(kernels.matmul, x, w, buffers);
   packer.pack(rows);
   const MatmulBlock all = packer.block();
   // Any cut gives the same bits. Few rows stream the weights once from memory, in long runs; many reuse their own block of the
@@ -165,6 +178,7 @@ void cpu_matmul(const MatmulKernels& kernels, ConstMatrixView x, const PackedMat
     block.n_rows = rows.tiles(task % rows.count()).n_rows;
     block.n_out = outputs.end - outputs.begin;
     kernel.run(block);
+    finish(kernels, then, y, row, row + block.n_rows, outputs);
   });
 }
 

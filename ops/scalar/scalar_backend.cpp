@@ -45,6 +45,17 @@ bool ranks_before(const Element& a, const Element& b) {
   return a.index < b.index;
 }
 
+void multiply_f32(ConstMatrixView x, const F32Matrix& w, const float* bias, MatrixView y) {
+  for (std::size_t t = 0; t < x.rows; ++t) {
+    for (std::size_t o = 0; o < w.rows(); ++o) {
+      double sum = bias != nullptr ? bias[o] : 0;
+      const float* weights = w.data() + o * w.row_stride();
+      for (std::size_t i = 0; i < w.cols(); ++i) sum += static_cast<double>(x.row(t)[i]) * weights[i * w.col_stride()];
+      y.row(t)[o] = static_cast<float>(sum);
+    }
+  }
+}
+
 class ScalarBackend final : public Backend {
  public:
   std::string description() const override { return "scalar"; }
@@ -54,18 +65,16 @@ class ScalarBackend final : public Backend {
     return std::make_unique<F32Matrix>(w);
   }
 
-  void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y) const override {
+  void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y,
+              const Epilogue& then) const override {
     assert(x.cols == prepared.cols() && y.cols == prepared.rows() && x.rows == y.rows);
-    if (prepared.format() != WeightFormat::f32) return scalar_quantised_matmul(x, prepared, bias, y);
-    const auto& w = dynamic_cast<const F32Matrix&>(prepared);
-    for (std::size_t t = 0; t < x.rows; ++t) {
-      for (std::size_t o = 0; o < w.rows(); ++o) {
-        double sum = bias != nullptr ? bias[o] : 0;
-        const float* weights = w.data() + o * w.row_stride();
-        for (std::size_t i = 0; i < w.cols(); ++i) sum += static_cast<double>(x.row(t)[i]) * weights[i * w.col_stride()];
-        y.row(t)[o] = static_cast<float>(sum);
-      }
+    if (prepared.format() == WeightFormat::f32) {
+      multiply_f32(x, dynamic_cast<const F32Matrix&>(prepared), bias, y);
+    } else {
+      scalar_quantised_matmul(x, prepared, bias, y);
     }
+    activate(then.activation, y);
+    if (then.sum.data != nullptr) add(then.sum, y);
   }
 
   void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const override {

@@ -47,6 +47,49 @@ TEST_CASE("matmul: matches the scalar version at the edges of vectors, panels an
   });
 }
 
+TEST_CASE("matmul: an epilogue has the bits of the operators after the product") {
+  const auto check = [](const Backend& backend) {
+    constexpr std::size_t kOut = 133;
+    const std::vector<float> bias = normal_values(kOut, 2);
+    for (const std::size_t in : {19, 700}) {
+      const Weights w(kOut, in, false, 1);
+      for (const auto& [format, inputs] : {std::pair{WeightFormat::f32, Inputs::any},
+                                           {WeightFormat::f32, Inputs::sparse},
+                                           {WeightFormat::int8, Inputs::any}}) {
+        const auto prepared = backend.prepare(w.matrix, format, inputs);
+        for (const std::size_t rows : {1, 7, 200}) {
+          CAPTURE(in);
+          CAPTURE(format);
+          CAPTURE(rows);
+          Matrix x = normal_matrix(rows, in, 3);
+          if (inputs == Inputs::sparse) {
+            for (std::size_t i = 0; i < x.data.size(); ++i) x.data[i] = i % 5 == 0 ? x.data[i] : 0.0F;
+          }
+          for (const Activation activation : {Activation::linear, Activation::gelu}) {
+            Matrix expected(rows, kOut);
+            Matrix expected_sum = normal_matrix(rows, kOut, 4);
+            backend.matmul(x.view(), *prepared, bias.data(), expected.view());
+            backend.activate(activation, expected.view());
+            backend.add(expected_sum.view(), expected.view());
+            Matrix found(rows, kOut, 3);
+            Matrix found_sum(rows, kOut, 2);
+            const Matrix before = normal_matrix(rows, kOut, 4);
+            for (std::size_t t = 0; t < rows; ++t) std::copy_n(before.row(t), kOut, found_sum.row(t));
+            backend.matmul(x.view(), *prepared, bias.data(), found.view(), {.activation = activation, .sum = found_sum.view()});
+            CHECK(same_bits(found, expected));
+            CHECK(same_bits(found_sum, expected_sum));
+            backend.matmul(x.view(), *prepared, bias.data(), found.view(), {.activation = activation, .sum = {}});
+            CHECK(same_bits(found, expected));
+            CHECK(same_bits(found_sum, expected_sum));
+          }
+        }
+      }
+    }
+  };
+  check(scalar());
+  for_each_isa(check);
+}
+
 TEST_CASE("matmul: writes nothing between the rows of y") {
   for_each_isa([](const Backend& backend) {
     const Weights w(21, 20, false, 1);
