@@ -11,7 +11,7 @@ namespace ffmem {
 
 /// The feed-forward layer runs over this many rows at a time, so that their coefficients are in cache when a hook or the value
 /// product reads them.
-inline constexpr std::size_t kFeedForwardRows = 128;
+inline constexpr std::size_t kFeedForwardRows = 192;
 
 /// T: tokens of the largest run; R = min(T, kFeedForwardRows).
 struct Workspace {
