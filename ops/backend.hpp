@@ -86,7 +86,7 @@ struct AttentionShape {
 /// What else happens to a product's rows while they are in cache: y = activation(y), then sum += y.
 struct Epilogue {
   Activation activation = Activation::linear;
-  MatrixView sum;  // [T, out], overlaps nothing else; without data: nothing is added
+  MatrixView sum = {};  // [T, out], overlaps nothing else; without data: nothing is added
 };
 
 class Backend {

@@ -119,7 +119,7 @@ class ForwardPass {
     visit(Point::ffn_in, l, input, begin);
     if (done_before(l, Point::key_scores)) return;
     const bool shows_scores = plan_.wants(Point::key_scores, l);
-    apply(layer.keys, input, coefficients, {.activation = shows_scores ? Activation::linear : config_.activation, .sum = {}});
+    apply(layer.keys, input, coefficients, {.activation = shows_scores ? Activation::linear : config_.activation});
     visit(Point::key_scores, l, coefficients, begin);
     if (shows_scores) backend_.activate(config_.activation, coefficients);
     if (layer.ups) {
