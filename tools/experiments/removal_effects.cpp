@@ -175,10 +175,10 @@ void by_whole_passes(const Workbench& bench, const ExampleSet& examples, const R
   const AlignedBuffer output(kDistributions * config.d_model);
   Comparison comparison(bench, inputs);
   for_each_group(bench, removals, indices, [&](std::span<Removal* const> group) {
-    std::vector<TokenId> run;
-    if (bench.prefix_token()) run.push_back(*bench.prefix_token());
     const auto prefix = examples.prefix(group.front()->example);
-    run.insert(run.end(), prefix.begin(), prefix.end());
+    std::vector<TokenId> run(prefix.size() + (bench.prefix_token() ? 1 : 0));
+    std::ranges::copy_backward(prefix, run.end());
+    if (bench.prefix_token()) run.front() = *bench.prefix_token();
     const std::size_t at_once = max_tokens / run.size();
     for (std::size_t begin = 0; begin < group.size(); begin += at_once) {
       ExampleBatch batch{.first_example = 0, .n_examples = 0, .tokens = {}, .offsets = {0}, .slots = {}};
