@@ -56,7 +56,7 @@ void for_each_model(Test test) {
   }
 }
 
-const Estimate& estimate_of(const Result& result, const std::string& name) {
+Estimate estimate_of(const Result& result, const std::string& name) {
   const auto found = std::ranges::find(result.estimates, name, &std::pair<std::string, Estimate>::first);
   REQUIRE_MESSAGE(found != result.estimates.end(), name);
   return found->second;
