@@ -44,8 +44,9 @@ class Pass {
         result_(result),
         values_(values),
         value_norms_(value_norms(model_)),
-        max_examples_(std::clamp(kCoefficientBytes / (bench.n_layers() * bench.d_memory() * sizeof(float)), std::size_t{16},
-                                 bench.options().triggers.batch_tokens)),
+        max_examples_(
+            std::min(std::max(kCoefficientBytes / (bench.n_layers() * bench.d_memory() * sizeof(float)), std::size_t{16}),
+                     bench.options().triggers.batch_tokens)),
         rows_(model_.config(), 0, max_examples_),
         hidden_(bench.n_layers() * max_examples_ * model_.head().hidden_width()) {}
 
