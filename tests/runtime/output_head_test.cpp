@@ -29,6 +29,13 @@ AlignedBuffer random_hidden(std::size_t rows, std::size_t width) {
   return hidden;
 }
 
+/// Rows 1 to 7 times as large, so that some softmaxes are flat and others sharp.
+AlignedBuffer random_hidden_of_all_sizes(std::size_t rows, std::size_t width) {
+  AlignedBuffer hidden = random_hidden(rows, width);
+  for (std::size_t i = 0; i < hidden.size(); ++i) hidden.data()[i] *= 1.0F + static_cast<float>(i / width % 7);
+  return hidden;
+}
+
 std::vector<TargetQuery> one_of_each_row(std::span<const TokenId> targets) {
   std::vector<TargetQuery> queries;
   for (std::size_t r = 0; r < targets.size(); ++r) queries.push_back({.row = r, .token = targets[r]});
@@ -196,8 +203,7 @@ TEST_CASE("output head: best tokens and targets of an adaptive softmax are those
   const auto model = Model::load(std::filesystem::path(FFMEM_TEST_DATA) / "fairseq" / "adaptive");
   const OutputHead& head = model->head();
   const std::size_t n_rows = OutputHead::kRowBlock + 40;
-  AlignedBuffer hidden = random_hidden(n_rows, head.hidden_width());
-  for (std::size_t i = 0; i < hidden.size(); ++i) hidden.data()[i] *= 1.0F + static_cast<float>(i / head.hidden_width() % 7);
+  const AlignedBuffer hidden = random_hidden_of_all_sizes(n_rows, head.hidden_width());
   const ConstMatrixView rows = hidden.matrix(n_rows, head.hidden_width());
   const AlignedBuffer buffer(n_rows * head.vocab_size());
   const MatrixView log_p = buffer.matrix(n_rows, head.vocab_size());
@@ -231,8 +237,7 @@ TEST_CASE("output head: ranks in an adaptive softmax are those of its full distr
   const auto model = Model::load(std::filesystem::path(FFMEM_TEST_DATA) / "fairseq" / "adaptive");
   const OutputHead& head = model->head();
   const std::size_t n_rows = OutputHead::kRowBlock + 40;
-  AlignedBuffer hidden = random_hidden(n_rows, head.hidden_width());
-  for (std::size_t i = 0; i < hidden.size(); ++i) hidden.data()[i] *= 1.0F + static_cast<float>(i / head.hidden_width() % 7);
+  const AlignedBuffer hidden = random_hidden_of_all_sizes(n_rows, head.hidden_width());
   const ConstMatrixView rows = hidden.matrix(n_rows, head.hidden_width());
   const AlignedBuffer buffer(n_rows * head.vocab_size());
   const MatrixView log_p = buffer.matrix(n_rows, head.vocab_size());
