@@ -11,7 +11,7 @@
 // | ffn_out       | [tokens, d]   | blocks.L.hook_mlp_out             | y = sum m_i v_i + bias                |
 // | residual_post | [tokens, d]   | blocks.L.hook_resid_post          | o: the layer's output                 |
 // | final_hidden  | [tokens, d']  | ln_final.hook_normalized (*)      | what the output matrix reads          |
-// | logits        | [tokens, V]   | (the unembedding's output)        | before any softmax                    |
+// | logits        | [tokens, V]   | (the unembedding's output)        | scores; adaptive: log-probabilities   |
 //
 // (*) here after the norm's scale and bias.
 #pragma once

@@ -25,4 +25,11 @@ void release_pages(const Checkpoint& checkpoint, const WeightMatrix& w) noexcept
             MADV_DONTNEED);
 }
 
+std::size_t release_if_copied(const ModelWeights& weights, const WeightMatrix& stored,
+                              const PreparedMatrix& prepared) noexcept {
+  if (!weights.checkpoint || prepared.owned_bytes() == 0) return 0;
+  release_pages(*weights.checkpoint, stored);
+  return stored.rows * stored.cols * element_bytes(stored.dtype);
+}
+
 }  // namespace ffmem

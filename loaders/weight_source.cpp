@@ -63,10 +63,6 @@ WeightMatrix WeightSource::matrix(std::string_view name, std::size_t rows, std::
   return view(take(full(name), {rows, cols}));
 }
 
-WeightMatrix WeightSource::matrix_transposed(std::string_view name, std::size_t rows, std::size_t cols) {
-  return view(take(full(name), {cols, rows})).transposed();
-}
-
 std::vector<float> WeightSource::vector(std::string_view name, std::size_t size) { return vector_at(full(name), size); }
 
 std::vector<float> WeightSource::vector_at(const std::string& full_name, std::size_t size) {

@@ -31,9 +31,6 @@ class WeightSource {
   /// Stored [rows, cols], as nn.Linear and embeddings are. Throws tensor_missing, tensor_shape, tensor_dtype.
   WeightMatrix matrix(std::string_view name, std::size_t rows, std::size_t cols);
 
-  /// Stored [cols, rows] (GPT-2's Conv1D): the result is [rows, cols] all the same.
-  WeightMatrix matrix_transposed(std::string_view name, std::size_t rows, std::size_t cols);
-
   std::vector<float> vector(std::string_view name, std::size_t size);
 
   /// `name`.weight [out, in] and `name`.bias [out].

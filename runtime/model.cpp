@@ -41,20 +41,19 @@ struct Preparation {
 };
 
 /// What a prepared copy stands for need not stay in memory, too. Returns its bytes.
-std::size_t release_if_copied(const ModelWeights& weights, const WeightMatrix& stored, const PreparedLinear& prepared) {
-  if (!weights.checkpoint || !prepared || prepared.matrix->owned_bytes() == 0) return 0;
-  release_pages(*weights.checkpoint, stored);
-  return stored.rows * stored.cols * element_bytes(stored.dtype);
-}
-
 std::size_t release_copied(const ModelWeights& weights, const LayerWeights& stored, const PreparedLayer& prepared) {
-  return release_if_copied(weights, stored.query.matrix, prepared.query) +
-         release_if_copied(weights, stored.key.matrix, prepared.key) +
-         release_if_copied(weights, stored.value.matrix, prepared.value) +
-         release_if_copied(weights, stored.output.matrix, prepared.output) +
-         release_if_copied(weights, stored.keys.matrix, prepared.keys) +
-         release_if_copied(weights, stored.ups.matrix, prepared.ups) +
-         release_if_copied(weights, stored.values, prepared.values);
+  std::size_t bytes = 0;
+  const auto release = [&](const WeightMatrix& matrix, const PreparedLinear& linear) {
+    if (linear) bytes += release_if_copied(weights, matrix, *linear.matrix);
+  };
+  release(stored.query.matrix, prepared.query);
+  release(stored.key.matrix, prepared.key);
+  release(stored.value.matrix, prepared.value);
+  release(stored.output.matrix, prepared.output);
+  release(stored.keys.matrix, prepared.keys);
+  release(stored.ups.matrix, prepared.ups);
+  release(stored.values, prepared.values);
+  return bytes;
 }
 
 std::size_t owned(const PreparedLinear& linear) { return linear ? linear.matrix->owned_bytes() : 0; }

@@ -65,10 +65,7 @@ OutputHead::Band OutputHead::make_band(const WeightMatrix& table, std::size_t fi
                            .n = n,
                            .matrix = backend_.prepare(table.row_slice(begin, n), format_),
                            .bias = bias.empty() ? nullptr : bias.data() + begin});
-    // What a copy stands for need not stay in memory, too.
-    if (weights_.checkpoint && band.blocks.back().matrix->owned_bytes() != 0) {
-      release_pages(*weights_.checkpoint, table.row_slice(begin, n));
-    }
+    release_if_copied(weights_, table.row_slice(begin, n), *band.blocks.back().matrix);
   }
   return band;
 }

@@ -31,7 +31,7 @@ struct RaggedBatch {
 
 class Session {
  public:
-  /// Throws argument_invalid (context beyond the model's limit).
+  /// Throws context_exceeded (context beyond the model's limit).
   explicit Session(std::shared_ptr<const Model> model, const SessionOptions& options = {});
   ~Session();
   Session(Session&&) noexcept;
@@ -40,8 +40,8 @@ class Session {
   /// One forward pass: sequence s of the batch goes on where slot s stands. Returns logits [rows, V] (log-probabilities for
   /// models with an adaptive softmax), valid until the next run. `hooks` are called in order and forgotten afterwards.
   /// Work that nothing reads is not done: without a cache to keep, a run ends behind the last point a hook asked for.
-  /// Throws token_out_of_range, context_exceeded, argument_invalid (offsets that do not fit, too many sequences or tokens),
-  /// and whatever a hook throws; the slots then stand where they stood before the run.
+  /// Throws token_out_of_range, context_exceeded (also for too many tokens), argument_invalid (offsets that do not fit, too
+  /// many sequences), and whatever a hook throws; the slots then stand where they stood before the run.
   ConstMatrixView run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks = {});
 
   /// The same for a single sequence in slot 0.

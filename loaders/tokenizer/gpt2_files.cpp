@@ -23,16 +23,18 @@ std::shared_ptr<const Vocabulary> read_vocab_json(const std::filesystem::path& f
   return vocabulary;
 }
 
-Bpe::Merge read_merge_line(std::string_view line, const std::string& place, const Vocabulary& vocabulary) {
+Bpe::Merge read_merge_line(std::string_view line, const std::filesystem::path& file, std::size_t number,
+                           const Vocabulary& vocabulary) {
+  const auto place = [&] { return concat(file.string(), ": line ", number); };
   const std::size_t space = line.find(' ');
   const bool is_pair = space != std::string_view::npos && space > 0 && space + 1 < line.size() &&
                        line.find(' ', space + 1) == std::string_view::npos;
-  if (!is_pair) fail(ErrorCode::tokenizer_invalid, place, ": expected two tokens and one space, found '", line, "'");
+  if (!is_pair) fail(ErrorCode::tokenizer_invalid, place(), ": expected two tokens and one space, found '", line, "'");
   const std::string left(line.substr(0, space));
   const std::string right(line.substr(space + 1));
   const auto id_of = [&](const std::string& token) {
     const auto id = vocabulary.find(token);
-    if (!id) fail(ErrorCode::tokenizer_invalid, place, ": expected tokens of vocab.json, which lacks '", token, "'");
+    if (!id) fail(ErrorCode::tokenizer_invalid, place(), ": expected tokens of vocab.json, which lacks '", token, "'");
     return *id;
   };
   return {id_of(left), id_of(right), id_of(left + right)};
@@ -51,7 +53,7 @@ std::vector<Bpe::Merge> read_merges_txt(const std::filesystem::path& file, const
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty() || line.starts_with("#version")) continue;
-    merges.push_back(read_merge_line(line, concat(file.string(), ": line ", number), vocabulary));
+    merges.push_back(read_merge_line(line, file, number, vocabulary));
   }
   return merges;
 }
