@@ -9,6 +9,7 @@
 #include "ops/cpu/cpu_matmul.hpp"
 #include "ops/cpu/dispatch.hpp"
 #include "ops/cpu/onednn_matmul.hpp"
+#include "ops/cpu/packed_matrix.hpp"
 #include "ops/scalar/scalar_backend.hpp"
 #include "ops/threads.hpp"
 
@@ -135,14 +136,13 @@ void register_products(const std::string& isa) {
                                      {"matmul_bf16", WeightFormat::bf16},
                                      {"matmul_int8", WeightFormat::int8},
                                      {"matmul_int4", WeightFormat::int4}}) {
-    register_matmul(
-        isa,
-        {.name = name,
-         .prepare = [format = format](const WeightMatrix& w) { return std::make_unique<PackedMatrix>(w, format, Inputs::any); },
-         .product = [&kernels = choose_kernels(isa)](
-                        ConstMatrixView x, const PreparedMatrix& w,
-                        MatrixView y) { cpu_matmul(kernels, x, dynamic_cast<const PackedMatrix&>(w), nullptr, y); },
-         .format = format});
+    register_matmul(isa,
+                    {.name = name,
+                     .prepare = [format = format](const WeightMatrix& w) { return std::make_unique<PackedMatrix>(w, format); },
+                     .product = [&kernels = choose_kernels(isa)](
+                                    ConstMatrixView x, const PreparedMatrix& w,
+                                    MatrixView y) { cpu_matmul(kernels, x, dynamic_cast<const CpuMatrix&>(w), nullptr, y); },
+                     .format = format});
   }
 }
 

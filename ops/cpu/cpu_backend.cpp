@@ -8,9 +8,10 @@
 #include "ops/cpu/cpu_attention.hpp"
 #include "ops/cpu/cpu_matmul.hpp"
 #include "ops/cpu/dispatch.hpp"
+#include "ops/cpu/input_rows.hpp"
 #include "ops/cpu/onednn_matmul.hpp"
+#include "ops/cpu/packed_matrix.hpp"
 #include "ops/cpu/parallel.hpp"
-#include "ops/cpu/sparse_matmul.hpp"
 #include "ops/cpu/top_k_row.hpp"
 #include "ops/f32_matrix.hpp"
 #include "ops/threads.hpp"
@@ -33,12 +34,13 @@ class CpuBackend final : public Backend {
   }
 
   std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format, Inputs inputs) const override {
-    // The sparse kernel has the bits of this backend's own dense ones, which oneDNN's may differ from.
-    if (onednn_ && format == WeightFormat::f32 && inputs == Inputs::any) {
+    if (format == WeightFormat::f32 && inputs == Inputs::sparse) return std::make_unique<InputRows>(w);
+    // For oneDNN bf16 weights would take twice their memory.
+    if (onednn_ && format == WeightFormat::f32 && w.dtype != DType::bf16) {
       auto matrix = std::make_unique<F32Matrix>(w);
       if (onednn_->is_invariant(*matrix)) return matrix;
     }
-    return std::make_unique<PackedMatrix>(w, format, inputs);
+    return std::make_unique<PackedMatrix>(w, format);
   }
 
   void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y,
@@ -46,10 +48,10 @@ class CpuBackend final : public Backend {
     assert(x.cols == prepared.cols() && y.cols == prepared.rows() && x.rows == y.rows);
     if (const auto* by_onednn = dynamic_cast<const F32Matrix*>(&prepared)) {
       onednn_->run(x, *by_onednn, bias, y);
+    } else if (const auto* rows = dynamic_cast<const InputRows*>(&prepared); rows != nullptr && x.rows <= kMaxSparseRows) {
+      rows->multiply_few(kernels_.matmul, x, bias, y);
     } else {
-      const auto& w = dynamic_cast<const PackedMatrix&>(prepared);
-      const bool sparse = w.may_skip_zeros() && sparse_matmul(kernels_.matmul, x, w, bias, y);
-      if (!sparse) return cpu_matmul(kernels_, x, w, bias, y, then);
+      return cpu_matmul(kernels_, x, dynamic_cast<const CpuMatrix&>(prepared), bias, y, then);
     }
     activate(then.activation, y);
     if (then.sum.data != nullptr) add(then.sum, y);

@@ -18,19 +18,6 @@ constexpr std::size_t kTasksPerThread = 8;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-MatmulKernel kernel_for(const MatmulKernels& kernels, WeightFormat format) {
-  switch (format) {
-    case WeightFormat::f32:
-      return kernels.f32;
-    case WeightFormat::bf16:
-      return kernels.bf16;
-    case WeightFormat::int8:
-      return kernels.int8;
-    default:
-      return kernels.int4;
-  }
-}
-
 // The rows of a call in parts of about the same size, one for a task, which are whole tiles but for the last.
 struct RowParts {
   std::size_t n_rows;
@@ -60,20 +47,35 @@ struct PackedRows {
   }
 };
 
+// Units of a row; rounded ones are filled up to 8 inputs.
+std::size_t n_units(RowUnits units, std::size_t n_inputs) {
+  switch (units) {
+    case RowUnits::floats:
+      return n_inputs;
+    case RowUnits::rounded_floats:
+      return ceil_div(n_inputs, 8) * 8;
+    case RowUnits::bf16_pairs:
+      return ceil_div(n_inputs, 8) * 4;
+    default:
+      return ceil_div(n_inputs, 8) * 2;
+  }
+}
+
 // What a call's rows become and where.
 class RowPacker {
  public:
-  RowPacker(const MatmulKernels& kernels, ConstMatrixView x, const PackedMatrix& w, PackedRows& rows)
+  RowPacker(const MatmulKernels& kernels, RowUnits units, ConstMatrixView x, const CpuMatrix& w, PackedRows& rows)
       : kernels_(kernels),
         x_(x),
-        format_(w.format()),
-        n_units_(format_ == WeightFormat::f32 ? x.cols : ceil_div(x.cols, 8) * (format_ == WeightFormat::bf16 ? 4 : 2)),
+        units_(units),
+        group_(group_size(w.format())),
+        n_units_(n_units(units, x.cols)),
         n_groups_(w.n_groups()),
         rows_(rows) {
     PackedRows::grow(rows.units, x.rows * n_units_);
     PackedRows::grow(rows.scales, x.rows * n_groups_);
     PackedRows::grow(rows.sums, x.rows * n_groups_);
-    if (format_ != WeightFormat::f32) {
+    if (units_ != RowUnits::floats) {
       PackedRows::grow(rows.rounded, static_cast<std::size_t>(available_threads()) * kMaxTileRows * n_units_);
     }
   }
@@ -101,11 +103,11 @@ class RowPacker {
   }
 
  private:
-  bool is_as_packed() const { return format_ == WeightFormat::f32 && x_.rows == 1; }
+  bool is_as_packed() const { return units_ == RowUnits::floats && x_.rows == 1; }
 
   void pack_tile(std::size_t begin, std::size_t end) const {
     auto* const out = reinterpret_cast<std::uint32_t*>(rows_.units.data()) + begin * n_units_;
-    if (format_ == WeightFormat::f32) {
+    if (units_ == RowUnits::floats) {
       const auto* rows = reinterpret_cast<const std::uint32_t*>(x_.row_data(begin));
       if (!is_as_packed()) kernels_.interleave(rows, x_.stride, end - begin, n_units_, out);
       return;
@@ -117,18 +119,21 @@ class RowPacker {
   }
 
   void round(std::size_t t, std::uint32_t* out) const {
-    if (format_ == WeightFormat::bf16) {
+    if (units_ == RowUnits::rounded_floats) {
+      kernels_.round_floats(x_.row_data(t), x_.cols, reinterpret_cast<float*>(out));
+    } else if (units_ == RowUnits::bf16_pairs) {
       kernels_.round_bf16(x_.row_data(t), x_.cols, reinterpret_cast<std::uint16_t*>(out));
     } else {
       auto* const sums = reinterpret_cast<std::int32_t*>(rows_.sums.data()) + t * n_groups_;
-      kernels_.quantise(x_.row_data(t), x_.cols, group_size(format_), reinterpret_cast<std::int8_t*>(out),
+      kernels_.quantise(x_.row_data(t), x_.cols, group_, reinterpret_cast<std::int8_t*>(out),
                         rows_.scales.data() + t * n_groups_, sums);
     }
   }
 
   const MatmulKernels& kernels_;
   ConstMatrixView x_;
-  WeightFormat format_;
+  RowUnits units_;
+  std::size_t group_;  // inputs that share a scale
   std::size_t n_units_;
   std::size_t n_groups_;
   PackedRows& rows_;
@@ -148,13 +153,13 @@ void finish(const KernelTable& kernels, const Epilogue& then, MatrixView y, std:
 
 }  // namespace
 
-void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const PackedMatrix& w, const float* bias, MatrixView y,
+void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const CpuMatrix& w, const float* bias, MatrixView y,
                 const Epilogue& then) {
   if (x.rows == 0) return;
   static thread_local PackedRows buffers;
-  const MatmulKernel kernel = kernel_for(kernels.matmul, w.format());
+  const MatmulKernel kernel = w.kernel(kernels.matmul);
   const RowParts rows(x.rows, kernel.tile_rows);
-  const RowPacker packer(kernels.matmul, x, w, buffers);
+  const RowPacker packer(kernels.matmul, kernel.units, x, w, buffers);
   packer.pack(rows);
   const MatmulBlock all = packer.block();
   // Any cut gives the same bits. Few rows stream the weights once from memory, in long runs; many reuse their own block of the
@@ -170,8 +175,7 @@ void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const PackedMatri
     block.x += row * all.x_units;
     block.x_scales += row * all.n_groups;
     block.x_sums += row * all.n_groups;
-    block.w = outputs.panels;
-    block.panel_bytes = w.panel_bytes();
+    block.w = outputs.lines;
     block.bias = bias == nullptr ? nullptr : bias + outputs.begin;
     block.y = y.data + row * y.stride + outputs.begin;
     block.y_stride = y.stride;

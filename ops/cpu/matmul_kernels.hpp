@@ -3,13 +3,16 @@
 // Weights are packed once, in the order in which both few rows and many read them: panels of kLanes outputs, each a run of
 // lines of 64 bytes, 4 bytes for each output. What the 4 bytes hold is a step of inputs:
 //
-//   f32   an input
+//   f32   an input, or where all weights are bf16 numbers, 2 inputs of 16 bits
 //   bf16  2 inputs of 16 bits
 //   int8  4 inputs as q + 128, 8 bits each; a line of float32 scales before each group of 64 inputs
 //   int4  8 inputs in 4 bytes, the lower four bits inputs 0 - 3, the upper ones 4 - 7; before each group of 32 inputs a line of
 //         scales (upper half) and minima (lower half) in bf16
 //
 // A last step is filled up with weights that the inputs' zeros meet, a last panel with outputs that nobody reads.
+//
+// Weights for sparse inputs lie input by input instead: all outputs of an input in lines of 16 float32, or of 32 bf16 whose 4
+// bytes hold outputs i and 16 + i. What belongs to inputs that are zero need not be read then.
 #pragma once
 
 #include <cstddef>
@@ -45,6 +48,13 @@ struct RowTiles {
   }
 };
 
+/// Where the lines of weights lie.
+struct WeightLines {
+  const std::byte* first;
+  std::size_t panel_stride;  // bytes from the lines of a panel to those of the next
+  std::size_t line_stride;   // bytes from a panel's line to its next
+};
+
 /// y[t, o] = x[t] . w[o] + bias[o] for n_rows >= 1 rows and n_out outputs that begin with a panel.
 struct MatmulBlock {
   // Units of 4 bytes, as the weights have them: a float32, a pair of bf16, four int8; zeros behind the last input. The units of
@@ -54,9 +64,8 @@ struct MatmulBlock {
   const float* x_scales;       // int8, int4: [n_rows][n_groups]
   const std::int32_t* x_sums;  // the same: sum of the group's whole numbers
   std::size_t n_groups;
-  const std::byte* w;       // packed panels
-  std::size_t panel_bytes;  // from one panel to the next
-  const float* bias;        // [n_out] or null
+  WeightLines w;
+  const float* bias;  // [n_out] or null
   float* y;
   std::size_t y_stride;
   std::size_t n_rows;
@@ -64,37 +73,53 @@ struct MatmulBlock {
   std::size_t n_out;
 };
 
-/// One row by float32 panels, y[o] = sum_i x[i] w[o, i] + bias[o] over the active inputs i.
+/// Rows that the kernels for sparse inputs take together.
+inline constexpr std::size_t kMaxSparseRows = 6;
+
+/// y[t, o] = sum_i x[t, i] w[i, o] + bias[o] over the active inputs i, by weights that lie input by input.
 struct SparseBlock {
-  const float* x;               // [n_in]
-  const std::uint32_t* active;  // [n_active], ascending
+  const float* x;
+  std::size_t x_stride;
+  std::size_t n_rows;           // 1 .. kMaxSparseRows
+  const std::uint32_t* active;  // [n_active], ascending: inputs that some row has
   std::size_t n_active;
-  const std::byte* w;
-  std::size_t panel_bytes;
-  const float* bias;  // [n_out] or null
-  float* y;           // [n_out]
+  const std::byte* w;     // the first output of input 0, which begins a line
+  std::size_t row_bytes;  // from an input to the next
+  const float* bias;      // [n_out] or null
+  float* y;
+  std::size_t y_stride;
   std::size_t n_out;
 };
 
-/// The product by weights of one format, and how many rows its tiles have: at most kMaxTileRows.
+/// What a kernel takes for a unit of x: a float32 as it is or rounded to bf16, two bf16, four int8.
+enum class RowUnits { floats, rounded_floats, bf16_pairs, int8 };
+
+/// The product by weights of one format, how many rows its tiles have, at most kMaxTileRows, and their units.
 struct MatmulKernel {
   void (*run)(const MatmulBlock& block);
   std::size_t tile_rows;
+  RowUnits units;
 };
 
 inline constexpr std::size_t kMaxTileRows = 6;
 
 struct MatmulKernels {
   MatmulKernel f32;
+  MatmulKernel f32_by_bf16;  // f32 by weights held as bf16
   MatmulKernel bf16;
   MatmulKernel int8;
   MatmulKernel int4;
+  // f32 by weights that lie input by input, in float32 or held as bf16.
+  MatmulKernel f32_by_rows;
+  MatmulKernel f32_by_bf16_rows;
   void (*sparse)(const SparseBlock& block);
+  void (*sparse_by_bf16)(const SparseBlock& block);
 
   // One tile's rows, `stride` units apart, put together as MatmulBlock says. n_rows <= kMaxTileRows.
   void (*interleave)(const std::uint32_t* rows, std::size_t stride, std::size_t n_rows, std::size_t n_units,
                      std::uint32_t* out);
   // One row in units. out: room for n rounded up to a whole step of 8 inputs.
+  void (*round_floats)(const float* x, std::size_t n, float* out);
   void (*round_bf16)(const float* x, std::size_t n, std::uint16_t* out);
   void (*quantise)(const float* x, std::size_t n, std::size_t group, std::int8_t* out, float* scales, std::int32_t* sums);
 };

@@ -4,10 +4,8 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
-#include <span>
 
 #include "ops/cpu/parallel.hpp"
-#include "ops/huge_pages.hpp"
 #include "ops/quantise.hpp"
 
 namespace ffmem {
@@ -36,10 +34,76 @@ std::size_t step_size(WeightFormat format) {
   }
 }
 
-bool has_groups(WeightFormat format) { return format == WeightFormat::int8 || format == WeightFormat::int4; }
-
 WeightMatrix slice(const WeightMatrix& w, std::size_t row, std::size_t rows, std::size_t col, std::size_t cols) {
   return w.row_slice(row, rows).transposed().row_slice(col, cols).transposed();
+}
+
+// Float32 weights that all are bf16 numbers need no more; the inputs of a row then make whole pairs.
+WeightFormat lines_for(const WeightMatrix& w, WeightFormat format) {
+  return format == WeightFormat::f32 && w.dtype == DType::bf16 && w.cols % kBf16Step == 0 ? WeightFormat::bf16 : format;
+}
+
+// Where a tile's units go: output o to the lines of panel o / kLanes.
+struct TileLines {
+  std::uint32_t* first;
+  std::size_t panel_units;  // from a panel to the next
+
+  std::uint32_t* at(std::size_t panel, std::size_t line) const { return first + panel * panel_units + line * kLanes; }
+};
+
+// Where an output's weights are, and how far apart: from one output to the next, from one input to the next.
+struct StoredElements {
+  const std::byte* first;
+  std::size_t out_bytes;
+  std::size_t in_bytes;
+};
+
+// A line of n outputs from N elements each: what the line holds, or the last ones.
+template <class Element, std::size_t N>
+[[gnu::always_inline]] inline void copy_line(StoredElements w, std::size_t n, std::uint32_t* to) {
+  for (std::size_t o = 0; o < n; ++o) {
+    std::uint32_t unit = 0;
+    for (std::size_t s = 0; s < N; ++s) {
+      Element element;
+      std::memcpy(&element, w.first + o * w.out_bytes + s * w.in_bytes, sizeof element);
+      unit |= static_cast<std::uint32_t>(element) << (8 * sizeof element * s);
+    }
+    to[o] = unit;
+  }
+}
+
+template <class Element>
+[[gnu::always_inline]] inline void copy_strided(StoredElements w, std::size_t n_out, std::size_t n_in, const TileLines& lines) {
+  constexpr std::size_t kStep = sizeof(std::uint32_t) / sizeof(Element);
+  for (std::size_t i = 0; i < n_in; i += kStep, w.first += kStep * w.in_bytes) {
+    if (w.out_bytes == sizeof(Element)) {
+      // Lines lie too far apart for the hardware to see the next one coming.
+      const std::byte* const ahead = w.first + kLinesAhead * w.in_bytes;
+      for (std::size_t b = 0; b < n_out * w.out_bytes; b += kCacheLine) __builtin_prefetch(ahead + b);
+    }
+    for (std::size_t begin = 0; begin < n_out; begin += kLanes) {
+      const StoredElements from{w.first + begin * w.out_bytes, w.out_bytes, w.in_bytes};
+      const std::size_t n = std::min(kLanes, n_out - begin);
+      std::uint32_t* const to = lines.at(begin / kLanes, i / kStep);
+      if (n_in - i >= kStep) {
+        copy_line<Element, kStep>(from, n, to);
+      } else {
+        copy_line<Element, 1>(from, n, to);
+      }
+    }
+  }
+}
+
+// A tile whose stored elements are what the lines hold.
+template <class Element>
+void copy_tile(const WeightMatrix& w, const TileLines& lines) {
+  const auto* const first = static_cast<const std::byte*>(w.data);
+  const std::size_t out_bytes = w.row_stride * sizeof(Element);
+  const std::size_t in_bytes = w.col_stride * sizeof(Element);
+  // A constant distance lets the compiler put loads together.
+  if (w.row_stride == 1) return copy_strided<Element>({first, sizeof(Element), in_bytes}, w.rows, w.cols, lines);
+  if (w.col_stride == 1) return copy_strided<Element>({first, out_bytes, sizeof(Element)}, w.rows, w.cols, lines);
+  copy_strided<Element>({first, out_bytes, in_bytes}, w.rows, w.cols, lines);
 }
 
 // A tile's weights as float32, a row for each output, and as the 4 bytes that the packed lines hold for an output.
@@ -127,58 +191,53 @@ auto encoder(WeightFormat format) {
 
 }  // namespace
 
-PackedMatrix::PackedMatrix(const WeightMatrix& w, WeightFormat format, Inputs inputs)
-    : format_(format), rows_(w.rows), cols_(w.cols), inputs_(inputs), buffer_(n_panels() * panel_bytes() / sizeof(float)) {
-  use_huge_pages(buffer_);
-  parallel_for(ceil_div(rows_, kTileOutputs), kTileOutputs * cols_ * 10, [&](std::size_t tile) {
-    for (std::size_t input = 0; input < cols_; input += kTileInputs) pack_tile(w, tile * kTileOutputs, input);
+PackedMatrix::PackedMatrix(const WeightMatrix& w, WeightFormat format) : CpuMatrix(w, format), lines_(lines_for(w, format)) {
+  const std::size_t panel_bytes = n_lines() * kLineBytes;
+  allocate(n_panels() * panel_bytes, panel_bytes, kLineBytes);
+  parallel_for(ceil_div(rows(), kTileOutputs), kTileOutputs * cols() * 10, [&](std::size_t tile) {
+    for (std::size_t input = 0; input < cols(); input += kTileInputs) pack_tile(w, tile * kTileOutputs, input);
   });
 }
 
-std::size_t PackedMatrix::n_groups() const noexcept { return has_groups(format_) ? ceil_div(cols_, group_size(format_)) : 0; }
-
-std::size_t PackedMatrix::n_lines() const noexcept { return ceil_div(cols_, step_size(format_)) + n_groups(); }
-
-OutputRange PackedMatrix::outputs(std::size_t part, std::size_t parts) const noexcept {
-  const auto first_panel = [&](std::size_t p) { return most_parts() * p / parts * kPanelsTogether; };
-  const auto* const panels = reinterpret_cast<const std::byte*>(buffer_.data());
-  return {.begin = first_panel(part) * kLanes,
-          .end = std::min(first_panel(part + 1) * kLanes, rows_),
-          .panels = panels + first_panel(part) * panel_bytes()};
-}
-
-void PackedMatrix::pack_tile(const WeightMatrix& w, std::size_t output, std::size_t input) const {
-  const std::size_t n_out = std::min(kTileOutputs, rows_ - output);
-  const std::size_t n_in = std::min(kTileInputs, cols_ - input);
-  const auto encode = encoder(format_);
-  Tile tile;
-  tile.read(slice(w, output, n_out, input, n_in));
-  std::size_t n_units = 0;
-  for (std::size_t o = 0; o < n_out; ++o) n_units = encode(tile.rows[o], n_in, tile.units[o]);
-
-  const std::size_t group_lines = has_groups(format_) ? input / group_size(format_) : 0;
-  const std::size_t first_line = input / step_size(format_) + group_lines;
-  for (std::size_t begin = 0; begin < n_out; begin += kLanes) {
-    const std::size_t n = std::min(kLanes, n_out - begin);
-    auto* const panel = reinterpret_cast<std::uint32_t*>(buffer_.data()) + (output + begin) * n_lines();
-    for (std::size_t line = 0; line < n_units; ++line) {
-      std::uint32_t* const to = panel + (first_line + line) * kLanes;
-      for (std::size_t o = 0; o < n; ++o) to[o] = tile.units[begin + o][line];
-    }
+MatmulKernel PackedMatrix::kernel(const MatmulKernels& kernels) const noexcept {
+  switch (format()) {
+    case WeightFormat::f32:
+      return lines_ == WeightFormat::bf16 ? kernels.f32_by_bf16 : kernels.f32;
+    case WeightFormat::bf16:
+      return kernels.bf16;
+    case WeightFormat::int8:
+      return kernels.int8;
+    default:
+      return kernels.int4;
   }
 }
 
-bool PackedMatrix::may_skip_zeros() const {
-  if (inputs_ != Inputs::sparse || format_ != WeightFormat::f32) return false;
-  std::call_once(looked_at_, [this] {
-    constexpr std::uint32_t kExponent = 0x7f800000U;
-    bool finite = true;
-    for (const float value : std::span(buffer_.data(), buffer_.size())) {
-      finite = finite & ((std::bit_cast<std::uint32_t>(value) & kExponent) != kExponent);
+std::size_t PackedMatrix::n_lines() const noexcept { return ceil_div(cols(), step_size(lines_)) + n_groups(); }
+
+void PackedMatrix::pack_tile(const WeightMatrix& w, std::size_t output, std::size_t input) const {
+  const std::size_t n_out = std::min(kTileOutputs, rows() - output);
+  const std::size_t n_in = std::min(kTileInputs, cols() - input);
+  const WeightMatrix stored = slice(w, output, n_out, input, n_in);
+  const std::size_t groups_before = n_groups() == 0 ? 0 : input / group_size(format());
+  const std::size_t line = input / step_size(lines_) + groups_before;
+  const std::size_t panel_units = n_lines() * kLanes;
+  const TileLines lines{reinterpret_cast<std::uint32_t*>(buffer().data()) + output / kLanes * panel_units + line * kLanes,
+                        panel_units};
+  if (lines_ == WeightFormat::f32 && w.dtype == DType::f32) return copy_tile<std::uint32_t>(stored, lines);
+  if (lines_ == WeightFormat::bf16 && w.dtype == DType::bf16) return copy_tile<std::uint16_t>(stored, lines);
+
+  const auto encode = encoder(lines_);
+  Tile tile;
+  tile.read(stored);
+  std::size_t n_units = 0;
+  for (std::size_t o = 0; o < n_out; ++o) n_units = encode(tile.rows[o], n_in, tile.units[o]);
+  for (std::size_t begin = 0; begin < n_out; begin += kLanes) {
+    const std::size_t n = std::min(kLanes, n_out - begin);
+    for (std::size_t i = 0; i < n_units; ++i) {
+      std::uint32_t* const to = lines.at(begin / kLanes, i);
+      for (std::size_t o = 0; o < n; ++o) to[o] = tile.units[begin + o][i];
     }
-    finite_ = finite;
-  });
-  return finite_;
+  }
 }
 
 }  // namespace ffmem

@@ -1,5 +1,5 @@
-// 16 outputs on any instruction set, without dot products: weights of other formats become float32. A product of two bf16 is
-// exact there, and so are the sums of a group's whole numbers, which stay below 2^24.
+// 16 outputs on any instruction set, without dot products: weights of other formats become float32, in which the sums of a
+// group's whole numbers are exact, as they stay below 2^24.
 #pragma once
 
 #include "ops/cpu/kernels/simd.hpp"
@@ -28,6 +28,7 @@ struct PlainLanes {
   static constexpr std::size_t kF32Rows = kParts == 4 ? 2 : 6;  // 8 or 12 of 16, or with 4 vectors 24 of 32
 #endif
   static constexpr std::size_t kBf16Rows = kParts == 4 ? 2 : 4;
+  static constexpr bool kMultipliesBf16 = false;
   static constexpr std::size_t kIntRows = kParts == 4 ? 1 : 2;
 
   template <class Result, class F>
@@ -54,7 +55,9 @@ struct PlainLanes {
   static Weights weights(const std::byte* p) noexcept {
     return each<Weights>([=](std::size_t i) { return I::load_aligned(reinterpret_cast<const std::int32_t*>(p) + i * kW); });
   }
-  static Sum floats(const std::byte* p) noexcept { return as_floats(weights(p)); }
+  static Sum as_floats(const Weights& w) noexcept {
+    return each<Sum>([&](std::size_t i) { return V(__builtin_bit_cast(typename V::register_type, w.part[i].data)); });
+  }
   static Sum upper_bf16(const Weights& w) noexcept {
     return as_floats(each<Weights>([&](std::size_t i) { return w.part[i] & I(static_cast<std::int32_t>(0xffff0000U)); }));
   }
@@ -66,20 +69,6 @@ struct PlainLanes {
   }
   static Weights high_fours(const Weights& w) noexcept {
     return each<Weights>([&](std::size_t i) { return (w.part[i] >> 4) & I(0x0f0f0f0f); });
-  }
-
-  static Sum dot_f32(const Sum& sum, float x, const Weights& w) noexcept {
-    const V xi(x);
-    const Sum weights = as_floats(w);
-    return each<Sum>([&](std::size_t i) { return fma<Arch>(xi, weights.part[i], sum.part[i]); });
-  }
-
-  static Sum dot_bf16(const Sum& sum, std::uint32_t x, const Weights& w) noexcept {
-    const V first(__builtin_bit_cast(float, x << 16));
-    const V second(__builtin_bit_cast(float, x & 0xffff0000U));
-    const Sum w0 = lower_bf16(w);
-    const Sum w1 = upper_bf16(w);
-    return each<Sum>([&](std::size_t i) { return fma<Arch>(second, w1.part[i], fma<Arch>(first, w0.part[i], sum.part[i])); });
   }
 
   static Count count(std::int32_t n) noexcept {
@@ -112,9 +101,6 @@ struct PlainLanes {
 
  private:
   static std::size_t part_of(std::size_t n, std::size_t i) noexcept { return n - i * kW < kW ? n - i * kW : kW; }
-  static Sum as_floats(const Weights& w) noexcept {
-    return each<Sum>([&](std::size_t i) { return V(__builtin_bit_cast(typename V::register_type, w.part[i].data)); });
-  }
 };
 
 }  // namespace ffmem::kernels

@@ -1,5 +1,5 @@
-// 16 outputs with AVX2's products of bytes, whose pairs are added in 16 bits: 2 * 127 * 127 still fits. bf16 is PlainLanes'
-// own.
+// 16 outputs with AVX2's products of bytes, whose pairs are added in 16 bits: 2 * 127 * 127 still fits. Floats are
+// PlainLanes' own.
 #pragma once
 
 #include <immintrin.h>

@@ -17,8 +17,9 @@ struct Avx512Lanes {
   static constexpr std::size_t kVectors = 4;
   static constexpr std::size_t kLoneVectors = 4;
   static constexpr std::size_t kF32Rows = 6;   // 24 sums
-  static constexpr std::size_t kBf16Rows = 6;  // likewise
+  static constexpr std::size_t kBf16Rows = 4;  // 16 sums, 4 lines, 4 of them widened
   static constexpr std::size_t kIntRows = 3;   // 12 sums, 12 counts
+  static constexpr bool kMultipliesBf16 = true;
 
   static __mmask16 first(std::size_t n) noexcept { return static_cast<__mmask16>((1U << n) - 1U); }
 
@@ -28,17 +29,13 @@ struct Avx512Lanes {
   static Sum add(Sum a, Sum b) noexcept { return _mm512_add_ps(a, b); }
 
   static Weights weights(const std::byte* p) noexcept { return _mm512_load_si512(p); }
-  static Sum floats(const std::byte* p) noexcept { return _mm512_castsi512_ps(weights(p)); }
+  static Sum as_floats(Weights w) noexcept { return _mm512_castsi512_ps(w); }
   static Sum upper_bf16(Weights w) noexcept {
     return _mm512_castsi512_ps(_mm512_and_si512(w, _mm512_set1_epi32(static_cast<int>(0xffff0000U))));
   }
   static Sum lower_bf16(Weights w) noexcept { return _mm512_castsi512_ps(_mm512_slli_epi32(w, 16)); }
   static Weights low_fours(Weights w) noexcept { return _mm512_and_si512(w, _mm512_set1_epi8(0x0f)); }
   static Weights high_fours(Weights w) noexcept { return low_fours(_mm512_srli_epi16(w, 4)); }
-
-  static Sum dot_f32(Sum sum, float x, Weights w) noexcept {
-    return _mm512_fmadd_ps(_mm512_set1_ps(x), _mm512_castsi512_ps(w), sum);
-  }
 
   static Sum dot_bf16(Sum sum, std::uint32_t x, Weights w) noexcept {
     return _mm512_dpbf16_ps(sum, __builtin_bit_cast(__m512bh, w), __builtin_bit_cast(__m512bh, broadcast(x)));

@@ -1,21 +1,27 @@
 // The table of the kernels that multiply matrices, for one set of lanes.
 #pragma once
 
+#include "ops/cpu/kernels/input_rows.hpp"
 #include "ops/cpu/kernels/matmul.hpp"
 #include "ops/cpu/kernels/pack_row.hpp"
-#include "ops/cpu/kernels/sparse_matmul.hpp"
 
 namespace ffmem::kernels {
 
 template <class Lanes>
 constexpr MatmulKernels make_matmul_kernels() noexcept {
   using Tiles = MatmulTiles<Lanes>;
-  return {.f32 = Matmul<Lanes>::template kernel<typename Tiles::F32>(),
-          .bf16 = Matmul<Lanes>::template kernel<typename Tiles::Bf16>(),
-          .int8 = Matmul<Lanes>::template kernel<typename Tiles::Int8>(),
-          .int4 = Matmul<Lanes>::template kernel<typename Tiles::Int4>(),
-          .sparse = SparseMatmul<Lanes>::matmul,
+  constexpr RowUnits bf16 = Lanes::kMultipliesBf16 ? RowUnits::bf16_pairs : RowUnits::rounded_floats;
+  return {.f32 = Matmul<Lanes>::template kernel<typename Tiles::F32>(RowUnits::floats),
+          .f32_by_bf16 = Matmul<Lanes>::template kernel<typename Tiles::F32ByBf16>(RowUnits::floats),
+          .bf16 = Matmul<Lanes>::template kernel<typename Tiles::Bf16>(bf16),
+          .int8 = Matmul<Lanes>::template kernel<typename Tiles::Int8>(RowUnits::int8),
+          .int4 = Matmul<Lanes>::template kernel<typename Tiles::Int4>(RowUnits::int8),
+          .f32_by_rows = Matmul<Lanes>::template kernel<typename Tiles::F32ByRows>(RowUnits::floats),
+          .f32_by_bf16_rows = Matmul<Lanes>::template kernel<typename Tiles::F32ByBf16Rows>(RowUnits::floats),
+          .sparse = InputRows<Lanes, typename Tiles::F32Row>::matmul,
+          .sparse_by_bf16 = InputRows<Lanes, typename Tiles::Bf16Row>::matmul,
           .interleave = PackRow<Lanes>::interleave,
+          .round_floats = PackRow<Lanes>::round_floats,
           .round_bf16 = PackRow<Lanes>::round_bf16,
           .quantise = PackRow<Lanes>::quantise};
 }

@@ -14,16 +14,16 @@ struct Matmul {
   static constexpr std::size_t kBlockPanels = 16;                   // a multiple of either
   static_assert(kLoneVectors <= kPanelsTogether);
 
-  using Run = void (*)(const Part&) noexcept;
+  using RunTile = void (*)(const Part&) noexcept;
 
   // Format::run for [vectors - 1][rows - 1]; more than kVectors for one row alone.
   template <class Format>
-  static Run runner(std::size_t vectors, std::size_t rows) noexcept {
+  static RunTile runner(std::size_t vectors, std::size_t rows) noexcept {
     return pick_vectors<Format, 1>(vectors, rows);
   }
 
   template <class Format, std::size_t Vectors>
-  static Run pick_vectors(std::size_t vectors, std::size_t rows) noexcept {
+  static RunTile pick_vectors(std::size_t vectors, std::size_t rows) noexcept {
     if constexpr (Vectors < kLoneVectors) {
       if (vectors > Vectors) return pick_vectors<Format, Vectors + 1>(vectors, rows);
     }
@@ -35,8 +35,8 @@ struct Matmul {
   }
 
   template <class Format, std::size_t Vectors, std::size_t Rows>
-  static Run pick_rows(std::size_t rows) noexcept {
-    if constexpr (Rows < Format::kRows) {
+  static RunTile pick_rows(std::size_t rows) noexcept {
+    if constexpr (Rows < Format::kStoredRows) {
       if (rows > Rows) return pick_rows<Format, Vectors, Rows + 1>(rows);
     }
     return Format::template run<Rows, Vectors>;
@@ -54,7 +54,7 @@ struct Matmul {
     alignas(64) float bias[kPanelsTogether * kLanes] = {};
     float* const outside = part.y;
     for (std::size_t o = 0; o < n_out && part.bias != nullptr; ++o) bias[o] = part.bias[o];
-    for (std::size_t r = 0; r < rows && part.begin != 0; ++r) {
+    for (std::size_t r = 0; r < rows && !part.first; ++r) {
       for (std::size_t o = 0; o < n_out; ++o) y[r][o] = outside[r * part.y_stride + o];
     }
     const std::size_t stride = part.y_stride;
@@ -67,74 +67,121 @@ struct Matmul {
     }
   }
 
-  // Steps [begin, end) of all rows against the panels [panel, panel + vectors). Each tile fetches the lines of y that the next
-  // one writes, whose rows lie in pages of their own (waiting for them would cost a sixth of the time), and a share of the
-  // panels that come after these.
-  template <class Format>
-  static void run_rows(const MatmulBlock& b, std::size_t panel, std::size_t vectors, std::size_t begin,
-                       std::size_t end) noexcept {
-    const RowTiles tiles{b.n_rows, Format::kRows};
-    const std::size_t n_lines = Format::kRunSteps == 0 ? b.panel_bytes / kLineBytes : end - begin;
-    const std::size_t share = (n_lines + tiles.count() - 1) / tiles.count();
-    const std::size_t output = panel * kLanes;
-    const std::byte* next = b.w + (panel + vectors) * b.panel_bytes + begin * kLineBytes;
-    const float* const bias = b.bias != nullptr && end * Format::kStep >= b.n_in ? b.bias + output : nullptr;
+  // Lines [begin, end) of the panels [panel, panel + vectors), as they are stored.
+  struct Run {
+    std::size_t panel;
+    std::size_t vectors;
+    std::size_t begin;
+    std::size_t end;
+
+    std::size_t n_lines() const noexcept { return end - begin; }
+  };
+
+  // Line `line` of a panel.
+  template <class Stored>
+  static const std::byte* stored_line(const MatmulBlock& b, std::size_t panel, std::size_t line) noexcept {
+    return b.w.first + (panel - panel % Stored::kPanels) * b.w.panel_stride + line * b.w.line_stride;
+  }
+
+  // All rows by a run of Stored's lines, which lie at `w` as Format has them, panels `panel_stride` apart. Each tile fetches
+  // the lines of y that the next one writes, whose rows lie in pages of their own (waiting for them would cost a sixth of the
+  // time), and a share of the panels that come after these.
+  template <class Stored, class Format>
+  static void run_tiles(const MatmulBlock& b, const Run& run, const std::byte* w, std::size_t panel_stride) noexcept {
+    const RowTiles tiles{b.n_rows, Stored::kRows};
+    const std::size_t share = (run.n_lines() + tiles.count() - 1) / tiles.count();
+    const std::size_t output = run.panel * kLanes;
+    const bool last = run.end * Stored::kStep >= b.n_in;
     for (std::size_t tile = 0, row = 0; tile < tiles.count(); ++tile) {
       const std::size_t after = tiles.begin(tile + 1);
       if (tiles.count() > 1) {
         const std::size_t rows_after = tile + 1 < tiles.count() ? tiles.begin(tile + 2) - after : 0;
-        for (std::size_t v = 0; v < vectors; ++v) {
+        for (std::size_t v = 0; v < run.vectors; ++v) {
           // The last lane: where rows are not whole lines, the line of the first is there since the panel before.
           const float* y = b.y + after * b.y_stride + output + (v + 1) * kLanes - 1;
           fetch(reinterpret_cast<const std::byte*>(y), rows_after, b.y_stride * sizeof *y);
-          fetch(next + v * b.panel_bytes, share, kLineBytes);
+          const std::byte* const next = stored_line<Stored>(b, run.panel + run.vectors + v, run.begin + tile * share);
+          fetch(next, share, b.w.line_stride);
         }
-        next += share * kLineBytes;
       }
       const Part part{.b = b,
-                      .w = b.w + panel * b.panel_bytes,
                       .row = row,
-                      .begin = begin,
-                      .end = end,
+                      .x = b.x + row * b.x_units + run.begin * Stored::kUnits * (after - row),
+                      .w = w,
+                      .panel_stride = panel_stride,
+                      .n_lines = run.n_lines() * Stored::kUnits / Format::kUnits,
+                      .first = run.begin == 0,
                       .y = b.y + row * b.y_stride + output,
                       .y_stride = b.y_stride,
-                      .bias = bias};
-      if (output + vectors * kLanes <= b.n_out) {
-        runner<Format>(vectors, after - row)(part);
+                      .bias = b.bias != nullptr && last ? b.bias + output : nullptr};
+      if (output + run.vectors * kLanes <= b.n_out) {
+        runner<Format>(run.vectors, after - row)(part);
       } else {
-        run_edge<Format>(part, vectors, after - row, b.n_out - output);
+        run_edge<Format>(part, run.vectors, after - row, b.n_out - output);
       }
       row = after;
+    }
+  }
+
+  // A run as float32 lines, each panel's one after the other.
+  template <class Stored>
+  static void widen(const MatmulBlock& b, const Run& run, std::byte* out) noexcept {
+    for (std::size_t v = 0; v < run.vectors; ++v) {
+      auto* to = reinterpret_cast<float*>(out + v * kSumRun * kLineBytes);
+      const std::size_t place = (run.panel + v) % Stored::kPanels;
+      const std::byte* line = stored_line<Stored>(b, run.panel + v, run.begin);
+      for (std::size_t i = 0; i < run.n_lines(); ++i, line += b.w.line_stride) {
+        const auto w = Lanes::weights(line);
+        for (std::size_t s = 0; s < Stored::kStep; ++s, to += kLanes) {
+          Lanes::store(Stored::Line::floats(w, place + s), to, kLanes);
+        }
+      }
+    }
+  }
+
+  // All rows by a run.
+  template <class Format>
+  static void run_rows(const MatmulBlock& b, const Run& run) noexcept {
+    if constexpr (Format::kStoredRows < Format::kRows) {
+      if (b.n_rows > Format::kStoredRows) {
+        alignas(64) std::byte room[kVectors * kSumRun * kLineBytes];
+        widen<Format>(b, run, room);
+        return run_tiles<Format, typename Format::Widened>(b, run, room, kSumRun * kLineBytes);
+      }
+    }
+    if constexpr (Format::kStoredRows > 0) {
+      run_tiles<Format, Format>(b, run, stored_line<Format>(b, run.panel, run.begin), b.w.panel_stride);
     }
   }
 
   template <class Format>
   static void matmul(const MatmulBlock& b) noexcept {
     const std::size_t n_panels = (b.n_out + kLanes - 1) / kLanes;
-    const std::size_t n_steps = (b.n_in + Format::kStep - 1) / Format::kStep;
-    const std::size_t run = Format::kRunSteps == 0 ? n_steps : Format::kRunSteps;
+    const std::size_t n_lines =
+        Format::kRunLines == 0 ? b.w.panel_stride / kLineBytes : (b.n_in + Format::kStep - 1) / Format::kStep;
+    const std::size_t run = Format::kRunLines == 0 ? n_lines : Format::kRunLines;
     // Few rows wait for their weights, and so read them in order. Many go on with the run of inputs that their cache holds, for
     // as many outputs as it holds too until the next run adds to them.
     const bool few = b.n_rows <= Format::kRows;
-    const std::size_t together = b.n_rows == 1 ? kLoneVectors : kVectors;
+    const std::size_t together = b.n_rows == 1 && Format::kStoredRows > 0 ? kLoneVectors : kVectors;
     const std::size_t block = few ? n_panels : kBlockPanels;
-    const std::size_t steps = few ? n_steps : run;
+    const std::size_t lines = few ? n_lines : run;
     for (std::size_t first = 0; first < n_panels; first += block) {
       const std::size_t last = n_panels - first < block ? n_panels : first + block;
-      for (std::size_t i = 0; i < n_steps; i += steps) {
-        const std::size_t end = n_steps - i < steps ? n_steps : i + steps;
+      for (std::size_t i = 0; i < n_lines; i += lines) {
+        const std::size_t end = n_lines - i < lines ? n_lines : i + lines;
         for (std::size_t p = first; p < last; p += together) {
           const std::size_t vectors = last - p < together ? last - p : together;
-          for (std::size_t k = i; k < end; k += run) run_rows<Format>(b, p, vectors, k, end - k < run ? end : k + run);
+          for (std::size_t k = i; k < end; k += run) run_rows<Format>(b, {p, vectors, k, end - k < run ? end : k + run});
         }
       }
     }
   }
 
   template <class Format>
-  static constexpr MatmulKernel kernel() noexcept {
+  static constexpr MatmulKernel kernel(RowUnits units) noexcept {
     static_assert(Format::kRows <= kMaxTileRows);
-    return {.run = matmul<Format>, .tile_rows = Format::kRows};
+    return {.run = matmul<Format>, .tile_rows = Format::kRows, .units = units};
   }
 };
 

@@ -6,11 +6,14 @@
 // last:
 //
 //   f32         a chain for each run of kSumRun inputs, starting from zero; the runs' sums added in order, to zero
-//   bf16        one chain over all inputs, in steps of two; it stops after each run and goes on from y
+//   bf16        one chain over all inputs; it stops after each run and goes on from y
 //   int8, int4  exact inside a group, the groups chained in float32
 //
-// All instruction sets with fused multiply-add give f32 the same bits. Runs keep a piece of the panel in cache for all rows.
+// All instruction sets with fused multiply-add give f32 the same bits, and bf16 too but for those that multiply pairs of it.
+// Runs keep a piece of the panel in cache for all rows.
 #pragma once
+
+#include <type_traits>
 
 #include "ops/cpu/matmul_kernels.hpp"
 #include "ops/weight_format.hpp"
@@ -26,14 +29,16 @@ struct MatmulTiles {
   using Count = typename Lanes::Count;      // 16 whole numbers
   using Weights = typename Lanes::Weights;  // 64 bytes of weights
 
-  // All lanes of a tile's vectors exist.
+  // Some lines of a tile, all lanes of whose vectors exist.
   struct Part {
     const MatmulBlock& b;
-    const std::byte* w;  // the first panel
     std::size_t row;
-    std::size_t begin;  // f32, bf16: steps [begin, end)
-    std::size_t end;
-    float* y;  // of the tile's first row
+    const std::uint32_t* x;  // the first line's units of the tile's rows
+    const std::byte* w;      // the first line of the first panel
+    std::size_t panel_stride;
+    std::size_t n_lines;  // one after the other
+    bool first;           // nothing is in y yet
+    float* y;             // of the tile's first row
     std::size_t y_stride;
     const float* bias;  // null: none, or not in this run
   };
@@ -71,57 +76,105 @@ struct MatmulTiles {
     for_each(sums, [](std::size_t /*r*/, std::size_t /*v*/, const Sum& /*sum*/) { return Lanes::zero(); });
   }
 
-  // sums[r][v] = dot(sums[r][v], x of row r, weights) over the steps of the part.
-  template <std::size_t Rows, std::size_t Vectors, class X, class Dot>
-  [[gnu::always_inline]] static void chain(const Part& p, const X* x, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
-    x += p.row * p.b.x_units;
+  // sums[r][v] = dot(sums[r][v], units of row r, line of panel v) over the lines of the part, of `Units` units each, which lie
+  // Rows apart.
+  template <std::size_t Units, std::size_t Rows, std::size_t Vectors, class Dot>
+  [[gnu::always_inline]] static void chain(const Part& p, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
 #pragma GCC unroll 4
-    for (std::size_t i = p.begin; i < p.end; ++i) {
+    for (std::size_t i = 0; i < p.n_lines; ++i) {
       Weights w[Vectors];
 #pragma GCC unroll 4
-      for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.b.panel_bytes + i * kLineBytes);
+      for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.panel_stride + i * kLineBytes);
+#pragma GCC unroll 2
+      for (std::size_t u = 0; u < Units; ++u) {
 #pragma GCC unroll 8
-      for (std::size_t r = 0; r < Rows; ++r) {
+        for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = dot(sums[r][v], x[i * Rows + r], w[v]);
+          for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = dot(sums[r][v], p.x[(i * Units + u) * Rows + r], w[v], u);
+        }
       }
     }
   }
 
-  struct F32 {
-    static constexpr std::size_t kRows = Lanes::kF32Rows;
+  // What a line of weights holds: kStep inputs of kPanels panels, number i of them as float32.
+  struct F32Line {
     static constexpr std::size_t kStep = kF32Step;
-    static constexpr std::size_t kRunSteps = kSumRun;
+    static constexpr std::size_t kPanels = 1;
+    static constexpr std::size_t kRows = Lanes::kF32Rows;  // that multiply lines as they are
+    static Sum floats(const Weights& w, std::size_t /*i*/) noexcept { return Lanes::as_floats(w); }
+  };
+  struct Bf16Line {
+    static constexpr std::size_t kStep = kBf16Step;
+    static constexpr std::size_t kPanels = 1;
+    static constexpr std::size_t kRows = Lanes::kBf16Rows;
+    static Sum floats(const Weights& w, std::size_t i) noexcept { return i == 0 ? Lanes::lower_bf16(w) : Lanes::upper_bf16(w); }
+  };
+  // Of weights that lie input by input.
+  struct F32Row : F32Line {
+    static constexpr std::size_t kRows = 0;
+  };
+  struct Bf16Row : Bf16Line {
+    static constexpr std::size_t kStep = 1;
+    static constexpr std::size_t kPanels = 2;
+    static constexpr std::size_t kRows = 0;
+  };
+
+  // Where the chains of float32 sums begin and end.
+  enum class Chains { runs, whole };
+
+  // Inputs and weights multiplied as float32. Rows beyond the line's own take lines that were widened to F32Line.
+  template <class Stored, Chains Order>
+  struct Floats {
+    using Line = Stored;
+    using Widened = Floats<F32Line, Order>;
+    static constexpr std::size_t kRows = Lanes::kF32Rows;
+    static constexpr std::size_t kStoredRows = Stored::kRows;
+    static constexpr std::size_t kPanels = Stored::kPanels;
+    static constexpr std::size_t kStep = Stored::kStep;
+    static constexpr std::size_t kUnits = Stored::kStep;
+    static constexpr std::size_t kRunLines = kSumRun / kStep;
 
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
-      clear(sums);
-      chain(p, reinterpret_cast<const float*>(p.b.x), sums, Lanes::dot_f32);
-      // y = 0 + sum after the first run, y + sum after the others. The 0 makes -0 the same as 0: see sparse_matmul.hpp.
-      if (p.begin == 0) {
-        for_each(sums, [](std::size_t /*r*/, std::size_t /*v*/, const Sum& sum) { return Lanes::add(Lanes::zero(), sum); });
+      if (Order == Chains::runs || p.first) {
+        clear(sums);
       } else {
+        for_each(sums, [&](std::size_t r, std::size_t v, const Sum& /*sum*/) { return y(p, r, v); });
+      }
+      chain<kUnits>(p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t i) {
+        return Lanes::add_product(sum, __builtin_bit_cast(float, x), Stored::floats(w, i));
+      });
+      // y = 0 + sum after the first run, y + sum after the others. The 0 makes -0 the same as 0: see input_rows.hpp.
+      if (Order == Chains::runs && p.first) {
+        for_each(sums, [](std::size_t /*r*/, std::size_t /*v*/, const Sum& sum) { return Lanes::add(Lanes::zero(), sum); });
+      } else if (Order == Chains::runs) {
         for_each(sums, [&](std::size_t r, std::size_t v, const Sum& sum) { return Lanes::add(y(p, r, v), sum); });
       }
       store(p, sums);
     }
   };
 
-  struct Bf16 {
-    static constexpr std::size_t kRows = Lanes::kBf16Rows;
+  // Pairs of bf16 multiplied as such.
+  struct Bf16Pairs {
+    static constexpr std::size_t kRows = Lanes::kF32Rows;
+    static constexpr std::size_t kStoredRows = kRows;
+    static constexpr std::size_t kPanels = 1;
     static constexpr std::size_t kStep = kBf16Step;
-    static constexpr std::size_t kRunSteps = 256;
+    static constexpr std::size_t kUnits = 1;
+    static constexpr std::size_t kRunLines = kSumRun / kStep;
 
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
-      if (p.begin == 0) {
+      if (p.first) {
         clear(sums);
       } else {
         for_each(sums, [&](std::size_t r, std::size_t v, const Sum& /*sum*/) { return y(p, r, v); });
       }
-      chain(p, p.b.x, sums, Lanes::dot_bf16);
+      chain<kUnits>(p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t /*i*/) {
+        return Lanes::dot_bf16(sum, x, w);
+      });
       store(p, sums);
     }
   };
@@ -131,15 +184,17 @@ struct MatmulTiles {
   template <class Format>
   struct Grouped {
     static constexpr std::size_t kRows = Lanes::kIntRows;
+    static constexpr std::size_t kStoredRows = kRows;
+    static constexpr std::size_t kPanels = 1;
     static constexpr std::size_t kStep = Format::kStep;
-    static constexpr std::size_t kRunSteps = 0;  // the whole row at once
+    static constexpr std::size_t kUnits = Format::kUnits;
+    static constexpr std::size_t kRunLines = 0;  // the whole panel at once
 
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
       clear(sums);
       const std::size_t n_steps = (p.b.n_in + kStep - 1) / kStep;
-      const std::uint32_t* x = p.b.x + p.row * p.b.x_units;
       const std::byte* w = p.w;
       for (std::size_t g = 0; g < p.b.n_groups; ++g) {
         const std::byte* scales = w;
@@ -155,12 +210,12 @@ struct MatmulTiles {
         for (std::size_t i = g * Format::kGroupSteps; i < end; ++i, w += kLineBytes) {
           Weights line[Vectors];
 #pragma GCC unroll 4
-          for (std::size_t v = 0; v < Vectors; ++v) line[v] = Lanes::weights(w + v * p.b.panel_bytes);
+          for (std::size_t v = 0; v < Vectors; ++v) line[v] = Lanes::weights(w + v * p.panel_stride);
 #pragma GCC unroll 8
           for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
             for (std::size_t v = 0; v < Vectors; ++v) {
-              counts[r][v] = Format::dot(counts[r][v], line[v], x + Format::kUnits * i * Rows + r, Rows);
+              counts[r][v] = Format::dot(counts[r][v], line[v], p.x + kUnits * i * Rows + r, Rows);
             }
           }
         }
@@ -170,7 +225,7 @@ struct MatmulTiles {
 #pragma GCC unroll 4
           for (std::size_t v = 0; v < Vectors; ++v) {
             sums[r][v] =
-                Format::add(sums[r][v], counts[r][v], p.b.x_scales[group], p.b.x_sums[group], scales + v * p.b.panel_bytes);
+                Format::add(sums[r][v], counts[r][v], p.b.x_scales[group], p.b.x_sums[group], scales + v * p.panel_stride);
           }
         }
       }
@@ -188,7 +243,7 @@ struct MatmulTiles {
     }
     static Sum add(const Sum& sum, const Count& count, float x_scale, std::int32_t /*x_sum*/,
                    const std::byte* scales) noexcept {
-      return Lanes::add_scaled(sum, count, x_scale, Lanes::floats(scales));
+      return Lanes::add_scaled(sum, count, x_scale, Lanes::as_floats(Lanes::weights(scales)));
     }
   };
 
@@ -207,6 +262,11 @@ struct MatmulTiles {
     }
   };
 
+  using F32 = Floats<F32Line, Chains::runs>;
+  using F32ByBf16 = Floats<Bf16Line, Chains::runs>;
+  using F32ByRows = Floats<F32Row, Chains::runs>;
+  using F32ByBf16Rows = Floats<Bf16Row, Chains::runs>;
+  using Bf16 = std::conditional_t<Lanes::kMultipliesBf16, Bf16Pairs, Floats<Bf16Line, Chains::whole>>;
   using Int8 = Grouped<Int8Group>;
   using Int4 = Grouped<Int4Group>;
 };

@@ -18,13 +18,13 @@ struct PackRow {
   using Eight = std::uint32_t __attribute__((vector_size(32), aligned(4), may_alias));
 
   static void round_bf16(const float* x, std::size_t n, std::uint16_t* out) noexcept {
-    for (std::size_t i = 0; i < n; ++i) {
-      const auto bits = __builtin_bit_cast(std::uint32_t, x[i]);
-      const std::uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
-      const bool is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
-      out[i] = static_cast<std::uint16_t>(is_nan ? (bits >> 16) | 0x40U : rounded);
-    }
+    for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::uint16_t>(nearest_bf16(x[i]));
     for (; n % kStep != 0; ++n) out[n] = 0;
+  }
+
+  static void round_floats(const float* x, std::size_t n, float* out) noexcept {
+    for (std::size_t i = 0; i < n; ++i) out[i] = __builtin_bit_cast(float, nearest_bf16(x[i]) << 16);
+    for (; n % kStep != 0; ++n) out[n] = 0.0F;
   }
 
   static void quantise(const float* x, std::size_t n, std::size_t group, std::int8_t* out, float* scales,
@@ -55,6 +55,14 @@ struct PackRow {
   }
 
  private:
+  // In the lower half.
+  [[gnu::always_inline]] static std::uint32_t nearest_bf16(float x) noexcept {
+    const auto bits = __builtin_bit_cast(std::uint32_t, x);
+    const std::uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+    const bool is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
+    return is_nan ? (bits >> 16) | 0x40U : rounded;
+  }
+
   // Of more than two rows, eight units of eight, those that do not exist being zeros. What a unit's store writes too much, the
   // next one overwrites.
   template <std::size_t Rows>
