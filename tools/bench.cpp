@@ -229,7 +229,7 @@ void add_bench(CLI::App& app) {
       "the same threads reach in a loop of nothing but multiply-adds or reads, measured afterwards. On a machine that does\n"
       "other work at the same time they mean little. --shape stores its weights as F32, or for other --weights as BF16, each "
       "matrix\n"
-      "as that family's files have it; with --activity the values lie one by one, which decoding needs to leave some out.\n"
+      "as that family's files have it.\n"
       "Examples:\n"
       "  ffmem bench models/gpt2\n"
       "  ffmem bench --shape gpt2 --weights bf16 --logits all --json\n"

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 
+#include "ops/dtype.hpp"
 #include "ops/weight_format.hpp"
 #include "runtime/model.hpp"
 
@@ -31,7 +32,7 @@ struct PassCost {
 
 PassCost cost_of(const Model& model, const PassShape& pass);
 
-/// Bytes that a weight takes, with its part of what its group shares.
-double bytes_per_weight(WeightFormat format) noexcept;
+/// Bytes that a weight takes, with its part of what its group shares; float32 by what the checkpoint stores.
+double bytes_per_weight(WeightFormat format, DType stored) noexcept;
 
 }  // namespace ffmem::tools

@@ -128,7 +128,7 @@ LinearWeights rows_of(const LinearWeights& all, std::size_t begin, std::size_t n
   return {.matrix = all.matrix.row_slice(begin, n), .bias = {first, first + static_cast<std::ptrdiff_t>(n)}};
 }
 
-LayerWeights make_layer(Maker& make, const ModelConfig& c, Kind kind, bool values_by_row) {
+LayerWeights make_layer(Maker& make, const ModelConfig& c, Kind kind) {
   const bool bias = kind != Kind::llama;
   const bool by_column = kind == Kind::gpt2;
   LayerWeights layer;
@@ -147,7 +147,7 @@ LayerWeights make_layer(Maker& make, const ModelConfig& c, Kind kind, bool value
   layer.output = make.linear(c.d_model, c.n_heads * c.head_dim, bias, by_column);
   layer.keys = make.linear(c.d_memory, c.d_model, bias, by_column);
   if (c.gated) layer.ups = make.linear(c.d_memory, c.d_model, false);
-  layer.set_values(make.linear(c.d_model, c.d_memory, bias, by_column || values_by_row));
+  layer.set_values(make.linear(c.d_model, c.d_memory, bias, by_column));
   return layer;
 }
 
@@ -219,7 +219,7 @@ LoadedCheckpoint random_checkpoint(const ModelShape& shape, const RandomOptions&
   }
   if (shape.kind == Kind::gpt2) weights.position_embedding = make.matrix(c.max_positions, c.d_model);
   for (std::size_t l = 0; l < c.n_layers; ++l) {
-    weights.layers.push_back(make_layer(make, c, shape.kind, options.activity.has_value()));
+    weights.layers.push_back(make_layer(make, c, shape.kind));
     // A score of normed inputs is N(0, 1) before the bias.
     if (options.activity) std::ranges::fill(weights.layers.back().keys.bias, normal_quantile(*options.activity));
   }

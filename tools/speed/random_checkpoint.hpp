@@ -41,10 +41,8 @@ const std::vector<ModelShape>& known_shapes();
 const ModelShape& find_shape(std::string_view name);
 
 struct RandomOptions {
-  DType stored = DType::f32;  // f32 or bf16: of every matrix
-  // (0, 1]: each key's bias is such that this share of a layer's memories is active, and each value lies in one piece, so that
-  // decoding can leave the others' out.
-  std::optional<double> activity{};
+  DType stored = DType::f32;         // f32 or bf16: of every matrix
+  std::optional<double> activity{};  // (0, 1]: each key's bias is such that this share of a layer's memories is active
   std::uint64_t seed = 1;
 };
 

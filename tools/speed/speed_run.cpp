@@ -11,6 +11,7 @@
 #include <span>
 
 #include "hooks/histogram.hpp"
+#include "ops/cpu/matmul_kernels.hpp"
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "tools/interrupt.hpp"
@@ -108,17 +109,15 @@ class SpeedRun {
     return cost_of(model_, {.n_sequences = plan_.batch, .n_rows = plan_.prompt, .n_scored = n_scored});
   }
 
-  /// A single sequence in f32 need not read the values of memories that are not active, where each lies in one piece.
+  /// Few sequences in f32 need not read the values of memories that are active in none of them, taken as independent here.
   PassCost decode_cost(std::optional<double> active_share) const {
-    const bool in_one_piece = model_.weights().layers.front().values.col_stride == 1;
-    const bool sparse = active_share && in_one_piece && plan_.batch == 1 && model_.weight_mode() == WeightMode::f32;
+    const bool sparse = active_share && plan_.batch <= kMaxSparseRows && model_.weight_mode() == WeightMode::f32;
+    const double share = sparse ? 1.0 - std::pow(1.0 - *active_share, static_cast<double>(plan_.batch)) : 1.0;
     PassCost cost;
     for (std::size_t i = 0; i < plan_.new_tokens; ++i) {
-      cost += cost_of(model_, {.n_sequences = plan_.batch,
-                               .n_rows = 1,
-                               .past = plan_.prompt + i,
-                               .n_scored = plan_.batch,
-                               .active_share = sparse ? *active_share : 1.0});
+      cost += cost_of(
+          model_,
+          {.n_sequences = plan_.batch, .n_rows = 1, .past = plan_.prompt + i, .n_scored = plan_.batch, .active_share = share});
     }
     return cost;
   }
