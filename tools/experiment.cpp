@@ -26,8 +26,8 @@ void run(const Options& options) {
   const Experiment& experiment = experiment_from_name(options.name);
   Workbench bench(*options.experiment);
   if (rank() > 0) return bench.assist_rank_0();
-  const Result result = experiment.run(bench);
-  write_result(options.experiment->out, result);
+  const Result result = write_result(options.experiment->out, experiment.run(bench));
+  if (!result.figures_drawn) warn_of_no_gnuplot();
   if (options.json) {
     write_out(to_json_text(result));
   } else {

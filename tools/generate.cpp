@@ -177,7 +177,8 @@ void add_generate(CLI::App& app) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("STRING");
-  command->add_flag("--json", options->json, "One JSON line: tokens (ids of the new ones), text, end (length, eos or stop)");
+  command->add_flag("--json", options->json,
+                    "One JSON line: tokens (ids of the new ones), text, end (length, eos, stop or interrupted)");
   options->interventions.add_options(*command);
   command->footer("The new text goes to standard output as it comes, speeds to standard error.\n" +
                   std::string(kInterventionsHelp) +

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <string>
@@ -13,15 +14,16 @@ namespace {
 
 constexpr std::string_view kMark = ".tmp.";
 
-/// True for TARGET.tmp.PID, also with a further number behind it, where PID is no running process.
+/// True for TARGET.tmp.PID and TARGET.tmp.PID.NUMBER where PID is no running process.
 bool is_leftover(std::string_view name) {
   const std::size_t mark = name.rfind(kMark);
   if (mark == std::string_view::npos || mark == 0) return false;
   name.remove_prefix(mark + kMark.size());
   pid_t pid = 0;
-  const auto end = std::from_chars(name.data(), name.data() + name.size(), pid).ptr;
-  const bool is_numbered = end == name.data() + name.size() || *end == '.';
-  return is_numbered && pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
+  const char* const end = name.data() + name.size();
+  const char* behind = std::from_chars(name.data(), end, pid).ptr;
+  if (behind != end && *behind == '.') behind = std::find_if_not(behind + 1, end, [](char c) { return c >= '0' && c <= '9'; });
+  return behind == end && pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
 }
 
 /// Gathered first: removing while iterating may skip entries.
@@ -42,8 +44,8 @@ void remove_leftovers(const std::filesystem::path& target) {
                [&](const std::string& name) { return name.starts_with(prefix) && is_leftover(name); });
 }
 
-void remove_leftovers_below(const std::filesystem::path& folder) {
-  remove_files(std::filesystem::recursive_directory_iterator(folder), is_leftover);
+void remove_leftovers_in(const std::filesystem::path& folder) {
+  if (std::filesystem::is_directory(folder)) remove_files(std::filesystem::directory_iterator(folder), is_leftover);
 }
 
 }  // namespace ffmem::tools

@@ -9,7 +9,7 @@ namespace ffmem::tools {
 /// Removes those of `target`, which lie beside it.
 void remove_leftovers(const std::filesystem::path& target);
 
-/// Removes all in `folder` and below it.
-void remove_leftovers_below(const std::filesystem::path& folder);
+/// Removes all in `folder`, if it is there, but not in its folders.
+void remove_leftovers_in(const std::filesystem::path& folder);
 
 }  // namespace ffmem::tools

@@ -73,7 +73,9 @@ CLI::Option* check_count(CLI::Option* option, std::size_t least) {
   const auto complaint = [least](const std::string& text) {
     std::size_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size() && value >= least) return std::string();
+    // The parser behind takes a number that begins with 0 for an octal one.
+    const bool is_plain = text.size() == 1 || !text.starts_with('0');
+    if (error == std::errc() && end == text.data() + text.size() && value >= least && is_plain) return std::string();
     return concat("expected a whole number of at least ", least, ", found '", text, "'");
   };
   return option->check(CLI::Validator(complaint, ""));

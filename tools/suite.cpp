@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "loaders/atomic_file.hpp"
@@ -87,9 +89,10 @@ std::vector<Result> run_experiments(Workbench& bench, Timings& timings) {
   for (const Experiment& experiment : all_experiments()) {
     throw_if_interrupted();
     if (!bench.options().quiet) std::fputs(fmt::format("ffmem: {}\n", experiment.name).c_str(), stderr);
-    results.push_back(timed(timings, std::string(experiment.name), [&] { return experiment.run(bench); }));
-    write_result(bench.options().out, results.back());
+    Result result = timed(timings, std::string(experiment.name), [&] { return experiment.run(bench); });
+    results.push_back(write_result(bench.options().out, std::move(result)));
   }
+  if (!std::ranges::all_of(results, &Result::figures_drawn)) warn_of_no_gnuplot();
   return results;
 }
 

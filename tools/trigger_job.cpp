@@ -35,7 +35,7 @@ void check_other_checkpoints(const TriggerJob& job, bool restart) {
   for (const auto& path : other_checkpoints(job.out, n_ranks())) {
     if (!restart) {
       fail(ErrorCode::store_invalid, path.string(), ": is of a search by another number of ranks than ", n_ranks(),
-           "; that number goes on from it, --restart begins anew");
+           "; that number goes on from it, and a search without it (ffmem triggers: --restart) begins anew");
     }
     std::filesystem::remove(path);
   }
@@ -55,7 +55,7 @@ std::optional<TriggerCheckpoint> find_start(const TriggerJob& job, bool restart,
     }
     return start;
   } catch (const Error& error) {
-    fail(error.code(), error.what(), "; --restart begins anew");
+    fail(error.code(), error.what(), "; a search without it (ffmem triggers: --restart) begins anew");
   }
 }
 

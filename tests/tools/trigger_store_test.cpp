@@ -276,9 +276,13 @@ TEST_CASE("trigger_checkpoint: temporary files of killed processes are removed, 
 
   std::filesystem::create_directories(folder.path() / "below");
   folder.write("below/deep.csv.tmp." + dead, "");
-  folder.write("below/deep.csv.tmp." + dead + ".1", "");
-  remove_leftovers_below(folder.path());
-  CHECK(std::filesystem::is_empty(folder.path() / "below"));
+  folder.write("deep.csv.tmp." + dead + ".1", "");
+  folder.write("notes.tmp." + dead + ".txt", "");  // somebody else's
+  remove_leftovers_in(folder.path());
+  remove_leftovers_in(folder.path() / "nowhere");
+  CHECK(std::filesystem::exists(folder.path() / "below" / ("deep.csv.tmp." + dead)));
+  CHECK(!std::filesystem::exists(folder.path() / ("deep.csv.tmp." + dead + ".1")));
   CHECK(!std::filesystem::exists(folder.path() / ("other.tmp." + dead)));
+  CHECK(std::filesystem::exists(folder.path() / ("notes.tmp." + dead + ".txt")));
   CHECK(std::filesystem::exists(folder.path() / ("out.tmp.x" + dead)));
 }

@@ -55,7 +55,6 @@ Result active_memories(Workbench& bench) {
       box_figure("mass", "Memories that carry 90 % of the layer's mass, sum |m||v|", "share of the layer's memories");
 
   std::vector<Estimate> active, mass;
-  std::vector<double> medians;
   for (std::size_t layer = 0; layer < pass.n_layers; ++layer) {
     const auto active_shares = at_layer(pass, layer, [&](std::size_t at) { return pass.active[at] / d_memory; });
     const auto mass_shares = at_layer(pass, layer, [&](std::size_t at) { return pass.mass[at] / d_memory; });
@@ -63,7 +62,6 @@ Result active_memories(Workbench& bench) {
     mass.push_back(estimate_mean(mass_shares, bench.random(fmt::format("active-memories/mass/interval/{}", layer))));
     const Box active_box = box_of(active_shares);
     const Box mass_box = box_of(mass_shares);
-    medians.push_back(active_box.median);
     auto& row = layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())});
     add_interval(row, active.back());
     add_box(row, active_box);

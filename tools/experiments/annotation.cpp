@@ -210,7 +210,11 @@ Estimate cohens_kappa(std::span<const KeyAnnotation> first, std::span<const KeyA
 Result annotation(Workbench& bench) {
   const ExperimentOptions& options = bench.options();
   Annotated annotated{.keys = keys_to_annotate(bench), .annotators = {}};
-  for (const auto& path : options.annotations) annotated.annotators.push_back(read_annotations(path, annotated.keys));
+  for (const auto& path : options.annotations) {
+    // A folder may hold another experiment's labels alone.
+    if (std::filesystem::is_directory(path) && !std::filesystem::exists(path / "annotation.csv")) continue;
+    annotated.annotators.push_back(read_annotations(path, annotated.keys));
+  }
 
   Result result{.name = "annotation",
                 .title = "Patterns that people find in trigger examples",
@@ -221,7 +225,8 @@ Result annotation(Workbench& bench) {
                 .settings = trigger_settings(bench)};
   result.settings.emplace_back("keys per layer", std::to_string(options.annotated_keys));
   result.settings.emplace_back("keys are drawn from", "those with a trigger example");
-  result.settings.emplace_back("prefixes per key", std::to_string(options.annotated_examples));
+  result.settings.emplace_back("prefixes per key",
+                               fmt::format("{} at most", std::min(options.annotated_examples, bench.triggers().top())));
   result.settings.emplace_back("annotators", std::to_string(annotated.annotators.size()));
   result.settings.emplace_back("Cohen's kappa over", "prefixes, by class: shallow, shallow + semantic, semantic, not covered");
   result.materials = annotation_material(annotated.keys, *bench.tokenizer());

@@ -9,7 +9,7 @@
 
 namespace ffmem::tools {
 
-/// Tokens of the validation text that are counted at most.
+/// Tokens of the validation text that are counted: whole sentences, until there are so many.
 inline constexpr std::size_t kHistogramTokens = 100000;
 
 struct CoefficientHistogram {

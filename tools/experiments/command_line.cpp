@@ -1,6 +1,8 @@
 #include "tools/experiments/command_line.hpp"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <limits>
 #include <string>
 
 #include "tools/lens.hpp"
@@ -51,13 +53,14 @@ void add_sources(CLI::App& command, ExperimentOptions& options) {
 
 void add_definitions(CLI::App& command, ExperimentOptions& options) {
   add_choice(command, "--lens", options.value_lens, Lens::raw, "raw", Lens::final_norm, "final-norm",
-             "Values and feed-forward outputs: times the output embedding as they are (the paper), or through the final norm");
+             "Values, and feed-forward outputs beside them: times the output embedding as they are (the paper), or through the "
+             "final norm");
   add_choice(command, "--stream-lens", options.stream_lens, Lens::raw, "raw", Lens::final_norm, "final-norm",
-             "The same for the residual stream (section 5.2)");
+             "The same for the residual stream, and feed-forward outputs beside it (section 5.2)");
   add_choice(command, "--target", options.target, Target::next, "next", Target::last_read, "last-read",
              "A trigger example's token: the one behind the prefix (the paper), or its last (the authors' script)");
   add_choice(command, "--agreeing", options.agreeing, AgreeingMemories::active, "active", AgreeingMemories::all, "all",
-             "Zero agreement: among active memories, scored weighted, or among all values, scored bare");
+             "Zero agreement: among memories whose coefficient is not 0, scored weighted, or among all values, scored bare");
   command.add_option("--active-above", options.active_above, "A memory is active if its |coefficient| is greater")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str()
@@ -70,23 +73,34 @@ void add_definitions(CLI::App& command, ExperimentOptions& options) {
 }
 
 void add_sizes(CLI::App& command, ExperimentOptions& options) {
-  command.add_option("--seed", options.seed, "Of everything that is sampled")->capture_default_str()->type_name("N");
+  command.add_option("--seed", options.seed, "Of everything that is sampled")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()).description(""))
+      ->capture_default_str()
+      ->type_name("N");
   add_count(command, "--top", options.triggers.top, "Trigger examples of each key");
   add_count(command, "--examples", options.n_examples, "Sampled prefixes (sections 5.1 and 5.2)");
   add_count(command, "--removal-keys", options.removal_keys, "Keys a layer in token-removal");
   add_count(command, "--annotated-keys", options.annotated_keys, "Keys a layer in annotation");
   add_count(command, "--annotated-examples", options.annotated_examples, "Examples of a key that an annotator reads");
-  command.add_option("--annotations", options.annotations, "annotation: the folder filled in by one annotator, or by two")
+  command
+      .add_option("--annotations", options.annotations,
+                  "annotation, last-layer-changes: the folder filled in by one annotator, or by two")
       ->expected(1, 2)
       ->type_name("FOLDER [FOLDER]");
   add_count(command, "--changes", options.changes, "last-layer-changes: cases to label");
-  command.add_option("--effect-layer", options.effect_layer, "memory-effects: whose memories are removed (default: the last)")
+  command
+      .add_option("--effect-layer", options.effect_layer,
+                  "memory-effects: whose memories are removed, counted from 0 (default: the last)")
       ->type_name("LAYER");
   add_count(command, "--effect-examples", options.effect_examples, "memory-effects: prefixes on which they are removed");
   command.add_flag("--quiet", options.quiet, "No progress");
 }
 
 }  // namespace
+
+void warn_of_no_gnuplot() {
+  std::fputs("ffmem: gnuplot is not installed: figures are left as numbers (.csv) and scripts (.gp)\n", stderr);
+}
 
 void add_experiment_options(CLI::App& command, const std::shared_ptr<ExperimentOptions>& options) {
   add_sources(command, *options);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <fstream>
 
@@ -116,6 +117,7 @@ int run_gnuplot(const std::filesystem::path& folder, const std::string& script, 
   }
   int status = 0;
   while (waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) fail(ErrorCode::figure_failed, script, ": gnuplot's end could not be waited for");
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }

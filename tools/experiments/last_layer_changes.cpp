@@ -25,16 +25,19 @@ constexpr std::string_view kInstructions =
     "  ffmem experiment last-layer-changes ... --annotations FOLDER\n"
     "with the same model, text and seed. Labels already here are kept when the experiment runs again.\n";
 
-/// Where labels may come from: the first of the annotators' folders that has the file, or what an earlier run left.
-std::filesystem::path label_file(const Workbench& bench) {
-  for (const auto& folder : bench.options().annotations) {
-    if (std::filesystem::exists(folder / "changes.csv")) return folder / "changes.csv";
+/// Files with labels: of the annotators' folders those that have one, and what an earlier run left.
+std::vector<std::filesystem::path> label_files(const Workbench& bench) {
+  std::vector<std::filesystem::path> folders = bench.options().annotations;
+  folders.push_back(bench.options().out / "last-layer-changes");
+  std::vector<std::filesystem::path> files;
+  for (const auto& folder : folders) {
+    if (std::filesystem::exists(folder / "changes.csv")) files.push_back(folder / "changes.csv");
   }
-  return bench.options().out / "last-layer-changes" / "changes.csv";
+  return files;
 }
 
-/// Copies the labels in `path` to the rows of `changes`. Throws what CsvTable throws, and argument_invalid for a label that is
-/// neither near nor far, or one of another case than the row of that number.
+/// Copies the labels in `path` to those rows of `changes` that have none. Throws what CsvTable throws, and argument_invalid for
+/// a label that is neither near nor far, or one of another case than the row of that number.
 void take_labels(const std::filesystem::path& path, Table& changes) {
   const std::vector<std::string> columns{"number", "sentence", "before", "after", "label"};
   const CsvTable labels(path, columns);
@@ -51,7 +54,7 @@ void take_labels(const std::filesystem::path& path, Table& changes) {
       if (labels.field(row, c) != expected)
         labels.refuse(row, c, concat("'", expected, "', as this model, text and seed give"));
     }
-    change.back() = label;
+    if (cell_text(change.back()).empty()) change.back() = label;
   }
 }
 
@@ -86,7 +89,7 @@ Result last_layer_changes(Workbench& bench) {
                             text(pass.ffn[at]), text(pass.examples.next(i)), ""});
   }
 
-  if (const auto path = label_file(bench); std::filesystem::exists(path)) take_labels(path, changes);
+  for (const auto& path : label_files(bench)) take_labels(path, changes);
   const auto n_labelled = [&](const char* label) {
     return static_cast<std::size_t>(std::ranges::count(changes.rows, Cell(label), [](const auto& row) { return row.back(); }));
   };

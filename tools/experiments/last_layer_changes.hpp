@@ -6,9 +6,9 @@
 
 namespace ffmem::tools {
 
-/// Cases in which the last feed-forward layer changes the prediction, for a person to label: changes.csv. Labels that stand
-/// there already, or in changes.csv of a folder of options().annotations, are kept and counted. Throws argument_invalid for
-/// labels of other cases.
+/// Cases in which the last feed-forward layer changes the prediction, for a person to label: changes.csv. Labels in changes.csv
+/// of the folders of options().annotations, or that stand there already, are kept and counted, a case's first one in this
+/// order. Throws argument_invalid for labels of other cases.
 Result last_layer_changes(Workbench& bench);
 
 }  // namespace ffmem::tools

@@ -18,7 +18,7 @@
 
 namespace ffmem::tools {
 
-/// Every array but next and outputs is [examples, layers].
+/// Every array is [examples, layers].
 struct LayerPass {
   ExampleSet examples{};
   std::size_t n_layers = 0;

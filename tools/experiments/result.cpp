@@ -32,7 +32,7 @@ std::string to_json_text(const Result& result) {
   for (const auto& [name, estimate] : result.estimates) estimates.add(name, to_json(estimate));
   std::vector<std::string> files;
   for (const Table& table : result.tables) files.push_back(table.name + ".csv");
-  for (const Figure& figure : result.figures) files.push_back(figure.name + ".svg");
+  for (const Figure& figure : result.figures) files.push_back(figure.name + (result.figures_drawn ? ".svg" : ".gp"));
   for (const Material& material : result.materials) files.push_back(material.name);
   return JsonObject()
       .add("name", result.name)
@@ -46,15 +46,16 @@ std::string to_json_text(const Result& result) {
       .line();
 }
 
-void write_result(const std::filesystem::path& out, const Result& result) {
+Result write_result(const std::filesystem::path& out, Result result) {
   const std::filesystem::path folder = out / result.name;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) fail(ErrorCode::file_unwritable, folder.string(), ": ", error.message());
   for (const Table& table : result.tables) write_text(folder / (table.name + ".csv"), to_csv(table));
   for (const Material& material : result.materials) write_text(folder / material.name, material.content);
-  for (const Figure& figure : result.figures) draw_figure(folder, figure);
+  for (const Figure& figure : result.figures) result.figures_drawn = draw_figure(folder, figure) && result.figures_drawn;
   write_text(folder / "result.json", to_json_text(result));
+  return result;
 }
 
 }  // namespace ffmem::tools

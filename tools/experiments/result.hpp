@@ -30,13 +30,14 @@ struct Result {
   std::vector<Table> tables{};
   std::vector<Figure> figures{};
   std::vector<Material> materials{};
+  bool figures_drawn = true;  // false: written without gnuplot, as data and scripts
 };
 
 /// The result as one JSON object: name, title, settings, estimates with n and interval, names of tables and figures.
 std::string to_json_text(const Result& result);
 
-/// Writes OUT/NAME/: each table's CSV, each figure (tools/experiments/figure.hpp), materials and, last, result.json. Throws
-/// file_unwritable, figure_failed.
-void write_result(const std::filesystem::path& out, const Result& result);
+/// Writes OUT/NAME/: each table's CSV, each figure (tools/experiments/figure.hpp), materials and, last, result.json. Returns
+/// the result, which says whether its figures were drawn. Throws file_unwritable, figure_failed.
+Result write_result(const std::filesystem::path& out, Result result);
 
 }  // namespace ffmem::tools

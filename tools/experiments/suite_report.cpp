@@ -51,7 +51,14 @@ void append_table(const std::string& folder, const Table& table, std::string& ou
   out += "</table></div></details>\n";
 }
 
-void append_figure(const std::string& folder, const Figure& figure, std::string& out) {
+void append_figure(const std::string& folder, const Figure& figure, bool drawn, std::string& out) {
+  if (!drawn) {
+    fmt::format_to(std::back_inserter(out),
+                   "<p>{2}, not drawn, as gnuplot was not there: <a href=\"{0}/{1}.csv\">numbers</a>, <a "
+                   "href=\"{0}/{1}.gp\">gnuplot script</a></p>\n",
+                   folder, figure.name, html_text(figure.title));
+    return;
+  }
   fmt::format_to(
       std::back_inserter(out),
       "<figure><img src=\"{0}/{1}.svg\" alt=\"{2}\" loading=\"lazy\">\n<figcaption><a href=\"{0}/{1}.csv\">numbers</a>, "
@@ -74,7 +81,7 @@ void append_result(const Result& result, std::string& out) {
                  "<div class=\"said\"><div><h3>The paper found, on its model</h3><p>{}</p></div>\n<div><h3>This run found</h3>"
                  "<p>{}</p></div></div>\n",
                  html_text(result.paper_found), html_text(result.run_found));
-  for (const Figure& figure : result.figures) append_figure(result.name, figure, out);
+  for (const Figure& figure : result.figures) append_figure(result.name, figure, result.figures_drawn, out);
   for (const Table& table : result.tables) append_table(result.name, table, out);
   for (const Material& material : result.materials) {
     fmt::format_to(std::back_inserter(out), "<p><a href=\"{0}/{1}\">{1}</a>: {2}</p>\n", result.name, html_text(material.name),
@@ -104,7 +111,8 @@ std::string suite_report(const std::string& model_name, const Facts& facts, cons
       "feed-forward layer as a set of memories: a key that fires on patterns in the text, and a value that raises the "
       "scores of the words likely to come next. These are their experiments on another model. Layers count from 1 as in the "
       "paper; "
-      "shaded bands and error bars are 95 % bootstrap intervals; hollow marks are what the paper reports of its own model "
+      "shaded bands and error bars are 95 % bootstrap intervals (of another key's value: the middle 95 % of its permutations); "
+      "hollow marks are what the paper reports of its own model "
       "(16 layers, its first and last laid on this model's).</p>\n";
   append_facts(facts, out);
   out +=

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 namespace ffmem::tools {
@@ -68,6 +69,23 @@ LayerShares measure(const TriggerStore& store, std::size_t layer, std::size_t n_
   return shares;
 }
 
+std::string found_text(const Table& layers, std::size_t n_examples, std::size_t n_never, std::size_t n_keys) {
+  std::vector<std::vector<Cell>> measured;
+  for (const auto& row : layers.rows) {
+    if (!std::isnan(std::get<double>(row[4]))) measured.push_back(row);
+  }
+  const std::string never = fmt::format("{} of {} keys never fired.", n_never, n_keys);
+  if (measured.empty()) return fmt::format("No key has {} trigger examples. {}", n_examples, never);
+  const auto by_share = [](const auto& a, const auto& b) { return std::get<double>(a[4]) < std::get<double>(b[4]); };
+  const auto& most = *std::ranges::max_element(measured, by_share);
+  const auto& least = *std::ranges::min_element(measured, by_share);
+  return fmt::format(
+      "Of a key's {} best examples {:.1f} % end in the same token in layer {}, where they are most alike, and {:.1f} % in "
+      "layer {}, where they are least; of random prefixes it is {:.1f} %. {}",
+      n_examples, 100 * std::get<double>(most[4]), cell_text(most[0]), 100 * std::get<double>(least[4]), cell_text(least[0]),
+      100 * std::get<double>(most[10]), never);
+}
+
 }  // namespace
 
 Result trigger_patterns(Workbench& bench) {
@@ -112,20 +130,12 @@ Result trigger_patterns(Workbench& bench) {
     result.estimates.emplace_back(fmt::format("layer {} same bigram", layer + 1), estimates[1]);
     n_never += shares.n_never_fired;
   }
-  const auto by_share = [](const auto& a, const auto& b) { return std::get<double>(a[4]) < std::get<double>(b[4]); };
-  const auto& most = *std::ranges::max_element(layers.rows, by_share);
-  const auto& least = *std::ranges::min_element(layers.rows, by_share);
   result.paper_place = "section 3.2, Table 1 and Figure 2";
   result.paper_found =
       "People found at least one pattern in the examples of every key, 3.6 a key on average, shallow ones (recurring n-grams) "
       "mostly in layers 1 to 9 and semantic ones (recurring topics) in 10 to 16. The numbers here are computed stand-ins, not "
       "annotations.";
-  result.run_found = fmt::format(
-      "Of a key's {} best examples {:.1f} % end in the same token in layer {}, where they are most alike, and {:.1f} % in "
-      "layer {}, "
-      "where they are least; of random prefixes it is {:.1f} %. {} of {} keys never fired.",
-      n_examples, 100 * std::get<double>(most[4]), cell_text(most[0]), 100 * std::get<double>(least[4]), cell_text(least[0]),
-      100 * std::get<double>(most[10]), n_never, store.n_layers() * store.d_memory());
+  result.run_found = found_text(layers, n_examples, n_never, store.n_layers() * store.d_memory());
   result.settings = {{"examples per key", std::to_string(n_examples)}, {"seed", std::to_string(bench.options().seed)}};
   result.tables.push_back(std::move(layers));
   result.figures.push_back(std::move(figure));

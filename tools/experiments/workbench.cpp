@@ -5,6 +5,7 @@
 
 #include "loaders/safetensors.hpp"
 #include "ops/error.hpp"
+#include "tools/experiments/experiments.hpp"
 #include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/leftovers.hpp"
@@ -21,7 +22,8 @@ constexpr std::size_t kValueTokens = 10;
 bool is_finished_search(const std::filesystem::path& path, const TriggerInfo& info) {
   if (!std::filesystem::exists(path)) return false;
   try {
-    return difference(TriggerStore(path).info(), info).empty();
+    const TriggerInfo found = TriggerStore(path).info();
+    return found.shards.whole() && difference(found, info).empty();
   } catch (const Error&) {
     return false;
   }
@@ -31,6 +33,23 @@ void make_folder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) fail(ErrorCode::file_unwritable, folder.string(), ": ", error.message());
+}
+
+/// What killed runs left half written in OUT and the folders that this program makes there.
+void remove_leftovers_of_runs(const std::filesystem::path& out) {
+  remove_leftovers_in(out);
+  for (const char* folder : {"data", "memories"}) remove_leftovers_in(out / folder);
+  for (const Experiment& experiment : all_experiments()) remove_leftovers_in(out / experiment.name);
+}
+
+/// A mistyped folder would otherwise be one without labels.
+void check_annotations(const std::vector<std::filesystem::path>& annotations) {
+  for (const auto& path : annotations) {
+    if (std::filesystem::is_regular_file(path)) continue;
+    if (std::filesystem::exists(path / "annotation.csv") || std::filesystem::exists(path / "changes.csv")) continue;
+    fail(ErrorCode::argument_invalid, "--annotations: ", path.string(),
+         ": expected annotation.csv or changes.csv, found neither");
+  }
 }
 
 }  // namespace
@@ -53,8 +72,9 @@ Workbench::Workbench(ExperimentOptions options)
       model_(load_model(options_.model)),
       tokenizer_(require_tokenizer(options_.model, model_->config())),
       model_fingerprint_(tools::model_fingerprint(options_.model.folder, weight_files(*model_))) {
+  check_annotations(options_.annotations);
   make_folder(options_.out / "data");
-  if (rank() == 0) remove_leftovers_below(options_.out);
+  if (rank() == 0) remove_leftovers_of_runs(options_.out);
 }
 
 const std::string& Workbench::train_fingerprint() const {

@@ -72,7 +72,6 @@ class PageWriter {
         .add("memories", store_.d_memory())
         .add("per_block", per_block)
         .add("posting_files", kPostingFiles)
-        .add("top", store_.top())
         .add("histogram_tokens", sources_.histogram.n_tokens)
         .json();
   }

@@ -2,9 +2,9 @@
 // allow from disk, unlike fetch).
 //
 //   index.html        the viewer: #m/LAYER/UNIT shows a memory, #t/WORD the memories that promote a word or fire on it
-//   block-NNN.js      the memories N * per_block .. , numbered layer * d_m + unit
+//   block-N.js        the memories N * per_block .. , numbered layer * d_m + unit
 //   vocabulary.js     the tokens that some memory promotes or fires on
-//   postings-NN.js    for tokens whose id modulo kPostingFiles is NN: those memories
+//   postings-N.js     for tokens whose id modulo kPostingFiles is N: those memories
 #pragma once
 
 #include <filesystem>

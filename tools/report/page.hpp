@@ -33,7 +33,6 @@ struct PageMemory {
 };
 
 struct PageLayer {
-  std::size_t n_memories = 0;
   std::size_t n_never_fired = 0;
   double same_trigger = 0.0;    // mean over the memories that fired
   double top1_agreement = 0.0;  // share of memories whose value's top token follows their best trigger (paper 4, Figure 4)

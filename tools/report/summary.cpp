@@ -105,7 +105,6 @@ PageMemory describe(const TriggerStore& store, const ValueTable& values, std::si
 PageLayer summarise_layer(const TriggerStore& store, const ValueTable& values, std::size_t layer,
                           const SummaryOptions& options) {
   PageLayer page;
-  page.n_memories = store.d_memory();
   std::vector<Reading> readings;
   double max_probability = 0.0;
   double same_trigger = 0.0;
