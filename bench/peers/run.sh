@@ -16,6 +16,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --ffmem) ffmem=$2; shift 2 ;;
     --work) work=$2; shift 2 ;;
+    -h | --help) exec python3 "$here/compare.py" --help ;;
     *) break ;;
   esac
 done
