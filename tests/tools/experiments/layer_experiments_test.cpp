@@ -7,6 +7,7 @@
 #include "loaders/mapped_file.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/experiments/experiment_models.hpp"
+#include "tools/experiments/annotation.hpp"
 #include "tools/experiments/experiments.hpp"
 #include "tools/experiments/last_layer_changes.hpp"
 #include "tools/experiments/layer_composition.hpp"
@@ -99,6 +100,36 @@ TEST_CASE("last_layer_changes: labels come back, stay when the experiment runs a
   CHECK(contains(thrown([&] { last_layer_changes(bench); }).what(), "expected 1 to 3"));
   fill(replaced(labelled, end + "1,", end + "2,"));
   CHECK(thrown([&] { last_layer_changes(bench); }).code() == ErrorCode::argument_invalid);
+}
+
+TEST_CASE("last_layer_changes: of the annotators' folders and what stands there, a case's first label counts") {
+  const ExperimentModel model("hf/llama");
+  auto options = model.options();
+  options.changes = 3;
+  Workbench bench(options);
+  write_result(options.out, last_layer_changes(bench));
+  const std::string empty = read_text_file(options.out / "last-layer-changes" / "changes.csv");
+  const std::string end = empty.find("\r\n") == std::string::npos ? "\n" : "\r\n";
+  const auto labelled = [&](std::size_t row, const char* label) {
+    std::size_t at = empty.find(end);
+    for (std::size_t i = 0; i < row; ++i) at = empty.find(end, at + 1);
+    return std::string(empty).insert(at, label);
+  };
+  for (const char* folder : {"first", "second"}) std::filesystem::create_directories(model.texts().path() / folder);
+  model.texts().write("first/changes.csv", labelled(1, "far"));
+  model.texts().write("second/changes.csv", labelled(2, "near"));
+  model.texts().write("out/last-layer-changes/changes.csv", labelled(1, "near"));
+  options.annotations = {model.texts().path() / "first", model.texts().path() / "second"};
+  Workbench given(options);
+  const Result result = last_layer_changes(given);
+  const auto& rows = result.tables.back().rows;
+  CHECK(cell_text(rows[0].back()) == "far");
+  CHECK(cell_text(rows[1].back()) == "near");
+  CHECK(cell_text(rows[2].back()).empty());
+  CHECK(annotation(given).run_found.starts_with("Nobody has annotated"));  // no folder has annotation.csv
+
+  options.annotations = {model.texts().path() / "frist"};
+  CHECK(contains(thrown([&] { Workbench mistyped(options); }).what(), "expected annotation.csv or changes.csv"));
 }
 
 TEST_CASE("is_stop_word: white space and case do not matter, parts of words do not count") {
