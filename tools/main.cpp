@@ -148,10 +148,13 @@ RankOutcome outcome_of(Work&& work) {
 RankOutcome run_in_ranks(int argc, char** argv) {
   const RankScope ranks;
   const ThreadScope threads(ranks.threads());
-  return ranks.finish(outcome_of([&]() -> RankOutcome {
+  RankOutcome outcome = ranks.finish(outcome_of([&]() -> RankOutcome {
     if (rank() > 0 && !works_in_ranks(argc, argv)) return {};
     return run_command(argc, argv);
   }));
+  // Said before the ranks part: the first that ends with an error has its launcher end the others.
+  if (!outcome.message.empty()) complain(std::exchange(outcome.message, {}));
+  return outcome;
 }
 
 }  // namespace
