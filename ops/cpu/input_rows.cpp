@@ -17,8 +17,8 @@ namespace {
 // Inputs and outputs that are copied together, where the file has an output's weights in one piece.
 constexpr std::size_t kTile = 64;
 
-// The outputs of a bf16 line lie in pairs, this far apart.
-constexpr std::size_t kPair = kLanes;
+// Outputs of a bf16 line.
+constexpr std::size_t kBf16Outputs = 2 * kLanes;
 
 // Writes w's elements input by input, `stride` elements from an input to the next.
 template <class Element>
@@ -37,13 +37,9 @@ void copy_by_input(const WeightMatrix& w, Element* to, std::size_t stride) {
   }
 }
 
-// A row of bf16 numbers, whole lines of them, as the lines hold them.
-void pair_up(const std::uint16_t* row, std::size_t n, std::uint32_t* to) {
-  for (std::size_t begin = 0; begin < n; begin += 2 * kPair) {
-    for (std::size_t o = 0; o < kPair; ++o) {
-      to[begin / 2 + o] = row[begin + o] | static_cast<std::uint32_t>(row[begin + kPair + o]) << 16;
-    }
-  }
+// The numbers of kBf16Outputs outputs as a line holds them.
+void pair_up(const std::uint16_t* numbers, std::uint32_t* line) {
+  for (std::size_t o = 0; o < kLanes; ++o) line[o] = numbers[o] | static_cast<std::uint32_t>(numbers[kLanes + o]) << 16;
 }
 
 WeightMatrix inputs_of(const WeightMatrix& w, std::size_t first, std::size_t n) {
@@ -77,11 +73,11 @@ InputRows::InputRows(const WeightMatrix& w)
     float* const to = buffer().data() + first * row_bytes_ / sizeof(float);
     if (holds_bf16_) {
       // Line by line of outputs, so that no more than a tile is put together at a time.
-      for (std::size_t o = 0; o < rows(); o += 2 * kPair) {
-        std::uint16_t block[kTile * 2 * kPair] = {};
-        copy_by_input(stored.row_slice(o, std::min(2 * kPair, rows() - o)), block, 2 * kPair);
+      for (std::size_t o = 0; o < rows(); o += kBf16Outputs) {
+        std::uint16_t block[kTile * kBf16Outputs] = {};
+        copy_by_input(stored.row_slice(o, std::min(kBf16Outputs, rows() - o)), block, kBf16Outputs);
         for (std::size_t i = 0; i < stored.cols; ++i) {
-          pair_up(block + i * 2 * kPair, 2 * kPair, reinterpret_cast<std::uint32_t*>(to) + (i * stride + o) / 2);
+          pair_up(block + i * kBf16Outputs, reinterpret_cast<std::uint32_t*>(to) + (i * stride + o) / 2);
         }
       }
     } else if (w.dtype == DType::f32) {

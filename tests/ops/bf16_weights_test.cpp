@@ -30,12 +30,6 @@ struct BothTypes {
   }
 };
 
-Matrix product(const Backend& backend, ConstMatrixView x, const PreparedMatrix& w, const float* bias) {
-  Matrix y(x.rows, w.rows(), 3);
-  backend.matmul(x, w, bias, y.view());
-  return y;
-}
-
 Matrix with_zeros(std::size_t rows, std::size_t cols) {
   Matrix x = normal_matrix(rows, cols, 5, 2);
   for (std::size_t i = 0; i < x.data.size(); ++i) x.data[i] = i % 7 < 2 ? x.data[i] : 0.0F;

@@ -20,12 +20,6 @@ double tolerance(const Backend& backend, WeightFormat format, std::size_t in) {
   return exact ? 0.0 : 2e-6 * std::sqrt(static_cast<double>(in));
 }
 
-Matrix product(const Backend& backend, ConstMatrixView x, const PreparedMatrix& w, const float* bias) {
-  Matrix y(x.rows, w.rows(), 3);
-  backend.matmul(x, w, bias, y.view());
-  return y;
-}
-
 TEST_CASE("quantised matmul: matches the scalar version at the edges of vectors, panels, steps, groups and row blocks") {
   for_each_isa([](const Backend& backend) {
     for (const WeightFormat format : kFormats) {

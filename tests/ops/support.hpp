@@ -53,6 +53,12 @@ inline Matrix normal_matrix(std::size_t rows, std::size_t cols, unsigned seed, s
   return m;
 }
 
+inline Matrix product(const Backend& backend, ConstMatrixView x, const PreparedMatrix& w, const float* bias) {
+  Matrix y(x.rows, w.rows(), 3);
+  backend.matmul(x, w, bias, y.view());
+  return y;
+}
+
 inline const Backend& scalar() {
   static const std::shared_ptr<const Backend> backend = make_scalar_backend();
   return *backend;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <memory>
 
 #include "loaders/mapped_file.hpp"
 #include "tests/loaders/thrown.hpp"
@@ -26,6 +27,35 @@ std::string replaced(std::string text, const std::string& from, const std::strin
   REQUIRE(at != std::string::npos);
   return text.replace(at, from.size(), to);
 }
+
+// Three cases of the last layer's changes, written down without labels.
+struct CasesToLabel {
+  ExperimentModel model{"hf/llama"};
+  ExperimentOptions options;
+  std::unique_ptr<Workbench> bench;
+  std::string empty;  // changes.csv
+  std::string end;    // of its lines
+
+  CasesToLabel() : options(model.options()) {
+    options.changes = 3;
+    bench = std::make_unique<Workbench>(options);
+    write_result(options.out, last_layer_changes(*bench));
+    empty = read_text_file(options.out / "last-layer-changes" / "changes.csv");
+    end = empty.find("\r\n") == std::string::npos ? "\n" : "\r\n";
+  }
+
+  // The file with a label in row `row`, from 1.
+  std::string labelled(std::size_t row, const char* label) const {
+    std::size_t at = empty.find(end);
+    for (std::size_t i = 0; i < row; ++i) at = empty.find(end, at + 1);
+    return std::string(empty).insert(at, label);
+  }
+
+  void fill(const std::string& folder, const std::string& text) const {
+    std::filesystem::create_directories(model.texts().path() / folder);
+    model.texts().write(folder + "/changes.csv", text);
+  }
+};
 
 }  // namespace
 
@@ -76,51 +106,31 @@ TEST_CASE("layer_composition: the five cases are all there are") {
 }
 
 TEST_CASE("last_layer_changes: labels come back, stay when the experiment runs again, and are refused for other cases") {
-  const ExperimentModel model("hf/llama");
-  auto options = model.options();
-  options.changes = 3;
-  Workbench bench(options);
-  write_result(options.out, last_layer_changes(bench));
-  const auto file = options.out / "last-layer-changes" / "changes.csv";
-  const std::string empty = read_text_file(file);
-  const auto fill = [&](const std::string& text) { model.texts().write("out/last-layer-changes/changes.csv", text); };
-  const std::size_t line = empty.find("\r\n") == std::string::npos ? 1 : 2;
-  const std::string end = line == 2 ? "\r\n" : "\n";
-  const std::size_t first = empty.find(end, empty.find(end) + 1);
-  const std::string labelled = std::string(empty).insert(first, "far");
-  fill(labelled);
-  const Result result = last_layer_changes(bench);
+  const CasesToLabel cases;
+  const auto last_changes = [&] { return last_layer_changes(*cases.bench); };
+  const std::string labelled = cases.labelled(1, "far");
+  cases.fill("out/last-layer-changes", labelled);
+  const Result result = last_changes();
   REQUIRE(result.estimates.size() == 2);
   CHECK(result.estimates.back().second.value + result.estimates.front().second.value > 0);
-  write_result(options.out, result);
-  CHECK(read_text_file(file) == labelled);
-  fill(std::string(empty).insert(first, "wide"));
-  CHECK(contains(thrown([&] { last_layer_changes(bench); }).what(), "expected near, far or nothing"));
-  fill(replaced(labelled, end + "1,", end + "9,"));
-  CHECK(contains(thrown([&] { last_layer_changes(bench); }).what(), "expected 1 to 3"));
-  fill(replaced(labelled, end + "1,", end + "2,"));
-  CHECK(thrown([&] { last_layer_changes(bench); }).code() == ErrorCode::argument_invalid);
+  write_result(cases.options.out, result);
+  CHECK(read_text_file(cases.options.out / "last-layer-changes" / "changes.csv") == labelled);
+  cases.fill("out/last-layer-changes", cases.labelled(1, "wide"));
+  CHECK(contains(thrown(last_changes).what(), "expected near, far or nothing"));
+  cases.fill("out/last-layer-changes", replaced(labelled, cases.end + "1,", cases.end + "9,"));
+  CHECK(contains(thrown(last_changes).what(), "expected 1 to 3"));
+  cases.fill("out/last-layer-changes", replaced(labelled, cases.end + "1,", cases.end + "2,"));
+  CHECK(thrown(last_changes).code() == ErrorCode::argument_invalid);
 }
 
 TEST_CASE("last_layer_changes: of the annotators' folders and what stands there, a case's first label counts") {
-  const ExperimentModel model("hf/llama");
-  auto options = model.options();
-  options.changes = 3;
-  Workbench bench(options);
-  write_result(options.out, last_layer_changes(bench));
-  const std::string empty = read_text_file(options.out / "last-layer-changes" / "changes.csv");
-  const std::string end = empty.find("\r\n") == std::string::npos ? "\n" : "\r\n";
-  const auto labelled = [&](std::size_t row, const char* label) {
-    std::size_t at = empty.find(end);
-    for (std::size_t i = 0; i < row; ++i) at = empty.find(end, at + 1);
-    return std::string(empty).insert(at, label);
-  };
-  for (const char* folder : {"first", "second"}) std::filesystem::create_directories(model.texts().path() / folder);
-  model.texts().write("first/changes.csv", labelled(1, "far"));
-  model.texts().write("second/changes.csv", labelled(2, "near"));
-  model.texts().write("out/last-layer-changes/changes.csv", labelled(1, "near"));
-  options.annotations = {model.texts().path() / "first", model.texts().path() / "second"};
-  Workbench given(options);
+  CasesToLabel cases;
+  cases.fill("first", cases.labelled(1, "far"));
+  cases.fill("second", cases.labelled(2, "near"));
+  cases.fill("out/last-layer-changes", cases.labelled(1, "near"));
+  const auto folder = [&](const char* name) { return cases.model.texts().path() / name; };
+  cases.options.annotations = {folder("first"), folder("second")};
+  Workbench given(cases.options);
   const Result result = last_layer_changes(given);
   const auto& rows = result.tables.back().rows;
   CHECK(cell_text(rows[0].back()) == "far");
@@ -128,8 +138,8 @@ TEST_CASE("last_layer_changes: of the annotators' folders and what stands there,
   CHECK(cell_text(rows[2].back()).empty());
   CHECK(annotation(given).run_found.starts_with("Nobody has annotated"));  // no folder has annotation.csv
 
-  options.annotations = {model.texts().path() / "frist"};
-  CHECK(contains(thrown([&] { Workbench mistyped(options); }).what(), "expected annotation.csv or changes.csv"));
+  cases.options.annotations = {folder("frist")};
+  CHECK(contains(thrown([&] { Workbench mistyped(cases.options); }).what(), "expected annotation.csv or changes.csv"));
 }
 
 TEST_CASE("is_stop_word: white space and case do not matter, parts of words do not count") {
