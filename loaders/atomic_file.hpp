@@ -35,4 +35,7 @@ class AtomicFile {
   std::vector<char> buffer_;
 };
 
+/// The whole file at once. Throws what AtomicFile does.
+void write_file(const std::filesystem::path& path, std::string_view text);
+
 }  // namespace ffmem

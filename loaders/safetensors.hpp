@@ -40,6 +40,13 @@ struct StoredTensor {
   /// stored type or the data is not aligned for it; convert_to_f32 on `data` takes floating types at any alignment.
   template <class T>
   std::span<const T> values() const;
+
+  /// The same as a vector of its own.
+  template <class T>
+  std::vector<T> copy() const {
+    const auto view = values<T>();
+    return {view.begin(), view.end()};
+  }
 };
 
 class SafetensorsFile {

@@ -47,12 +47,6 @@ std::vector<std::size_t> table_shape(const SafetensorsFile& file) {
   return shape;
 }
 
-template <class T>
-std::vector<T> copy(const StoredTensor& tensor) {
-  const auto values = tensor.values<T>();
-  return {values.begin(), values.end()};
-}
-
 }  // namespace
 
 Vocabulary::Vocabulary(const Tokenizer& tokenizer, std::size_t n) : offsets{0} {
@@ -115,9 +109,9 @@ TriggerTable read_trigger_table(const SafetensorsFile& file) {
   TriggerTable table(0, 0, shape[2]);
   table.n_layers = shape[0];
   table.d_memory = shape[1];
-  table.coefficient = copy<float>(file.at("coefficient"));
-  table.sentence = copy<std::int64_t>(file.at("sentence"));
-  table.position = copy<std::int32_t>(file.at("position"));
+  table.coefficient = file.at("coefficient").copy<float>();
+  table.sentence = file.at("sentence").copy<std::int64_t>();
+  table.position = file.at("position").copy<std::int32_t>();
   check_lists(table, file.path());
   return table;
 }

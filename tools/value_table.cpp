@@ -22,12 +22,6 @@ const std::string& at(const SafetensorsFile& file, const std::string& key) {
   return found->second;
 }
 
-template <class T>
-std::vector<T> copy(const StoredTensor& tensor) {
-  const auto values = tensor.values<T>();
-  return {values.begin(), values.end()};
-}
-
 }  // namespace
 
 TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t first_unit, std::size_t n_units, std::size_t k,
@@ -95,8 +89,8 @@ ValueTable read_value_table(const std::filesystem::path& path) {
                    .model = at(file, "model"),
                    .model_fingerprint = at(file, "model_fingerprint"),
                    .weights = at(file, "weights"),
-                   .tokens = copy<TokenId>(file.at("tokens")),
-                   .probabilities = copy<float>(file.at("probabilities"))};
+                   .tokens = file.at("tokens").copy<TokenId>(),
+                   .probabilities = file.at("probabilities").copy<float>()};
   const std::string first = at(file, "first_layer");
   const auto end = std::from_chars(first.data(), first.data() + first.size(), table.first_layer).ptr;
   if (first.empty() || end != first.data() + first.size()) {

@@ -100,12 +100,6 @@ std::string join(const Plots& plots) {
   return text;
 }
 
-void write_text(const std::filesystem::path& path, std::string_view text) {
-  AtomicFile file(path);
-  file.write(text);
-  file.commit();
-}
-
 /// Runs gnuplot on the script in `folder`; its messages go to `log`. Returns its exit code, 127 where it is not installed.
 int run_gnuplot(const std::filesystem::path& folder, const std::string& script, const std::string& log) {
   const pid_t child = fork();
@@ -178,9 +172,9 @@ std::string gnuplot_script(const Figure& figure) {
 }
 
 bool draw_figure(const std::filesystem::path& folder, const Figure& figure) {
-  write_text(folder / (figure.name + ".csv"), to_csv(figure.data));
-  if (figure.paper) write_text(folder / (figure.name + ".paper.csv"), to_csv(*figure.paper));
-  write_text(folder / (figure.name + ".gp"), gnuplot_script(figure));
+  write_file(folder / (figure.name + ".csv"), to_csv(figure.data));
+  if (figure.paper) write_file(folder / (figure.name + ".paper.csv"), to_csv(*figure.paper));
+  write_file(folder / (figure.name + ".gp"), gnuplot_script(figure));
   const std::string log = figure.name + ".gnuplot.tmp";
   const int code = run_gnuplot(folder, figure.name + ".gp", log);
   const std::string message = first_line(folder / log);

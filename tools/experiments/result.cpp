@@ -7,12 +7,6 @@
 namespace ffmem::tools {
 namespace {
 
-void write_text(const std::filesystem::path& path, std::string_view text) {
-  AtomicFile file(path);
-  file.write(text);
-  file.commit();
-}
-
 Json to_json(const Estimate& estimate) {
   using tools::to_json;
   return JsonObject()
@@ -51,10 +45,10 @@ Result write_result(const std::filesystem::path& out, Result result) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) fail(ErrorCode::file_unwritable, folder.string(), ": ", error.message());
-  for (const Table& table : result.tables) write_text(folder / (table.name + ".csv"), to_csv(table));
-  for (const Material& material : result.materials) write_text(folder / material.name, material.content);
+  for (const Table& table : result.tables) write_file(folder / (table.name + ".csv"), to_csv(table));
+  for (const Material& material : result.materials) write_file(folder / material.name, material.content);
   for (const Figure& figure : result.figures) result.figures_drawn = draw_figure(folder, figure) && result.figures_drawn;
-  write_text(folder / "result.json", to_json_text(result));
+  write_file(folder / "result.json", to_json_text(result));
   return result;
 }
 

@@ -18,12 +18,6 @@ namespace {
 
 constexpr std::size_t kPrefixTokens = 32;  // shown of a prefix, the last ones
 
-void write_text(const std::filesystem::path& path, std::string_view text) {
-  AtomicFile file(path);
-  file.write(text);
-  file.commit();
-}
-
 /// A list of values that are JSON already.
 class JsonArray {
  public:
@@ -62,7 +56,7 @@ class PageWriter {
     }
     write_postings();
     write_vocabulary();
-    write_text(folder_ / "index.html", viewer_page(sources_.model_name, settings(per_block).text));
+    write_file(folder_ / "index.html", viewer_page(sources_.model_name, settings(per_block).text));
   }
 
  private:
@@ -86,7 +80,7 @@ class PageWriter {
     std::string text = "ffmem_block(" + std::to_string(number) + ",[\n";
     for (std::size_t memory = first; memory < end; ++memory)
       text += memory_json(memory).text + (memory + 1 < end ? ",\n" : "\n");
-    write_text(folder_ / ("block-" + std::to_string(number) + ".js"), text + "]);\n");
+    write_file(folder_ / ("block-" + std::to_string(number) + ".js"), text + "]);\n");
   }
 
   /// [examples found, of them followed by the value's first token, [examples], [value tokens], [histogram], [nearest]]
@@ -152,7 +146,7 @@ class PageWriter {
               list(postings.fire).text + "]";
     }
     for (std::size_t i = 0; i < kPostingFiles; ++i) {
-      write_text(folder_ / ("postings-" + std::to_string(i) + ".js"),
+      write_file(folder_ / ("postings-" + std::to_string(i) + ".js"),
                  "ffmem_postings(" + std::to_string(i) + ",{\n" + files[i] + "});\n");
     }
   }
@@ -171,7 +165,7 @@ class PageWriter {
     for (const auto& [token, postings] : postings_) {
       text += JsonArray().add(token).add(store_.token_bytes(token)).json().text + ",\n";
     }
-    write_text(folder_ / "vocabulary.js", text + "]);\n");
+    write_file(folder_ / "vocabulary.js", text + "]);\n");
   }
 
   const std::filesystem::path& folder_;

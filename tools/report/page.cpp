@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <iterator>
 
+#include "loaders/tokenizer/utf8.hpp"
 #include "tools/report/style.hpp"
 
 namespace ffmem::tools {
@@ -76,38 +77,26 @@ void append_memory(const PageMemory& memory, std::size_t top, std::string& out) 
   out += "</div></section>\n";
 }
 
-/// Bytes of the UTF-8 sequence at text[i], 0 where there is none.
-std::size_t sequence_length(const std::string& text, std::size_t i) {
-  const auto byte = [&](std::size_t k) { return k < text.size() ? static_cast<std::uint8_t>(text[k]) : std::uint8_t{0}; };
-  const std::uint8_t lead = byte(i);
-  const std::size_t n = lead < 0x80                   ? 1
-                        : lead >= 0xC2 && lead < 0xE0 ? 2
-                        : lead >= 0xE0 && lead < 0xF0 ? 3
-                        : lead >= 0xF0 && lead < 0xF5 ? 4
-                                                      : 0;
-  for (std::size_t k = 1; k < n; ++k) {
-    if ((byte(i + k) & 0xC0) != 0x80) return 0;
-  }
-  return n;
-}
-
 }  // namespace
 
 std::string html_text(const std::string& text) {
+  using tokenization::Utf8Step;
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
-    const std::size_t n = sequence_length(text, i);
+    const Utf8Step step = tokenization::utf8_step(text, i);
     const auto byte = static_cast<std::uint8_t>(text[i]);
-    if (n == 0) {
-      fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
-    } else if (n == 1 && (byte < 0x20 || byte == 0x7F)) {
+    if (step.kind != Utf8Step::Kind::valid) {
+      for (const char c : text.substr(i, step.length)) {
+        fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<std::uint8_t>(c));
+      }
+    } else if (byte < 0x20 || byte == 0x7F) {
       out += byte == '\n' ? "\\n" : byte == '\t' ? "\\t" : fmt::format("\\x{:02x}", byte);
     } else if (byte == '&' || byte == '<' || byte == '>' || byte == '"') {
       out += byte == '&' ? "&amp;" : byte == '<' ? "&lt;" : byte == '>' ? "&gt;" : "&quot;";
     } else {
-      out.append(text, i, n);
+      out.append(text, i, step.length);
     }
-    i += std::max<std::size_t>(n, 1);
+    i += step.length;
   }
   return out;
 }
