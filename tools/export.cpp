@@ -71,7 +71,10 @@ void run_neuron_records(const Options& options, const TriggerStore& store) {
   const ExportSelection selected = selection(options, store);
   if (neuronpedia || options.out.extension() == ".jsonl") const AtomicFile probe(options.out);  // before the work
   std::optional<ValueTable> values;
-  if (!options.values.empty()) values = read_value_table(options.values);
+  if (!options.values.empty()) {
+    values = read_value_table(options.values);
+    check_values_of(store, *values, options.values);
+  }
   const auto model = load_model_of(store, options.model);
   Progress progress("export", static_cast<double>(selected.n_keys()), "memories", options.quiet);
   if (neuronpedia) {

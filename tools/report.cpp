@@ -11,6 +11,7 @@
 #include "tools/output.hpp"
 #include "tools/report/page.hpp"
 #include "tools/report/summary.hpp"
+#include "tools/store_model.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -22,11 +23,8 @@ struct Options {
   SummaryOptions summary;
 };
 
-void check_same_model(const TriggerStore& store, const ValueTable& values, const Options& options) {
-  if (store.info().model_fingerprint != values.model_fingerprint) {
-    fail(ErrorCode::store_invalid, options.values.string(), ": made with model ", values.model_fingerprint, ", while ",
-         options.triggers.string(), " was made with ", store.info().model_fingerprint);
-  }
+void check_values(const TriggerStore& store, const ValueTable& values, const Options& options) {
+  check_values_of(store, values, options.values);
   if (values.first_layer != 0 || values.n_layers != store.n_layers()) {
     fail(ErrorCode::store_invalid, options.values.string(), ": expected the values of all ", store.n_layers(),
          " layers, found those of layers ", values.first_layer, " to ", values.first_layer + values.n_layers - 1);
@@ -64,10 +62,8 @@ Page make_page(const TriggerStore& store, const ValueTable& values, const Summar
 void run(const Options& options) {
   const TriggerStore store(options.triggers);
   const ValueTable values = read_value_table(options.values);
-  check_same_model(store, values, options);
-  AtomicFile file(options.out);
-  file.write(render_page(make_page(store, values, options.summary)));
-  file.commit();
+  check_values(store, values, options);
+  write_file(options.out, render_page(make_page(store, values, options.summary)));
   write_out(options.out.string() + "\n");
 }
 

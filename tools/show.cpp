@@ -74,6 +74,7 @@ std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore
     std::fputs(text.c_str(), stderr);
     return std::nullopt;
   }
+  arguments.weights = parse_weight_mode(store.info().weights);
   const auto model = load_model(arguments);
   if (!is_model_of(store, *model, arguments.folder)) {
     std::fputs("ffmem: note: this model is not the one whose keys were searched\n", stderr);

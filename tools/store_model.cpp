@@ -30,4 +30,12 @@ std::shared_ptr<const Model> load_model_of(const TriggerStore& store, ModelArgum
   return model;
 }
 
+void check_values_of(const TriggerStore& store, const ValueTable& values, const std::filesystem::path& file) {
+  const TriggerInfo& info = store.info();
+  if (info.model_fingerprint == values.model_fingerprint && info.weights == values.weights) return;
+  fail(ErrorCode::store_invalid, file.string(), ": expected the values of model ", info.model_fingerprint, " with ",
+       info.weights, " weights, as in ", store.path().string(), ", found those of model ", values.model_fingerprint, " with ",
+       values.weights, " weights");
+}
+
 }  // namespace ffmem::tools

@@ -7,6 +7,7 @@
 #include "runtime/model.hpp"
 #include "tools/options.hpp"
 #include "tools/trigger_store.hpp"
+#include "tools/value_table.hpp"
 
 namespace ffmem::tools {
 
@@ -20,5 +21,8 @@ bool is_model_of(const TriggerStore& store, const Model& model, const std::files
 /// The store's model, with the weights held as in the search. Throws file_not_found where there is none, store_invalid for
 /// another model, and what loading throws.
 std::shared_ptr<const Model> load_model_of(const TriggerStore& store, ModelArguments arguments);
+
+/// Throws store_invalid, naming `file`, where these values are not of the store's model with its weights held as in the search.
+void check_values_of(const TriggerStore& store, const ValueTable& values, const std::filesystem::path& file);
 
 }  // namespace ffmem::tools

@@ -267,6 +267,10 @@ TEST_CASE("export: a model that is another, missing names and ranges that leave 
   const std::string other = std::string(FFMEM_TEST_DATA) + "/hf/gpt2-relu";
   CHECK(contains(error({"--format", "openai", "--model", other}), "is not the model of"));
   CHECK(contains(error({"--format", "neuronpedia"}), "--model-id"));
+  const std::string values = searched().path("bf16-values");
+  run_command({"values", FFMEM_DEMO_MODEL, "-o", values, "--layers", "0", "--top", "2", "--quiet", "--weights", "bf16"});
+  CHECK(contains(error({"--format", "neuronpedia", "--model-id", "demo", "--source-set", "ffmem", "--values", values}),
+                 "with bf16 weights"));
   CHECK(contains(error({"--format", "authors", "--layers", "12"}), "layers 0 to 11"));
   CHECK(contains(error({"--format", "authors", "--units", "5:4"}), "units 0 to"));
   CHECK(contains(error({"--format", "pickle"}), "pickle"));

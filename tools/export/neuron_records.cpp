@@ -88,13 +88,12 @@ Json top_logits(const TriggerStore& store, const ValueTable* values, std::size_t
 
 void check_values(const ValueTable& values, const TriggerStore& store, const ExportSelection& selection) {
   if (values.d_memory == store.d_memory() && values.first_layer <= selection.layers.begin &&
-      selection.layers.end <= values.first_layer + values.n_layers &&
-      values.model_fingerprint == store.info().model_fingerprint) {
+      selection.layers.end <= values.first_layer + values.n_layers) {
     return;
   }
   fail(ErrorCode::argument_invalid, "--values: expected layers ", selection.layers.begin, " to ", selection.layers.end - 1,
-       " of ", store.d_memory(), " values of the model searched, found layers ", values.first_layer, " to ",
-       values.first_layer + values.n_layers - 1, " of ", values.d_memory, " of model ", values.model_fingerprint);
+       " of ", store.d_memory(), " values, found layers ", values.first_layer, " to ", values.first_layer + values.n_layers - 1,
+       " of ", values.d_memory);
 }
 
 }  // namespace
