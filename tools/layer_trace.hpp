@@ -1,5 +1,5 @@
 // One position of one run, layer by layer: what the residual stream and the feed-forward output would predict, and which
-// memories are strongest (paper.md, sections 3 and 4, for a single prefix).
+// memories are strongest (sections 4 and 5 of the paper, for a single prefix).
 #pragma once
 
 #include <cstddef>

@@ -49,27 +49,17 @@ auto timed(Timings& timings, std::string name, Work&& work) {
   return work();
 }
 
-void write_text(const std::filesystem::path& path, std::string_view text) {
-  AtomicFile file(path);
-  file.write(text);
-  file.commit();
-}
-
 std::string file_names(const std::vector<std::filesystem::path>& paths) {
   std::string names;
   for (const auto& path : paths) names.append(names.empty() ? "" : ", ").append(path.filename().string());
   return names;
 }
 
-std::string model_name(const Workbench& bench) {
-  return std::filesystem::canonical(bench.options().model.folder).filename().string();
-}
-
 /// What decides the numbers; nothing of the machine or the time, so that the same run gives the same page.
 Facts describe(Workbench& bench) {
   const ExperimentOptions& options = bench.options();
   const TriggerStore& triggers = bench.triggers();
-  return {{"Model", fmt::format("{}, fingerprint {}", model_name(bench), bench.model_fingerprint())},
+  return {{"Model", fmt::format("{}, fingerprint {}", bench.model_name(), bench.model_fingerprint())},
           {"Weights", std::string(name(bench.model()->weight_mode()))},
           {"Memories", fmt::format("{} layers of {}", bench.n_layers(), bench.d_memory())},
           {"Training text", fmt::format("{} ({} sentences, {} tokens), fingerprint {}", file_names(options.train),
@@ -103,7 +93,7 @@ void write_pages(Workbench& bench) {
                                                         .values = bench.values(),
                                                         .nearest = nearest,
                                                         .histogram = histogram,
-                                                        .model_name = model_name(bench)});
+                                                        .model_name = bench.model_name()});
 }
 
 std::string manifest(Workbench& bench, const Facts& facts, const Timings& timings) {
@@ -140,8 +130,8 @@ void run(const Options& options) {
   timed(timings, "memory pages", [&] { write_pages(bench); });
   const Facts facts = describe(bench);
   const std::string about = manifest(bench, facts, timings);
-  write_text(asked.out / "manifest.json", about);
-  write_text(asked.out / "report.html", suite_report(model_name(bench), facts, results));
+  write_file(asked.out / "manifest.json", about);
+  write_file(asked.out / "report.html", suite_report(bench.model_name(), facts, results));
   write_out(options.json ? about : (asked.out / "report.html").string() + "\n");
 }
 

@@ -21,15 +21,6 @@ namespace {
 /// Sentences longer than this are cut even where the model's context is longer: the workspace is made for one of them.
 constexpr std::size_t kMaxContext = 4096;
 
-std::size_t checked_context(std::optional<std::size_t> asked, const ModelConfig& config, bool has_prefix) {
-  const std::size_t context = asked.value_or(std::min(config.max_positions, kMaxContext));
-  if (context > config.max_positions || context < (has_prefix ? 2 : 1)) {
-    fail(ErrorCode::argument_invalid, "--context: expected ", has_prefix ? 2 : 1, " to ", config.max_positions,
-         " (the model's own), found ", context);
-  }
-  return context;
-}
-
 /// Work of another number of ranks is not forgotten silently.
 void check_other_checkpoints(const TriggerJob& job, bool restart) {
   for (const auto& path : other_checkpoints(job.out, n_ranks())) {
@@ -87,6 +78,16 @@ std::optional<TokenId> prefix_token(const ModelConfig& config, const Tokenizer& 
   return std::nullopt;
 }
 
+std::size_t sentence_context(std::optional<std::size_t> asked, const ModelConfig& config, bool has_prefix_token) {
+  const std::size_t context = asked.value_or(std::min(config.max_positions, kMaxContext));
+  const std::size_t smallest = has_prefix_token ? 2 : 1;
+  if (context > config.max_positions || context < smallest) {
+    fail(ErrorCode::argument_invalid, "--context: expected ", smallest, " to ", config.max_positions,
+         " (the model's own), found ", context);
+  }
+  return context;
+}
+
 TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments& arguments, std::shared_ptr<const Model> model,
                             std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::filesystem::path> corpus,
                             const std::filesystem::path& out) {
@@ -104,7 +105,7 @@ TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments&
   info.every_prefix = request.every_prefix;
   info.smallest = request.smallest;
   info.prefix_token = prefix_token(job.model->config(), *job.tokenizer);
-  info.context = checked_context(request.context, job.model->config(), info.prefix_token.has_value());
+  info.context = sentence_context(request.context, job.model->config(), info.prefix_token.has_value());
   info.max_sentences = request.max_sentences;
   info.shards = shards_of_rank(request.shards);
   job.search = {.batch_tokens = request.batch_tokens,

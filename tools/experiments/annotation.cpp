@@ -8,6 +8,7 @@
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/key_targets.hpp"
+#include "tools/experiments/settings.hpp"
 
 namespace ffmem::tools {
 namespace {

@@ -127,15 +127,16 @@ void write(const std::filesystem::path& file, const Origin& metadata, const Effe
     fields.emplace_back(bytes.begin(), bytes.end());
     tensors.push_back({name, dtype, {values.size()}, fields.back().data()});
   });
-  write_safetensors(file, tensors, metadata);
+  Origin all = metadata;
+  all.insert(prefixes.metadata().begin(), prefixes.metadata().end());
+  write_safetensors(file, tensors, all);
 }
 
 void read(const std::filesystem::path& path, EffectTable& table) {
   const SafetensorsFile file(path);
-  for_each_array(table, [&](const char* name, std::vector<std::int32_t>& values) {
-    const auto stored = file.at(name).values<std::int32_t>();
-    values.assign(stored.begin(), stored.end());
-  });
+  table.examples = StoredPrefixes::read(file);
+  for_each_array(table,
+                 [&](const char* name, std::vector<std::int32_t>& values) { values = file.at(name).copy<std::int32_t>(); });
   table.removals.resize(file.at("unit").n_elements);
   for_each_field([&](const char* name, DType, auto values, auto member) {
     const auto stored = file.at(name).template values<typename decltype(values)::value_type>();
@@ -156,15 +157,16 @@ EffectTable effect_table(Workbench& bench) {
     fail(ErrorCode::layer_out_of_range, "--effect-layer: expected 0 to ", bench.n_layers() - 1, ", found ", table.layer);
   }
   table.method = removal_method(*bench.model(), table.layer);
-  table.examples = sample_examples(bench, options.effect_examples, "memory-effects");
-  Origin origin = bench.valid_origin();
-  origin["examples"] = std::to_string(options.effect_examples);
-  origin.emplace("format", "ffmem-memory-effects-1");
+  Origin origin = bench.sample_origin(options.effect_examples);
+  origin.emplace("format", "ffmem-memory-effects-2");
   origin.emplace("layer", std::to_string(table.layer));
   origin.emplace("value_lens", lens_name(options.value_lens));
   const auto path = bench.stored("memory-effects", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
-    compute(bench, table);
-    write(file, metadata, table);
+    EffectTable computed{.examples = sample_examples(bench, options.effect_examples, "memory-effects"),
+                         .layer = table.layer,
+                         .method = table.method};
+    compute(bench, computed);
+    write(file, metadata, computed);
   });
   read(path, table);
   return table;

@@ -4,7 +4,7 @@
 // | tensor                            | type | shape      | what                                                        |
 // |-----------------------------------|------|------------|-------------------------------------------------------------|
 // | prefix_offsets, prefix_tokens     | i64, i32 | [E + 1], [..] | the prefixes, without the prefix token              |
-// | sentence                          | i64  | [E]        | each one's sentence in the text                             |
+// | sentence, next                    | i64, i32 | [E]    | each one's sentence in the text, the token behind it        |
 // | prediction, layer_prediction      | i32  | [E]        | the model's; top(y) by the value lens                       |
 // | example, unit                     | i32  | [cases]    | by example, then by unit                                    |
 // | coefficient                       | f32  | [cases]    | m, not 0                                                    |

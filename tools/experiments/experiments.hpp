@@ -1,4 +1,4 @@
-// The paper's experiments (Geva et al. 2021; paper.md), one function each: it takes what it needs from the workbench and
+// The paper's experiments (Geva et al. 2021), one function each: it takes what it needs from the workbench and
 // returns what it found. Adding one: a file beside these, a line in kExperiments.
 #pragma once
 

@@ -3,7 +3,6 @@
 
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "tools/experiments/workbench.hpp"
@@ -23,12 +22,6 @@ struct KeyTargets {
 };
 
 KeyTargets key_targets(const TriggerStore& store, std::size_t layer, Target target);
-
-/// The choices that every result on trigger examples rests on.
-std::vector<std::pair<std::string, std::string>> trigger_settings(const Workbench& bench);
-
-/// Those and how values are scored.
-std::vector<std::pair<std::string, std::string>> value_settings(const Workbench& bench);
 
 /// "40 of 12288 keys never fired and the best example of 12 ends its sentence" over all layers, for run_found.
 std::string without_target_text(const std::vector<KeyTargets>& layers, Target target);

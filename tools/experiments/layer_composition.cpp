@@ -6,6 +6,7 @@
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/per_layer.hpp"
+#include "tools/experiments/settings.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -20,19 +21,37 @@ Case case_of(TokenId residual, TokenId ffn, TokenId output) {
   return output == ffn ? kFfn : kComposition;
 }
 
-}  // namespace
+/// Per case its share in each layer.
+using CaseShares = std::array<std::vector<Estimate>, kNumCases>;
 
-Result layer_composition(Workbench& bench) {
-  const LayerPass pass = layer_pass(bench);
-  Table layers{
+CaseShares case_shares(const Workbench& bench, const LayerPass& pass) {
+  CaseShares shares;
+  for (std::size_t c = 0; c < kNumCases; ++c) {
+    shares[c] = layer_shares(bench, pass, fmt::format("layer-composition/{}", kCaseNames[c]),
+                             [&](std::size_t at) { return case_of(pass.residual[at], pass.ffn[at], pass.output[at]) == c; });
+  }
+  return shares;
+}
+
+Table layer_table(const LayerPass& pass, const CaseShares& shares) {
+  Table table{
       .name = "layers",
       .caption = fmt::format(
           "Per layer, the shares of {} prefixes by whose prediction that of the layer's output o is: residual (r's, not "
           "y's), agreement (r's and y's), ffn (y's, not r's), composition (neither, and r and y differ), overruled "
           "(neither, though r and y agree: impossible where the score is linear); with 95 % intervals",
           pass.examples.size()),
-      .columns = {"layer", "examples"},
+      .columns = interval_columns("layer", {kCaseNames.begin(), kCaseNames.end()}),
       .rows = {}};
+  table.columns.insert(table.columns.begin() + 1, "examples");
+  for (std::size_t layer = 0; layer < pass.n_layers; ++layer) {
+    auto& row = table.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())});
+    for (const auto& of_case : shares) add_interval(row, of_case[layer]);
+  }
+  return table;
+}
+
+Figure share_figure(const CaseShares& shares) {
   Figure figure{.name = "layer-composition",
                 .title = "Whose prediction the layer's output makes",
                 .x_label = "layer",
@@ -42,44 +61,45 @@ Result layer_composition(Workbench& bench) {
                 .data = {.columns = {"layer"}},
                 .paper = {},
                 .y_max = 1.0};
-  std::array<std::vector<Estimate>, kNumCases> shares;
-  for (std::size_t c = 0; c < kNumCases; ++c) {
-    for (const char* part : {"", " low", " high"}) layers.columns.push_back(kCaseNames[c] + std::string(part));
-    figure.data.columns.emplace_back(kCaseNames[c]);
-    shares[c] = layer_shares(bench, pass, fmt::format("layer-composition/{}", kCaseNames[c]),
-                             [&](std::size_t at) { return case_of(pass.residual[at], pass.ffn[at], pass.output[at]) == c; });
+  for (const char* name : kCaseNames) figure.data.columns.emplace_back(name);
+  for (std::size_t layer = 0; layer < shares.front().size(); ++layer) {
+    auto& row = figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)});
+    for (const auto& of_case : shares) row.emplace_back(of_case[layer].value);
   }
-  std::array<double, kNumCases> overall{};
-  for (std::size_t layer = 0; layer < pass.n_layers; ++layer) {
-    auto& row = layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())});
-    auto& plotted = figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)});
-    for (std::size_t c = 0; c < kNumCases; ++c) {
-      add_interval(row, shares[c][layer]);
-      plotted.emplace_back(shares[c][layer].value);
-      overall[c] += shares[c][layer].value / static_cast<double>(pass.n_layers);
-    }
-  }
+  return figure;
+}
 
-  Result result{.name = "layer-composition",
-                .title = "How a layer's prediction comes from residual stream and feed-forward layer"};
-  result.paper_place = "section 5.2, Figure 11";
-  result.paper_found =
-      "Most often the output keeps the residual stream's prediction; rarely does the feed-forward layer's replace it. Where "
-      "the "
-      "prediction changes, it mostly becomes one that neither of them makes: a composition.";
+std::string found_text(const CaseShares& shares) {
+  std::array<double, kNumCases> overall{};
+  for (std::size_t c = 0; c < kNumCases; ++c) {
+    for (const Estimate& share : shares[c]) overall[c] += share.value / static_cast<double>(shares[c].size());
+  }
   const double changed = overall[kFfn] + overall[kComposition] + overall[kOverruled];
-  result.run_found = fmt::format(
+  return fmt::format(
       "Over all layers the output keeps the residual stream's prediction in {} of the cases ({} where the feed-forward layer "
       "makes it too), takes over the feed-forward layer's in {}, and makes one that neither makes in {}. Of the changes {} are "
       "compositions. r and y agreeing on what o does not predict: {}.",
       percent(overall[kResidual] + overall[kAgreement]), percent(overall[kAgreement]), percent(overall[kFfn]),
       percent(overall[kComposition]), changed > 0 ? percent(overall[kComposition] / changed) : "none",
       percent(overall[kOverruled]));
-  result.settings = sample_settings(bench, pass.examples);
-  for (auto& setting : stream_settings(bench, bench.options().stream_lens)) result.settings.push_back(std::move(setting));
+}
+
+}  // namespace
+
+Result layer_composition(Workbench& bench) {
+  const LayerPass pass = layer_pass(bench);
+  const CaseShares shares = case_shares(bench, pass);
+  Result result{.name = "layer-composition",
+                .title = "How a layer's prediction comes from residual stream and feed-forward layer"};
+  result.paper_place = "section 5.2, Figure 11";
+  result.paper_found =
+      "Most often the output keeps the residual stream's prediction; rarely does the feed-forward layer's replace it. Where "
+      "the prediction changes, it mostly becomes one that neither of them makes: a composition.";
+  result.run_found = found_text(shares);
+  result.settings = stream_settings(bench, pass.examples, bench.options().stream_lens);
   for (std::size_t c = 0; c < kNumCases; ++c) add_estimates(result, kCaseNames[c], shares[c]);
-  result.tables.push_back(std::move(layers));
-  result.figures.push_back(std::move(figure));
+  result.tables.push_back(layer_table(pass, shares));
+  result.figures.push_back(share_figure(shares));
   return result;
 }
 

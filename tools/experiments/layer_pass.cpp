@@ -196,7 +196,7 @@ LayerPass measure_layers(Workbench& bench, const ValuePredictions& values, Examp
 }
 
 LayerPass layer_pass(Workbench& bench) {
-  Origin origin = bench.valid_origin();
+  Origin origin = bench.sample_origin(bench.options().n_examples);
   origin.emplace("format", "ffmem-layer-pass-2");
   origin.emplace("value_lens", lens_name(bench.options().value_lens));
   origin.emplace("stream_lens", lens_name(bench.options().stream_lens));
@@ -210,8 +210,7 @@ LayerPass layer_pass(Workbench& bench) {
   LayerPass pass{.examples = StoredPrefixes::read(file), .n_layers = bench.n_layers()};
   for_each_array(pass, [&](const char* name, DType, auto& array) {
     using T = typename std::remove_reference_t<decltype(array)>::value_type;
-    const auto values = file.at(name).template values<T>();
-    array.assign(values.begin(), values.end());
+    array = file.at(name).template copy<T>();
   });
   return pass;
 }

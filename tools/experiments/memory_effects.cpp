@@ -8,6 +8,7 @@
 
 #include "tools/experiments/effect_table.hpp"
 #include "tools/experiments/per_layer.hpp"
+#include "tools/experiments/settings.hpp"
 #include "tools/token_text.hpp"
 
 namespace ffmem::tools {
@@ -179,14 +180,13 @@ std::string_view method_text(RemovalMethod method) {
 }
 
 Settings settings_of(const Workbench& bench, const EffectTable& table) {
-  Settings settings = sample_settings(bench, table.examples);
+  Settings settings = stream_settings(bench, table.examples, bench.options().value_lens);
   settings.emplace_back("layer", std::to_string(table.layer + 1));
   settings.emplace_back("removed",
                         "one memory at a time, at the prefix's last position; only memories with a coefficient other than 0");
   settings.emplace_back("method", method_text(table.method));
   settings.emplace_back("divergence", "KL(with the memory || without it), in nats");
   settings.emplace_back("memory's own prediction", "the value scored bare, or its negative where the coefficient is negative");
-  for (auto& setting : stream_settings(bench, bench.options().value_lens)) settings.push_back(std::move(setting));
   return settings;
 }
 
@@ -212,11 +212,9 @@ Result memory_effects(Workbench& bench) {
   result.paper_found = "The paper reports no numbers for single memories' effects on the output.";
   result.run_found = fmt::format(
       "{} removals of memories of layer {} on {} prefixes. One removal changes the model's prediction in {} of the cases; {} "
-      "of the "
-      "prefixes have a memory whose removal alone does. On average the log-probability of the prediction moves by {:.4g} and "
-      "the "
-      "distribution by a KL divergence of {:.4g} nats. The memory's own prediction is the model's in {} of the cases, and the "
-      "layer's in {}.",
+      "of the prefixes have a memory whose removal alone does. On average the log-probability of the prediction moves by "
+      "{:.4g} and the distribution by a KL divergence of {:.4g} nats. The memory's own prediction is the model's in {} of the "
+      "cases, and the layer's in {}.",
       table.removals.size(), table.layer + 1, table.examples.size(), percent(changed), percent(examples), change.value,
       divergence.value, percent(own_is_model), percent(own_is_layer));
   result.settings = settings_of(bench, table);

@@ -1,4 +1,4 @@
-// What each memory of the last layer (options().effect_layer: of another) does to the model's output; paper.md section 6.
+// What each memory of the last layer (options().effect_layer: of another) does to the model's output; not in the paper.
 #pragma once
 
 #include "tools/experiments/result.hpp"

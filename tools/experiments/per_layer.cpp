@@ -5,45 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tools/lens.hpp"
-#include "tools/token_text.hpp"
-
 namespace ffmem::tools {
-
-Settings sample_settings(const Workbench& bench, const ExampleSet& examples) {
-  const ExperimentOptions& options = bench.options();
-  std::string files;
-  for (const auto& file : options.valid) files += (files.empty() ? "" : ", ") + file.filename().string();
-  return {{"text", files},
-          {"sentences", std::string(sentence_mode_name(options.triggers.sentences))},
-          {"prefixes", options.one_per_sentence
-                           ? fmt::format("{} of the {} sentences with two tokens or more, a random prefix of each",
-                                         examples.size(), examples.n_sentences)
-                           : fmt::format("{} of all {} prefixes that have a next token", examples.size(), examples.n_prefixes)},
-          {"token fed before each prefix",
-           bench.prefix_token() ? visible_token(bench.tokenizer().get(), *bench.prefix_token()) : "none"},
-          {"seed", std::to_string(options.seed)}};
-}
-
-Settings stream_settings(const Workbench& bench, Lens lens) {
-  const ModelConfig& config = bench.model()->config();
-  const ModelWeights& weights = bench.model()->weights();
-  const LayerWeights& layer = weights.layers.front();
-  Settings settings{{"lens", weights.final_norm.present ? std::string(lens_name(lens))
-                                                        : "raw (the model has no final norm: both lenses are the same)"}};
-  if (config.wiring == Wiring::parallel) {
-    settings.emplace_back("r",
-                          "the stream with the attention's output added; the feed-forward layer of this model's parallel "
-                          "blocks reads the block's input");
-  }
-  if (layer.ffn_out.present) settings.emplace_back("y", "the sum of the values, before the norm that this model puts on it");
-  if (layer.ffn_residual.present) settings.emplace_back("o", "the norm of r + y: this model is a post-norm one");
-  if (!weights.layers.front().values_bias.empty()) {
-    settings.emplace_back("output bias", "part of y, of no memory");
-  }
-  if (!bench.model()->head().has_logits()) settings.emplace_back("softmax", "adaptive; probabilities are its own");
-  return settings;
-}
 
 std::vector<Estimate> layer_shares(const Workbench& bench, const LayerPass& pass, const std::string& purpose,
                                    const std::function<bool(std::size_t place)>& test) {

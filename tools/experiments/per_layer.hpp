@@ -14,14 +14,6 @@
 
 namespace ffmem::tools {
 
-using Settings = std::vector<std::pair<std::string, std::string>>;
-
-/// Text, sampling and seed: what bears on every number of sampled prefixes.
-Settings sample_settings(const Workbench& bench, const ExampleSet& examples);
-
-/// What r, y and o are in this model, and the lens that scores them.
-Settings stream_settings(const Workbench& bench, Lens lens);
-
 /// One number of each example at a layer; `value` is given the place in the pass's arrays.
 template <class Value>
 std::vector<double> at_layer(const LayerPass& pass, std::size_t layer, Value&& value) {

@@ -8,6 +8,7 @@
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/key_targets.hpp"
+#include "tools/experiments/settings.hpp"
 #include "tools/token_text.hpp"
 
 namespace ffmem::tools {
@@ -200,10 +201,8 @@ std::string found_text(const std::vector<Bin>& bins, const Best& best, std::size
   const auto highest = std::find_if(bins.rbegin(), bins.rend(), has_values);
   return fmt::format(
       "The agreement rate is {:.3f} ({} values) in the bin of lowest max(p), up to {:.3g}, and {:.3f} ({} values) in the "
-      "highest that "
-      "has values, {:.3g} to {:.3g}. Of the {} values of highest max(p) {} lie in layers {} of {}, and {} have a trigger "
-      "example "
-      "that their prediction follows; of as many random values {} have.",
+      "highest that has values, {:.3g} to {:.3g}. Of the {} values of highest max(p) {} lie in layers {} of {}, and {} have a "
+      "trigger example that their prediction follows; of as many random values {} have.",
       lowest->agreement.value, lowest->agreement.n, lowest->high, highest->agreement.value, highest->agreement.n, highest->low,
       highest->high, best.n, best.n_upper, upper_layers_text(n_layers), n_layers, best.n_agreeing, n_random_agreeing);
 }

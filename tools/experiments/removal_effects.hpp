@@ -1,5 +1,5 @@
 // What each memory of one layer does to the model's output, by taking it out: its coefficient at the prefix's last position
-// becomes 0, everything else stays (paper.md section 6).
+// becomes 0, everything else stays. Not in the paper.
 //
 // p is the model's own distribution of the next token, p' the one without the memory, t = argmax p the model's prediction.
 #pragma once

@@ -157,17 +157,12 @@ void write(const std::filesystem::path& path, const RemovedCoefficients& table, 
                     metadata);
 }
 
-template <class T>
-std::vector<T> copy(const StoredTensor& tensor) {
-  const auto values = tensor.values<T>();
-  return {values.begin(), values.end()};
-}
-
 }  // namespace
 
 RemovedCoefficients removed_coefficients(Workbench& bench) {
   Origin origin = bench.trigger_origin();
   origin.emplace("keys", std::to_string(bench.options().removal_keys));
+  origin.emplace("seed", std::to_string(bench.options().seed));
   const auto path = bench.stored("token-removal", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
     Checkpoint checkpoint(file, metadata, bench.options().triggers.checkpoint_seconds);
     write(file, compute(bench, checkpoint), metadata);
@@ -178,11 +173,11 @@ RemovedCoefficients removed_coefficients(Workbench& bench) {
   return {.n_layers = shape[0],
           .n_keys = shape[1],
           .top = shape[2],
-          .unit = copy<std::int32_t>(file.at("unit")),
-          .coefficient = copy<float>(file.at("coefficient")),
-          .removed_coefficient = copy<float>(file.at("removed_coefficient")),
-          .random_position = copy<std::int32_t>(file.at("random_position")),
-          .n_prefix_tokens = copy<std::int32_t>(file.at("n_prefix_tokens"))};
+          .unit = file.at("unit").copy<std::int32_t>(),
+          .coefficient = file.at("coefficient").copy<float>(),
+          .removed_coefficient = file.at("removed_coefficient").copy<float>(),
+          .random_position = file.at("random_position").copy<std::int32_t>(),
+          .n_prefix_tokens = file.at("n_prefix_tokens").copy<std::int32_t>()};
 }
 
 }  // namespace ffmem::tools

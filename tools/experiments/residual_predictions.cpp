@@ -4,6 +4,7 @@
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/per_layer.hpp"
+#include "tools/experiments/settings.hpp"
 
 namespace ffmem::tools {
 
@@ -47,8 +48,7 @@ Result residual_predictions(Workbench& bench) {
       "layer {}{}.",
       percent(shares.front()), percent(shares.back()), shares.size(),
       half < values.size() ? fmt::format("; in half of them first in layer {}", half + 1) : "");
-  result.settings = sample_settings(bench, pass.examples);
-  for (auto& setting : stream_settings(bench, bench.options().stream_lens)) result.settings.push_back(std::move(setting));
+  result.settings = stream_settings(bench, pass.examples, bench.options().stream_lens);
   add_estimates(result, "residual predicts the output", shares);
   result.tables.push_back(std::move(layers));
   result.figures.push_back(std::move(figure));

@@ -6,6 +6,7 @@
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/per_layer.hpp"
+#include "tools/experiments/settings.hpp"
 
 namespace ffmem::tools {
 
@@ -50,8 +51,7 @@ Result residual_probabilities(Workbench& bench) {
       "The residual stream's mean probability of the model's prediction is {} in layer 1 and {} in layer {}; the "
       "medians are {} and {}.",
       percent(means.front()), percent(means.back()), means.size(), percent(medians.front()), percent(medians.back()));
-  result.settings = sample_settings(bench, pass.examples);
-  for (auto& setting : stream_settings(bench, bench.options().stream_lens)) result.settings.push_back(std::move(setting));
+  result.settings = stream_settings(bench, pass.examples, bench.options().stream_lens);
   add_estimates(result, "mean probability", means);
   result.tables.push_back(std::move(layers));
   result.figures.push_back(std::move(figure));

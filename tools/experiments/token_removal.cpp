@@ -7,6 +7,7 @@
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/key_targets.hpp"
+#include "tools/experiments/settings.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -113,9 +114,8 @@ std::string found_text(const std::vector<LayerChange>& layers, std::size_t keys_
   if (n_keys == 0) return "No key of the sample has a trigger example of two tokens or more.";
   return fmt::format(
       "Without its last token an example's coefficient changes by {:.1f} % in layer 1 and {:.1f} % in layer {}, without its "
-      "first by "
-      "{:.1f} % and {:.1f} %, without a random one by {:.1f} % and {:.1f} %. {} of {} keys drawn have an example that can be "
-      "shortened; {} examples of one token were skipped.",
+      "first by {:.1f} % and {:.1f} %, without a random one by {:.1f} % and {:.1f} %. {} of {} keys drawn have an example that "
+      "can be shortened; {} examples of one token were skipped.",
       change(layers.front(), 1), change(layers.back(), 1), layers.size(), change(layers.front(), 0), change(layers.back(), 0),
       change(layers.front(), 2), change(layers.back(), 2), n_keys, keys_per_layer * layers.size(), n_short);
 }
@@ -138,7 +138,7 @@ Result token_removal(Workbench& bench) {
   result.settings.emplace_back("keys per layer", std::to_string(table.n_keys));
   result.settings.emplace_back("random token", "any of the prefix, first and last included");
   result.settings.emplace_back("coefficient", "m, after the activation");
-  result.settings.emplace_back("beginning-of-text token", bench.prefix_token() ? "stays" : "none");
+  result.settings.emplace_back("never removed", "the token fed before each sentence");
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
     for (std::size_t removal = 0; removal < kRemovals; ++removal) {
       result.estimates.emplace_back(fmt::format("layer {} {} %", layer + 1, kRemovalNames[removal]),

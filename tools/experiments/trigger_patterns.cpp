@@ -5,8 +5,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
+
+#include "tools/experiments/intervals.hpp"
+#include "tools/experiments/per_layer.hpp"
+#include "tools/experiments/settings.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -31,7 +36,7 @@ struct LayerShares {
   std::size_t n_short = 0;  // keys with some, but fewer than t examples
 };
 
-/// Random prefixes to compare with: examples of other keys of the model, so that sentences and lengths are alike.
+/// Random prefixes to compare with: of the sentences that other keys of the model fire on, so that the text is alike.
 std::vector<std::span<const TokenId>> random_prefixes(const TriggerStore& store, std::size_t n, Random& random) {
   std::vector<std::span<const TokenId>> prefixes;
   while (prefixes.size() < n) {
@@ -69,29 +74,26 @@ LayerShares measure(const TriggerStore& store, std::size_t layer, std::size_t n_
   return shares;
 }
 
-std::string found_text(const Table& layers, std::size_t n_examples, std::size_t n_never, std::size_t n_keys) {
-  std::vector<std::vector<Cell>> measured;
-  for (const auto& row : layers.rows) {
-    if (!std::isnan(std::get<double>(row[4]))) measured.push_back(row);
-  }
-  const std::string never = fmt::format("{} of {} keys never fired.", n_never, n_keys);
-  if (measured.empty()) return fmt::format("No key has {} trigger examples. {}", n_examples, never);
-  const auto by_share = [](const auto& a, const auto& b) { return std::get<double>(a[4]) < std::get<double>(b[4]); };
-  const auto& most = *std::ranges::max_element(measured, by_share);
-  const auto& least = *std::ranges::min_element(measured, by_share);
-  return fmt::format(
-      "Of a key's {} best examples {:.1f} % end in the same token in layer {}, where they are most alike, and {:.1f} % in "
-      "layer {}, where they are least; of random prefixes it is {:.1f} %. {}",
-      n_examples, 100 * std::get<double>(most[4]), cell_text(most[0]), 100 * std::get<double>(least[4]), cell_text(least[0]),
-      100 * std::get<double>(most[10]), never);
+struct LayerPatterns {
+  std::size_t n_keys = 0;  // measured
+  std::size_t n_never_fired = 0;
+  std::size_t n_short = 0;
+  std::array<Estimate, 4> shares;  // token, bigram, random token, random bigram
+};
+
+LayerPatterns patterns_of(const Workbench& bench, const TriggerStore& store, std::size_t layer, std::size_t n_examples) {
+  const LayerShares shares = measure(store, layer, n_examples, bench.random(fmt::format("trigger-patterns/{}", layer)));
+  const auto mean = [&](const std::vector<double>& values) {
+    return estimate_mean(values, bench.random(fmt::format("trigger-patterns/interval/{}", layer)));
+  };
+  return {.n_keys = shares.token.size(),
+          .n_never_fired = shares.n_never_fired,
+          .n_short = shares.n_short,
+          .shares = {mean(shares.token), mean(shares.bigram), mean(shares.random_token), mean(shares.random_bigram)}};
 }
 
-}  // namespace
-
-Result trigger_patterns(Workbench& bench) {
-  const TriggerStore& store = bench.triggers();
-  const std::size_t n_examples = std::min(bench.options().annotated_examples, store.top());
-  Table layers{
+Table layer_table(const std::vector<LayerPatterns>& layers, std::size_t n_examples) {
+  Table table{
       .name = "layers",
       .caption = fmt::format("Per layer: the mean share of a key's {} best examples that end in its most common token, "
                              "or two tokens, and the same for random prefixes",
@@ -99,46 +101,80 @@ Result trigger_patterns(Workbench& bench) {
       .columns = {"layer", "keys", "keys never fired", "keys with too few examples", "same token", "same token low",
                   "same token high", "same bigram", "same bigram low", "same bigram high", "random token", "random bigram"},
       .rows = {}};
+  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+    const LayerPatterns& found = layers[layer];
+    auto& row = table.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(found.n_keys),
+                                                          count_cell(found.n_never_fired), count_cell(found.n_short)});
+    add_interval(row, found.shares[0]);
+    add_interval(row, found.shares[1]);
+    row.emplace_back(found.shares[2].value);
+    row.emplace_back(found.shares[3].value);
+  }
+  return table;
+}
+
+Figure share_figure(const std::vector<LayerPatterns>& layers, std::size_t n_examples) {
   Figure figure{.name = "trigger-patterns",
                 .title = fmt::format("How alike a key's {} best trigger examples are (a computed proxy)", n_examples),
                 .x_label = "layer",
                 .y_label = "share with the key's most common ending",
                 .kind = Figure::Kind::lines,
                 .series = {"same last token", "same last two tokens", "random prefixes, token", "random prefixes, two"},
-                .data = {.columns = {"layer"}},
+                .data = {},
                 .paper = {},
                 .y_max = 1.0};
-  for (const std::string& series : figure.series) {
-    for (const char* part : {"", " low", " high"}) figure.data.columns.push_back(series + part);
+  figure.data.columns = interval_columns("layer", figure.series);
+  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+    auto& row = figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)});
+    for (const Estimate& share : layers[layer].shares) add_interval(row, share);
+  }
+  return figure;
+}
+
+std::string found_text(const std::vector<LayerPatterns>& layers, std::size_t n_examples, std::size_t n_keys) {
+  std::size_t n_never = 0;
+  std::vector<double> same;
+  for (const LayerPatterns& layer : layers) {
+    n_never += layer.n_never_fired;
+    same.push_back(layer.shares[0].value);
+  }
+  const std::string never = fmt::format("{} of {} keys never fired.", n_never, n_keys);
+  if (std::ranges::all_of(same, [](double share) { return std::isnan(share); })) {
+    return fmt::format("No key has {} trigger examples. {}", n_examples, never);
+  }
+  const Extremes found = extremes(same);
+  return fmt::format(
+      "Of a key's {} best examples {:.1f} % end in the same token in layer {}, where they are most alike, and {:.1f} % in "
+      "layer {}, where they are least; of random prefixes it is {:.1f} %. {}",
+      n_examples, 100 * same[found.highest - 1], found.highest, 100 * same[found.lowest - 1], found.lowest,
+      100 * layers[found.highest - 1].shares[2].value, never);
+}
+
+}  // namespace
+
+Result trigger_patterns(Workbench& bench) {
+  const TriggerStore& store = bench.triggers();
+  const std::size_t n_examples = std::min(bench.options().annotated_examples, store.top());
+  std::vector<LayerPatterns> layers;
+  for (std::size_t layer = 0; layer < store.n_layers(); ++layer) {
+    layers.push_back(patterns_of(bench, store, layer, n_examples));
   }
   Result result{.name = "trigger-patterns", .title = "What a key's trigger examples have in common"};
-  std::size_t n_never = 0;
-  for (std::size_t layer = 0; layer < store.n_layers(); ++layer) {
-    const LayerShares shares = measure(store, layer, n_examples, bench.random(fmt::format("trigger-patterns/{}", layer)));
-    std::vector<Cell> plotted{count_cell(layer + 1)};
-    std::vector<Estimate> estimates;
-    for (const auto* values : {&shares.token, &shares.bigram, &shares.random_token, &shares.random_bigram}) {
-      estimates.push_back(estimate_mean(*values, bench.random(fmt::format("trigger-patterns/interval/{}", layer))));
-      for (const double number : {estimates.back().value, estimates.back().low, estimates.back().high})
-        plotted.emplace_back(number);
-    }
-    figure.data.rows.push_back(plotted);
-    layers.rows.push_back({count_cell(layer + 1), count_cell(shares.token.size()), count_cell(shares.n_never_fired),
-                           count_cell(shares.n_short), estimates[0].value, estimates[0].low, estimates[0].high,
-                           estimates[1].value, estimates[1].low, estimates[1].high, estimates[2].value, estimates[3].value});
-    result.estimates.emplace_back(fmt::format("layer {} same token", layer + 1), estimates[0]);
-    result.estimates.emplace_back(fmt::format("layer {} same bigram", layer + 1), estimates[1]);
-    n_never += shares.n_never_fired;
-  }
   result.paper_place = "section 3.2, Table 1 and Figure 2";
   result.paper_found =
       "People found at least one pattern in the examples of every key, 3.6 a key on average, shallow ones (recurring n-grams) "
       "mostly in layers 1 to 9 and semantic ones (recurring topics) in 10 to 16. The numbers here are computed stand-ins, not "
       "annotations.";
-  result.run_found = found_text(layers, n_examples, n_never, store.n_layers() * store.d_memory());
-  result.settings = {{"examples per key", std::to_string(n_examples)}, {"seed", std::to_string(bench.options().seed)}};
-  result.tables.push_back(std::move(layers));
-  result.figures.push_back(std::move(figure));
+  result.run_found = found_text(layers, n_examples, store.n_layers() * store.d_memory());
+  result.settings = trigger_settings(bench);
+  result.settings.emplace_back("examples compared", std::to_string(n_examples));
+  result.settings.emplace_back("random prefixes", "other keys' examples, cut behind a random token");
+  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+    result.estimates.emplace_back(fmt::format("layer {} same token", layer + 1), layers[layer].shares[0]);
+    result.estimates.emplace_back(fmt::format("layer {} same bigram", layer + 1), layers[layer].shares[1]);
+  }
+  result.tables.push_back(layer_table(layers, n_examples));
+  result.figures.push_back(share_figure(layers, n_examples));
   return result;
 }
 

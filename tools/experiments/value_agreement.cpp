@@ -9,6 +9,7 @@
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/key_targets.hpp"
+#include "tools/experiments/settings.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -162,10 +163,8 @@ std::string found_text(const Found& found, Target target) {
   const auto percent = [](const Estimate& estimate) { return 100.0 * estimate.value; };
   return fmt::format(
       "The value's top prediction is the key's target for {:.2f} % of the keys of layer 1 and {:.2f} % of layer {}; most often "
-      "in "
-      "layer {}: {:.2f} % ({} of {}). There another key's value agrees in {:.2f} %, a token drawn by frequency in {:.2f} % and "
-      "a "
-      "uniform one in {:.4f} %. {}",
+      "in layer {}: {:.2f} % ({} of {}). There another key's value agrees in {:.2f} %, a token drawn by frequency in {:.2f} % "
+      "and a uniform one in {:.4f} %. {}",
       percent(found.agreement.front()), percent(found.agreement.back()), found.agreement.size(), best + 1,
       percent(found.agreement[best]), found.n_agreeing[best], found.agreement[best].n, percent(found.permuted[best]),
       percent(found.frequency[best]), percent(found.uniform[best]), left_out);

@@ -1,4 +1,4 @@
-// What each memory predicts by itself, top(m v), for any coefficient m (paper.md sections 2.1, 3.2).
+// What each memory predicts by itself, top(m v), for any coefficient m (paper section 5.1).
 //
 // With one plain softmax over v . E, top(m v) depends on m's sign alone. An adaptive softmax is different: log p of a word of
 // band b at scale m is m c_b + g_b(m), less what all words share, where c_b is the band's entry in band 0 and g_b(m) = max_w m

@@ -7,6 +7,7 @@
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/key_targets.hpp"
+#include "tools/experiments/settings.hpp"
 #include "tools/experiments/value_scores.hpp"
 
 namespace ffmem::tools {

@@ -66,17 +66,12 @@ ValueScores compute(Workbench& bench) {
   return scores;
 }
 
-template <class T>
-std::vector<T> copy(const StoredTensor& tensor) {
-  const auto values = tensor.values<T>();
-  return {values.begin(), values.end()};
-}
-
 }  // namespace
 
 ValueScores value_scores(Workbench& bench) {
   Origin origin = bench.trigger_origin();
   origin.emplace("lens", lens_name(bench.options().value_lens));
+  origin.emplace("target", bench.options().target == Target::next ? "next" : "last-read");
   const auto path = bench.stored("value-scores", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
     const ValueScores scores = compute(bench);
     const std::vector<std::size_t> shape{scores.n_layers, scores.d_memory};
@@ -89,9 +84,9 @@ ValueScores value_scores(Workbench& bench) {
   const SafetensorsFile file(path);
   return {.n_layers = bench.n_layers(),
           .d_memory = bench.d_memory(),
-          .target = copy<TokenId>(file.at("target")),
-          .rank = copy<std::int32_t>(file.at("rank")),
-          .log_probability = copy<float>(file.at("log_probability"))};
+          .target = file.at("target").copy<TokenId>(),
+          .rank = file.at("rank").copy<std::int32_t>(),
+          .log_probability = file.at("log_probability").copy<float>()};
 }
 
 }  // namespace ffmem::tools

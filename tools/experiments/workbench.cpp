@@ -89,6 +89,12 @@ const std::string& Workbench::valid_fingerprint() const {
 
 std::optional<TokenId> Workbench::prefix_token() const { return tools::prefix_token(model_->config(), *tokenizer_); }
 
+std::size_t Workbench::context() const {
+  return sentence_context(options_.triggers.context, model_->config(), prefix_token().has_value());
+}
+
+std::string Workbench::model_name() const { return std::filesystem::canonical(options_.model.folder).filename().string(); }
+
 TriggerJob Workbench::trigger_job() const {
   if (options_.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
   const std::filesystem::path path = options_.out / "data" / "triggers.safetensors";
@@ -158,19 +164,22 @@ Origin Workbench::trigger_origin() const {
           {"every_prefix", request.every_prefix ? "1" : "0"},
           {"smallest", request.smallest ? "1" : "0"},
           {"max_sentences", request.max_sentences ? std::to_string(*request.max_sentences) : ""},
-          {"context", request.context ? std::to_string(*request.context) : ""},
-          {"target", options_.target == Target::next ? "next" : "last-read"},
-          {"seed", std::to_string(options_.seed)}};
+          {"context", std::to_string(context())}};
 }
 
 Origin Workbench::valid_origin() const {
   if (options_.valid.empty()) throw UsageError("this experiment needs the validation text: --valid FILE");
   return {{"valid_fingerprint", valid_fingerprint()},
           {"sentences", std::string(sentence_mode_name(options_.triggers.sentences))},
-          {"context", options_.triggers.context ? std::to_string(*options_.triggers.context) : ""},
-          {"examples", std::to_string(options_.n_examples)},
-          {"one_per_sentence", options_.one_per_sentence ? "1" : "0"},
-          {"seed", std::to_string(options_.seed)}};
+          {"context", std::to_string(context())}};
+}
+
+Origin Workbench::sample_origin(std::size_t n_examples) const {
+  Origin origin = valid_origin();
+  origin.emplace("examples", std::to_string(n_examples));
+  origin.emplace("one_per_sentence", options_.one_per_sentence ? "1" : "0");
+  origin.emplace("seed", std::to_string(options_.seed));
+  return origin;
 }
 
 }  // namespace ffmem::tools

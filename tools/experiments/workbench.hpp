@@ -24,13 +24,13 @@
 
 namespace ffmem::tools {
 
-/// The token that a memory's trigger example is compared with (paper.md section 5).
+/// The token that a memory's trigger example is compared with.
 enum class Target {
   next,       // the token behind the prefix: what the paper says
   last_read,  // the prefix's last token: what the authors' agreement script compares
 };
 
-/// Which memories count in zero agreement (paper.md 3.2).
+/// Which memories count in zero agreement (paper section 5.1).
 enum class AgreeingMemories {
   active,  // those whose coefficient is not 0, scored weighted: top(m v)
   all,     // every value of the layer, scored bare: top(v)
@@ -81,11 +81,17 @@ class Workbench {
   const std::string& train_fingerprint() const;
   const std::string& valid_fingerprint() const;
 
+  /// The folder's own name, whatever path it was given by.
+  std::string model_name() const;
+
   std::size_t n_layers() const noexcept { return model_->config().n_layers; }
   std::size_t d_memory() const noexcept { return model_->config().d_memory; }
 
   /// The token fed before each sentence, if the model has one.
   std::optional<TokenId> prefix_token() const;
+
+  /// Tokens of a sentence's run at most (tools/trigger_job.hpp).
+  std::size_t context() const;
 
   /// The trigger examples of `train`: OUT/data/triggers.safetensors, searched where it is not there (resumed where it is half
   /// done). Throws what the search throws.
@@ -103,9 +109,11 @@ class Workbench {
   std::filesystem::path stored(std::string_view name, Origin origin,
                                const std::function<void(const std::filesystem::path&, const Origin& metadata)>& make) const;
 
-  /// What a result that rests on the trigger examples / the validation text was made from, for stored().
+  /// What a result that rests on the trigger examples, on the validation text, or on n_examples prefixes sampled from it was
+  /// made from, for stored().
   Origin trigger_origin() const;
   Origin valid_origin() const;
+  Origin sample_origin(std::size_t n_examples) const;
 
   Random random(std::string_view purpose) const { return {options_.seed, purpose}; }
 

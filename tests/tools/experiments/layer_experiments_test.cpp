@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <map>
 #include <memory>
 
 #include "loaders/mapped_file.hpp"
@@ -75,7 +76,11 @@ TEST_CASE("layer experiments: every kind of model gives results whose tables are
         CHECK(!text.empty());
         CHECK(text.find("nan") == std::string::npos);
       }
-      CHECK(!result.settings.empty());
+      const std::map<std::string, std::string> settings(result.settings.begin(), result.settings.end());
+      CHECK(settings.size() == result.settings.size());
+      for (const char* setting : {"model", "weights", "text", "tokens of a sentence at most", "seed"}) {
+        CHECK(settings.contains(setting));
+      }
       CHECK(!result.tables.empty());
       for (const Table& table : result.tables) {
         for (const auto& row : table.rows) CHECK(row.size() == table.columns.size());

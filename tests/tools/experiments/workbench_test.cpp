@@ -1,0 +1,80 @@
+// Intermediate results: computed once, and again only where an option that bears on them changes.
+#include "tools/experiments/workbench.hpp"
+
+#include <doctest/doctest.h>
+
+#include <set>
+#include <string>
+
+#include "tests/tools/experiments/experiment_models.hpp"
+#include "tools/experiments/coefficient_histogram.hpp"
+#include "tools/experiments/effect_table.hpp"
+#include "tools/experiments/layer_pass.hpp"
+#include "tools/experiments/token_removal.hpp"
+#include "tools/experiments/value_scores.hpp"
+
+using namespace ffmem;
+using namespace ffmem::tools;
+
+namespace {
+
+using Files = std::map<std::string, std::filesystem::file_time_type>;
+
+/// Makes sure of every intermediate result, and says when each was written.
+Files files_of_run(const ExperimentOptions& options) {
+  Workbench bench(options);
+  removed_coefficients(bench);
+  value_scores(bench);
+  coefficient_histogram(bench);
+  layer_pass(bench);
+  effect_table(bench);
+  bench.values();
+  Files files;
+  for (const auto& entry : std::filesystem::directory_iterator(options.out / "data")) {
+    files[entry.path().stem().string()] = entry.last_write_time();
+  }
+  return files;
+}
+
+/// What is written again when `change` is made to the options of a run that is whole.
+std::set<std::string> written_again(const ExperimentModel& model, const std::function<void(ExperimentOptions&)>& change) {
+  ExperimentOptions options = model.options();
+  const Files before = files_of_run(options);
+  change(options);
+  std::set<std::string> names;
+  for (const auto& [name, time] : files_of_run(options)) {
+    if (!before.contains(name) || before.at(name) != time) names.insert(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("Workbench: an option that changes has what rests on it computed again, and nothing else") {
+  const ExperimentModel model;
+  using Names = std::set<std::string>;
+  CHECK(written_again(model, [](ExperimentOptions&) {}).empty());
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.target = Target::last_read; }) == Names{"value-scores"});
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.seed += 1; }) ==
+        Names{"token-removal", "layer-pass", "memory-effects"});
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.n_examples += 1; }) == Names{"layer-pass"});
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.effect_examples += 1; }) == Names{"memory-effects"});
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.triggers.top += 1; }) ==
+        Names{"triggers", "token-removal", "value-scores"});
+}
+
+TEST_CASE("effect_table: what is read again is what was computed") {
+  const ExperimentModel model("hf/llama");
+  Workbench first(model.options());
+  const EffectTable computed = effect_table(first);
+  Workbench second(model.options());
+  const EffectTable read = effect_table(second);
+  REQUIRE(read.examples.size() == computed.examples.size());
+  CHECK(read.examples.n_prefixes == computed.examples.n_prefixes);
+  for (std::size_t i = 0; i < read.examples.size(); ++i) {
+    CHECK(std::ranges::equal(read.examples.prefix(i), computed.examples.prefix(i)));
+    CHECK(read.examples.next(i) == computed.examples.next(i));
+  }
+  CHECK(read.own_top == computed.own_top);
+  CHECK(read.removals.size() == computed.removals.size());
+}

@@ -1,0 +1,27 @@
+// The choices that results name as their settings: each list holds all that bears on the numbers of its kind.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tools/experiments/example_set.hpp"
+#include "tools/experiments/workbench.hpp"
+
+namespace ffmem::tools {
+
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+/// Of numbers on trigger examples: model, training text, how it was searched.
+Settings trigger_settings(const Workbench& bench);
+
+/// Those, and how values are scored.
+Settings value_settings(const Workbench& bench);
+
+/// Of numbers on sampled prefixes: model, validation text, sampling.
+Settings sample_settings(const Workbench& bench, const ExampleSet& examples);
+
+/// Those, and what r, y and o are in this model and the lens that scores them.
+Settings stream_settings(const Workbench& bench, const ExampleSet& examples, Lens lens);
+
+}  // namespace ffmem::tools
