@@ -110,9 +110,8 @@ void print_speed(const Generation& result) {
 void run(Options& options) {
   require_prompt(options.prompt, "--prompt or --tokens");
   const ThreadScope threads(options.model.threads);
-  const auto model = load_model(options.model);
+  const auto [model, tokenizer] = load_model_and_tokenizer(options.model);
   const ModelConfig& config = model->config();
-  const auto tokenizer = load_tokenizer(options.model, config);
   if (!options.stops.empty() && !tokenizer) throw UsageError("--stop needs a model with a tokenizer");
   const std::vector<TokenId> prompt = prompt_tokens(options.prompt, options.model, config, tokenizer.get());
 

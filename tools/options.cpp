@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <future>
 
 #include "loaders/mapped_file.hpp"
 #include "ops/error.hpp"
@@ -60,6 +61,22 @@ std::vector<TokenId> text_tokens(std::string_view text, const ModelArguments& mo
   return tokens;
 }
 
+/// Null where the folder has none.
+std::shared_ptr<const Tokenizer> read_tokenizer(const std::filesystem::path& folder) {
+  try {
+    return Tokenizer::load(folder);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::file_not_found) throw;
+    return nullptr;
+  }
+}
+
+void check_tokenizer(const Tokenizer& tokenizer, const ModelArguments& arguments, const ModelConfig& config) {
+  if (tokenizer.vocab_size() <= config.vocab_size) return;
+  fail(ErrorCode::tokenizer_mismatch, arguments.folder.native(), ": the tokenizer has ids up to ", tokenizer.vocab_size() - 1,
+       " (", tokenizer.vocab_size(), " tokens), the model's vocabulary has ", config.vocab_size);
+}
+
 }  // namespace
 
 WeightMode parse_weight_mode(std::string_view text) {
@@ -107,21 +124,21 @@ std::shared_ptr<const Model> load_model(const ModelArguments& arguments) {
 
 std::shared_ptr<const Tokenizer> require_tokenizer(const ModelArguments& arguments, const ModelConfig& config) {
   auto tokenizer = Tokenizer::load(arguments.folder);
-  if (tokenizer->vocab_size() > config.vocab_size) {
-    fail(ErrorCode::tokenizer_mismatch, arguments.folder.native(), ": the tokenizer has ids up to ",
-         tokenizer->vocab_size() - 1, " (", tokenizer->vocab_size(), " tokens), the model's vocabulary has ",
-         config.vocab_size);
-  }
+  check_tokenizer(*tokenizer, arguments, config);
   return tokenizer;
 }
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const ModelArguments& arguments, const ModelConfig& config) {
-  try {
-    return require_tokenizer(arguments, config);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::file_not_found) throw;
-    return nullptr;
-  }
+  auto tokenizer = read_tokenizer(arguments.folder);
+  if (tokenizer) check_tokenizer(*tokenizer, arguments, config);
+  return tokenizer;
+}
+
+ModelAndTokenizer load_model_and_tokenizer(const ModelArguments& arguments) {
+  auto reading = std::async(std::launch::async, read_tokenizer, arguments.folder);
+  ModelAndTokenizer loaded{.model = load_model(arguments), .tokenizer = reading.get()};
+  if (loaded.tokenizer) check_tokenizer(*loaded.tokenizer, arguments, loaded.model->config());
+  return loaded;
 }
 
 void require_prompt(const PromptArguments& arguments, std::string_view choices) {

@@ -51,6 +51,13 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const ModelArguments& arguments,
 /// The same, but throws file_not_found where there is none.
 std::shared_ptr<const Tokenizer> require_tokenizer(const ModelArguments& arguments, const ModelConfig& config);
 
+/// load_model and load_tokenizer side by side, for commands whose start a user waits for.
+struct ModelAndTokenizer {
+  std::shared_ptr<const Model> model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+};
+ModelAndTokenizer load_model_and_tokenizer(const ModelArguments& arguments);
+
 /// What a run starts from: a text, or token ids.
 struct PromptArguments {
   std::optional<std::string> text;

@@ -127,9 +127,8 @@ std::string as_json(const Trace& trace, const Printer& printer, std::span<const 
 void run(Options& options) {
   require_prompt(options.prompt, "TEXT or --tokens");
   const ThreadScope threads(options.model.threads);
-  const auto model = load_model(options.model);
+  const auto [model, tokenizer] = load_model_and_tokenizer(options.model);
   const ModelConfig& config = model->config();
-  const auto tokenizer = load_tokenizer(options.model, config);
   std::vector<TokenId> tokens = prompt_tokens(options.prompt, options.model, config, tokenizer.get());
   if (options.position && *options.position >= tokens.size()) {
     fail(ErrorCode::position_out_of_range, "--position ", *options.position, ": the text has positions 0 to ",
