@@ -175,6 +175,8 @@ def run_llama_cpp(folder, precision, threads, prompt, new, repeat):
     """llama.cpp's decode call, the whole prompt in one batch. Its KV cache is float16, as it comes."""
     import llama_cpp
 
+    if json.loads((Path(folder) / "config.json").read_text()).get("activation_function") == "relu":
+        raise NotOffered("its GPT-2 has no ReLU")
     quiet = llama_cpp.llama_log_callback(lambda *_: None)  # kept: the library calls it as long as it runs
     llama_cpp.llama_log_set(quiet, None)
     llama_cpp.llama_backend_init()

@@ -1,6 +1,6 @@
 """A random checkpoint of a known shape, in the form that transformers reads: config.json, model.safetensors, a tokenizer.
 
-The tokenizer serves those programs that want one to be there; nothing is ever tokenized.
+The tokenizer serves those programs that want one to be there; only trigger_search.py has sentences tokenized.
 """
 
 import json
@@ -13,18 +13,23 @@ SHAPES = {
     "gpt2": ("gpt2", 12, 768, 3072, 12, 12, 50257),
     "gpt2-medium": ("gpt2", 24, 1024, 4096, 16, 16, 50257),
     "gpt2-large": ("gpt2", 36, 1280, 5120, 20, 20, 50257),
+    "paper": ("gpt2-relu", 16, 1024, 4096, 8, 8, 50257),
     "llama-135m": ("llama", 30, 576, 1536, 9, 3, 49152),
     "llama-360m": ("llama", 32, 960, 2560, 15, 5, 49152),
 }
 CONTEXT = 1024
 
 
-def gpt2_config(layers, width, memory, heads, _, words):
+def gpt2_config(layers, width, memory, heads, _, words, activation="gelu_new"):
     return {
         "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_layer": layers, "n_embd": width, "n_inner": memory,
-        "n_head": heads, "vocab_size": words, "n_positions": CONTEXT, "activation_function": "gelu_new",
+        "n_head": heads, "vocab_size": words, "n_positions": CONTEXT, "activation_function": activation,
         "layer_norm_epsilon": 1e-5, "bos_token_id": 0, "eos_token_id": 0, "tie_word_embeddings": True,
     }
+
+
+def gpt2_relu_config(*sizes):
+    return gpt2_config(*sizes, activation="relu")
 
 
 def gpt2_shapes(layers, width, memory, heads, _, words):
@@ -65,6 +70,13 @@ def llama_shapes(layers, width, memory, heads, kv_heads, words):
     return {"model." + name: shape for name, shape in shapes.items()}
 
 
+FAMILIES = {
+    "gpt2": (gpt2_config, gpt2_shapes),
+    "gpt2-relu": (gpt2_relu_config, gpt2_shapes),
+    "llama": (llama_config, llama_shapes),
+}
+
+
 def draw(random, name, shape):
     if len(shape) == 1:
         return numpy.full(shape, 0.0 if name.endswith("bias") else 1.0, numpy.float32)
@@ -93,7 +105,7 @@ def write_model(folder, name):
     if (folder / "model.safetensors").exists():
         return
     family, *sizes = SHAPES[name]
-    config, shapes = (gpt2_config, gpt2_shapes) if family == "gpt2" else (llama_config, llama_shapes)
+    config, shapes = FAMILIES[family]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config(*sizes), indent=1))
     write_tokenizer(folder, sizes[-1])

@@ -2,21 +2,24 @@
 # Runs other programs beside ffmem on one random model, in turn, and prints a table.
 #
 #   sh bench/peers/run.sh [--ffmem build/tools/ffmem] [--work FOLDER] [compare.py's options: see --help]
+#   sh bench/peers/run.sh --search [...]      the search for trigger examples beside PyTorch hooks (--search --help)
 #
 # What it makes lies in FOLDER (default: build-peers): a virtual environment with the programs from PyPI (about 8 GB: torch
-# brings its GPU libraries along), the model in each program's form, table.md and results.json. A second run uses them again.
-# A program that cannot be installed is named in the table as not run.
+# brings its GPU libraries along), the model in each program's form, table.md and results.json (--search: search.md). A second
+# run uses them again. A program that cannot be installed is named in the table as not run.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 ffmem=build/tools/ffmem
 work=build-peers
 threads=$(nproc)
+script=compare.py
 while [ $# -gt 0 ]; do
   case $1 in
     --ffmem) ffmem=$2; shift 2 ;;
     --work) work=$2; shift 2 ;;
-    -h | --help) exec python3 "$here/compare.py" --help ;;
+    --search) script=trigger_search.py; shift ;;
+    -h | --help) exec python3 "$here/$script" --help ;;
     *) break ;;
   esac
 done
@@ -37,14 +40,16 @@ install() {
   echo "installing $name (log: $work/logs/$name.log)" >&2
   "$python" -m pip install "$@" >"$work/logs/$name.log" 2>&1 || echo "$name could not be installed" >&2
 }
-# optimum-intel decides which versions of torch and transformers all of them share, so it comes first.
-install openvino optimum.intel 'optimum-intel[openvino]'
+if [ $script = compare.py ]; then
+  # optimum-intel decides which versions of torch and transformers all of them share, so it comes first.
+  install openvino optimum.intel 'optimum-intel[openvino]'
+  install ctranslate2 ctranslate2 ctranslate2
+  # Built here, for this processor, from the source of llama.cpp that the package carries.
+  # LLAVA_BUILD=OFF leaves image models out, a third of the work.
+  CMAKE_ARGS=-DLLAVA_BUILD=OFF CMAKE_BUILD_PARALLEL_LEVEL=$threads \
+    install llama-cpp-python llama_cpp --no-binary llama-cpp-python llama-cpp-python
+  install gguf gguf gguf
+fi
 install transformers transformers torch transformers
-install ctranslate2 ctranslate2 ctranslate2
-# Built here, for this processor, from the source of llama.cpp that the package carries.
-# LLAVA_BUILD=OFF leaves image models out, a third of the work.
-CMAKE_ARGS=-DLLAVA_BUILD=OFF CMAKE_BUILD_PARALLEL_LEVEL=$threads \
-  install llama-cpp-python llama_cpp --no-binary llama-cpp-python llama-cpp-python
-install gguf gguf gguf
 
-exec "$python" "$here/compare.py" --ffmem "$ffmem" --work "$work" --threads "$threads" "$@"
+exec "$python" "$here/$script" --ffmem "$ffmem" --work "$work" --threads "$threads" "$@"
