@@ -25,7 +25,7 @@
 
 namespace ffmem {
 
-/// How a vector that is not the model's last hidden state is scored against the vocabulary (paper section 4.1: raw).
+/// How a vector that is not the model's last hidden state is scored against the vocabulary (paper section 4: raw).
 enum class Lens {
   raw,         // h . E, the paper's definition
   final_norm,  // the model's final norm first, then E (the logit lens); the same as raw where a model has no final norm

@@ -71,7 +71,7 @@ void run_neuron_records(const Options& options, const TriggerStore& store) {
   const ExportSelection selected = selection(options, store);
   if (neuronpedia || options.out.extension() == ".jsonl") const AtomicFile probe(options.out);  // before the work
   std::optional<ValueTable> values;
-  if (!options.values.empty()) {
+  if (neuronpedia && !options.values.empty()) {
     values = read_value_table(options.values);
     check_values_of(store, *values, options.values);
   }
@@ -107,7 +107,10 @@ void add_model_options_of_export(CLI::App& command, Options& options) {
   command.add_option("--threads", options.model.threads, "Threads to run it with (default: all there are)")
       ->check(CLI::Range(1, 4096).description(""))
       ->type_name("N");
-  command.add_option("--values", options.values, "What ffmem values wrote: neuronpedia's topLogits")->type_name("FILE");
+  command
+      .add_option("--values", options.values,
+                  "What ffmem values wrote, of the model and weights searched: neuronpedia's topLogits")
+      ->type_name("FILE");
   command.add_option("--model-id", options.names.model, "Neuronpedia's name of the model")->type_name("ID");
   command.add_option("--source-set", options.names.source_set, "Neuronpedia's name of the memories: layer 3 is 3-NAME")
       ->type_name("NAME");

@@ -1,4 +1,4 @@
-// The distributions that the values induce over the vocabulary, p = softmax(v . E) (paper section 4.1): each value's top
+// The distributions that the values induce over the vocabulary, p = softmax(v . E) (paper section 4): each value's top
 // tokens.
 //
 // The file is a safetensors file: `tokens` i32 and `probabilities` f32 [layers, d_m, k], best first, `max_probability` f32

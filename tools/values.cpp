@@ -1,4 +1,4 @@
-// ffmem values: the tokens that each value promotes, with their probabilities (paper section 4.1).
+// ffmem values: the tokens that each value promotes, with their probabilities (paper section 4).
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>

@@ -7,7 +7,6 @@
 #include <map>
 
 #include "tools/experiments/intervals.hpp"
-#include "tools/experiments/key_targets.hpp"
 #include "tools/experiments/settings.hpp"
 
 namespace ffmem::tools {

@@ -1,4 +1,4 @@
-// What a value is compared with: the token of its key's trigger examples (paper sections 4.1 and 4.2).
+// What a value is compared with: the token of its key's trigger examples (paper section 4).
 #pragma once
 
 #include <optional>

@@ -134,6 +134,7 @@ Result last_layer_changes(Workbench& bench) {
   add_labels(bench, changes, result);
   result.settings = stream_settings(bench, pass.examples, bench.options().stream_lens);
   result.settings.emplace_back("changed", "top(r) is not top(o) in the last layer");
+  result.settings.emplace_back("cases to label", std::to_string(changes.rows.size()));
   result.estimates.emplace_back("changed", share);
   result.tables.push_back(std::move(changes));
   result.materials.push_back({"instructions.txt", "How to label the changes", std::string(kInstructions)});

@@ -21,7 +21,7 @@ Settings common_settings(const Workbench& bench, const std::string& text) {
           {"weights", std::string(name(bench.model()->weight_mode()))},
           {"text", text},
           {"sentences", std::string(sentence_mode_name(options.triggers.sentences))},
-          {"tokens of a sentence at most", std::to_string(bench.context())},
+          {"tokens of a sentence's run at most", std::to_string(bench.context())},
           {"token fed before each sentence",
            bench.prefix_token() ? visible_token(bench.tokenizer().get(), *bench.prefix_token()) : "none"},
           {"seed", std::to_string(options.seed)}};

@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "tools/experiments/intervals.hpp"
-#include "tools/experiments/key_targets.hpp"
 #include "tools/experiments/settings.hpp"
 
 namespace ffmem::tools {
@@ -138,7 +137,7 @@ Result token_removal(Workbench& bench) {
   result.settings.emplace_back("keys per layer", std::to_string(table.n_keys));
   result.settings.emplace_back("random token", "any of the prefix, first and last included");
   result.settings.emplace_back("coefficient", "m, after the activation");
-  result.settings.emplace_back("never removed", "the token fed before each sentence");
+  if (bench.prefix_token()) result.settings.emplace_back("never removed", "the token fed before each sentence");
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
     for (std::size_t removal = 0; removal < kRemovals; ++removal) {
       result.estimates.emplace_back(fmt::format("layer {} {} %", layer + 1, kRemovalNames[removal]),

@@ -36,7 +36,7 @@ struct LayerShares {
   std::size_t n_short = 0;  // keys with some, but fewer than t examples
 };
 
-/// Random prefixes to compare with: of the sentences that other keys of the model fire on, so that the text is alike.
+/// Random prefixes to compare with: of the sentences that random keys of the model fire on, so that the text is alike.
 std::vector<std::span<const TokenId>> random_prefixes(const TriggerStore& store, std::size_t n, Random& random) {
   std::vector<std::span<const TokenId>> prefixes;
   while (prefixes.size() < n) {
@@ -168,7 +168,7 @@ Result trigger_patterns(Workbench& bench) {
   result.run_found = found_text(layers, n_examples, store.n_layers() * store.d_memory());
   result.settings = trigger_settings(bench);
   result.settings.emplace_back("examples compared", std::to_string(n_examples));
-  result.settings.emplace_back("random prefixes", "other keys' examples, cut behind a random token");
+  result.settings.emplace_back("random prefixes", "beginnings, of random length, of the sentences of random keys' examples");
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
     result.estimates.emplace_back(fmt::format("layer {} same token", layer + 1), layers[layer].shares[0]);
     result.estimates.emplace_back(fmt::format("layer {} same bigram", layer + 1), layers[layer].shares[1]);

@@ -104,6 +104,7 @@ TriggerJob Workbench::trigger_job() const {
 const TriggerStore& Workbench::triggers() {
   if (triggers_) return *triggers_;
   TriggerJob job = trigger_job();
+  train_fingerprint_ = job.info.corpus_fingerprint;
   if (!is_finished_search(job.out, job.info)) {
     call_ranks();
     run_trigger_job(job, false, options_.quiet);

@@ -43,18 +43,18 @@ struct ExperimentOptions {
   std::filesystem::path out;
   TriggerRequest triggers;  // how sentences are cut and searched; its sentence mode holds for `valid` too
   std::uint64_t seed = 1;
-  Lens value_lens = Lens::raw;          // sections 2 and 3: how values and y are scored
-  Lens stream_lens = Lens::final_norm;  // section 4: how r, y and o are scored
+  Lens value_lens = Lens::raw;          // how values, and y beside them, are scored
+  Lens stream_lens = Lens::final_norm;  // how r, y and o are scored
   Target target = Target::next;
-  std::size_t n_examples = 4000;  // sampled prefixes (sections 3 and 4)
+  std::size_t n_examples = 4000;  // sampled prefixes (sections 5.1 and 5.2 of the paper)
   bool one_per_sentence = false;  // one random position of each of n_examples random sentences, as the authors' code
   float active_above = 0.0F;      // a memory is active if |m| is greater
   AgreeingMemories agreeing = AgreeingMemories::active;
-  std::size_t removal_keys = 100;   // per layer (1.3)
-  std::size_t annotated_keys = 10;  // per layer (1.2)
+  std::size_t removal_keys = 100;   // per layer, in token-removal
+  std::size_t annotated_keys = 10;  // per layer, in annotation
   std::size_t annotated_examples = 25;
-  std::vector<std::filesystem::path> annotations;  // folders of one annotator or two (1.2)
-  std::size_t changes = 100;                       // last-layer changes to label (4.4)
+  std::vector<std::filesystem::path> annotations;  // folders of one annotator or two
+  std::size_t changes = 100;                       // last-layer changes to label
   std::optional<std::size_t> effect_layer;         // whose memories are removed (from 0; default: the last)
   std::size_t effect_examples = 200;               // prefixes on which they are
   bool quiet = false;

@@ -45,9 +45,7 @@ void write_one(const std::filesystem::path& path, std::string_view text) {
   std::error_code error;
   std::filesystem::create_directories(path.parent_path(), error);
   if (error) fail(ErrorCode::file_unwritable, path.parent_path().string(), ": ", error.message());
-  AtomicFile file(path);
-  file.write(text);
-  file.commit();
+  write_file(path, text);
 }
 
 const std::optional<float> kUnknown;

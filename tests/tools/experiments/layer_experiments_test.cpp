@@ -78,7 +78,7 @@ TEST_CASE("layer experiments: every kind of model gives results whose tables are
       }
       const std::map<std::string, std::string> settings(result.settings.begin(), result.settings.end());
       CHECK(settings.size() == result.settings.size());
-      for (const char* setting : {"model", "weights", "text", "tokens of a sentence at most", "seed"}) {
+      for (const char* setting : {"model", "weights", "text", "tokens of a sentence's run at most", "seed"}) {
         CHECK(settings.contains(setting));
       }
       CHECK(!result.tables.empty());

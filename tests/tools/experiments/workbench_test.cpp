@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <functional>
+#include <map>
 #include <set>
 #include <string>
 
@@ -20,7 +23,7 @@ namespace {
 
 using Files = std::map<std::string, std::filesystem::file_time_type>;
 
-/// Makes sure of every intermediate result, and says when each was written.
+/// Makes sure of the intermediate results, and says when each was written.
 Files files_of_run(const ExperimentOptions& options) {
   Workbench bench(options);
   removed_coefficients(bench);
@@ -58,23 +61,29 @@ TEST_CASE("Workbench: an option that changes has what rests on it computed again
   CHECK(written_again(model, [](ExperimentOptions& o) { o.seed += 1; }) ==
         Names{"token-removal", "layer-pass", "memory-effects"});
   CHECK(written_again(model, [](ExperimentOptions& o) { o.n_examples += 1; }) == Names{"layer-pass"});
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.active_above = 0.5F; }) == Names{"layer-pass"});
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.stream_lens = Lens::raw; }) == Names{"layer-pass"});
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.value_lens = Lens::final_norm; }) ==
+        Names{"values", "value-scores", "layer-pass", "memory-effects"});
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.one_per_sentence = true; }) == Names{"layer-pass", "memory-effects"});
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.removal_keys += 1; }) == Names{"token-removal"});
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.effect_layer = 0; }) == Names{"memory-effects"});
   CHECK(written_again(model, [](ExperimentOptions& o) { o.effect_examples += 1; }) == Names{"memory-effects"});
   CHECK(written_again(model, [](ExperimentOptions& o) { o.triggers.top += 1; }) ==
         Names{"triggers", "token-removal", "value-scores"});
 }
 
-TEST_CASE("effect_table: what is read again is what was computed") {
+TEST_CASE("effect_table: the examples that it keeps are those that were sampled") {
   const ExperimentModel model("hf/llama");
-  Workbench first(model.options());
-  const EffectTable computed = effect_table(first);
-  Workbench second(model.options());
-  const EffectTable read = effect_table(second);
-  REQUIRE(read.examples.size() == computed.examples.size());
-  CHECK(read.examples.n_prefixes == computed.examples.n_prefixes);
-  for (std::size_t i = 0; i < read.examples.size(); ++i) {
-    CHECK(std::ranges::equal(read.examples.prefix(i), computed.examples.prefix(i)));
-    CHECK(read.examples.next(i) == computed.examples.next(i));
+  Workbench bench(model.options());
+  const ExampleSet kept = effect_table(bench).examples;
+  const ExampleSet sampled = sample_examples(bench, bench.options().effect_examples, "memory-effects");
+  REQUIRE(kept.size() == sampled.size());
+  CHECK(kept.n_prefixes == sampled.n_prefixes);
+  CHECK(kept.n_sentences == sampled.n_sentences);
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    CHECK(std::ranges::equal(kept.prefix(i), sampled.prefix(i)));
+    CHECK(kept.next(i) == sampled.next(i));
+    CHECK(kept.sentences[kept.examples[i].sentence] == sampled.sentences[sampled.examples[i].sentence]);
   }
-  CHECK(read.own_top == computed.own_top);
-  CHECK(read.removals.size() == computed.removals.size());
 }
