@@ -17,4 +17,10 @@ apt-get install -y -q --no-install-recommends g++-aarch64-linux-gnu qemu-user-st
   meson setup "$build" --cross-file tests/aarch64/cross.ini -Dbuildtype=release -Db_ndebug=false -Dwerror=true \
     -Dtests=enabled -Dtools=enabled -Dbench=disabled -Dmpi=disabled
 meson compile -C "$build"
+# The tests start the command themselves, without Meson's wrapper.
+if ! "$build/tools/ffmem" --help >/dev/null 2>&1; then
+  echo "run.sh: the kernel does not hand ARM programs to the emulator: register qemu-aarch64-static with binfmt_misc" \
+    "(the package binfmt-support does) and run this again" >&2
+  exit 1
+fi
 exec meson test -C "$build" --print-errorlogs --timeout-multiplier 30 "$@"
