@@ -98,7 +98,8 @@ void add_capture(CLI::App& app) {
       "coefficients,\n"
       "ffn_out, residual_post; behind the last layer: final_hidden, logits. Tensors are float32 [tokens, width], named\n"
       "POINT.LAYER (coefficients.3), final_hidden, logits (log_probs for a model with an adaptive softmax), and int64 "
-      "tokens. They are kept in memory until they are written, 4 GiB at most: --layers takes fewer.\n" +
+      "tokens.\n"
+      "They are kept in memory until they are written, 4 GiB at most: --layers takes fewer.\n" +
       std::string(kInterventionsHelp) +
       "Examples:\n"
       "  ffmem capture models/gpt2 --text \"Hello world\" --points coefficients --layers 3:6 -o hello.safetensors\n"

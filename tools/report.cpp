@@ -31,14 +31,6 @@ void check_values(const TriggerStore& store, const ValueTable& values, const Opt
   }
 }
 
-std::string file_names(const std::vector<std::string>& paths) {
-  std::string names;
-  for (const std::string& path : paths) {
-    names.append(names.empty() ? "" : ", ").append(std::filesystem::path(path).filename().string());
-  }
-  return names;
-}
-
 Page make_page(const TriggerStore& store, const ValueTable& values, const SummaryOptions& options) {
   const TriggerInfo& info = store.info();
   const std::string model = std::filesystem::path(info.model).filename().string();
@@ -48,7 +40,7 @@ Page make_page(const TriggerStore& store, const ValueTable& values, const Summar
   page.facts = {
       {"Model", fmt::format("{} (fingerprint {})", info.model, info.model_fingerprint)},
       {"Memories", fmt::format("{} layers of {}", store.n_layers(), store.d_memory())},
-      {"Corpus", fmt::format("{} (fingerprint {})", file_names(info.corpus), info.corpus_fingerprint)},
+      {"Corpus", fmt::format("{} (fingerprint {})", fmt::join(info.corpus, ", "), info.corpus_fingerprint)},
       {"Searched", fmt::format("{} sentences, {} tokens{}", info.counts.n_sentences, info.counts.n_tokens,
                                info.every_prefix ? ", every prefix" : ", of each sentence its best prefix for a key")},
       {"Keys that never fired", std::to_string(store.n_keys_never_fired())}};

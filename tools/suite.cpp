@@ -16,6 +16,7 @@
 #include "tools/commands.hpp"
 #include "tools/experiments/command_line.hpp"
 #include "tools/experiments/experiments.hpp"
+#include "tools/experiments/settings.hpp"
 #include "tools/experiments/suite_report.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
@@ -47,12 +48,6 @@ auto timed(Timings& timings, std::string name, Work&& work) {
     ~Stop() { timings.emplace_back(name, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()); }
   } const stop{timings, std::move(name), begin};
   return work();
-}
-
-std::string file_names(const std::vector<std::filesystem::path>& paths) {
-  std::string names;
-  for (const auto& path : paths) names.append(names.empty() ? "" : ", ").append(path.filename().string());
-  return names;
 }
 
 /// What decides the numbers; nothing of the machine or the time, so that the same run gives the same page.

@@ -127,9 +127,7 @@ void write(const std::filesystem::path& file, const Origin& metadata, const Effe
     fields.emplace_back(bytes.begin(), bytes.end());
     tensors.push_back({name, dtype, {values.size()}, fields.back().data()});
   });
-  Origin all = metadata;
-  all.insert(prefixes.metadata().begin(), prefixes.metadata().end());
-  write_safetensors(file, tensors, all);
+  write_safetensors(file, tensors, prefixes.metadata(metadata));
 }
 
 void read(const std::filesystem::path& path, EffectTable& table) {

@@ -118,6 +118,11 @@ std::vector<TensorToWrite> StoredPrefixes::tensors() const {
           {"next", DType::i32, {next_.size()}, next_.data()}};
 }
 
+Origin StoredPrefixes::metadata(Origin origin) const {
+  origin.insert(metadata_.begin(), metadata_.end());
+  return origin;
+}
+
 ExampleSet StoredPrefixes::read(const SafetensorsFile& file) {
   const auto number = [&](const char* key) {
     const auto found = file.metadata().find(key);

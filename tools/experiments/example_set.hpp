@@ -50,7 +50,9 @@ class StoredPrefixes {
 
   /// Views of this.
   std::vector<TensorToWrite> tensors() const;
-  const Origin& metadata() const noexcept { return metadata_; }
+
+  /// The file's metadata: `origin` and this one's own.
+  Origin metadata(Origin origin) const;
 
   /// The examples of such a file. Their sentences end with the token behind the longest prefix. Throws what SafetensorsFile::at
   /// throws; store_invalid where the metadata is missing.

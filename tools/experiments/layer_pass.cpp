@@ -171,9 +171,7 @@ void write(const std::filesystem::path& file, const Origin& metadata, LayerPass&
   for_each_array(pass, [&](const char* name, DType dtype, const auto& array) {
     tensors.push_back({name, dtype, {pass.examples.size(), pass.n_layers}, array.data()});
   });
-  Origin all = metadata;
-  all.insert(prefixes.metadata().begin(), prefixes.metadata().end());
-  write_safetensors(file, tensors, all);
+  write_safetensors(file, tensors, prefixes.metadata(metadata));
 }
 
 }  // namespace

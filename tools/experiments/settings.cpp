@@ -8,12 +8,6 @@
 namespace ffmem::tools {
 namespace {
 
-std::string file_names(const std::vector<std::filesystem::path>& paths) {
-  std::string names;
-  for (const auto& path : paths) names.append(names.empty() ? "" : ", ").append(path.filename().string());
-  return names;
-}
-
 /// What every number rests on: the model as it ran, and how `text` was cut for it.
 Settings common_settings(const Workbench& bench, const std::string& text) {
   const ExperimentOptions& options = bench.options();
@@ -28,6 +22,12 @@ Settings common_settings(const Workbench& bench, const std::string& text) {
 }
 
 }  // namespace
+
+std::string file_names(const std::vector<std::filesystem::path>& paths) {
+  std::string names;
+  for (const auto& path : paths) names.append(names.empty() ? "" : ", ").append(path.filename().string());
+  return names;
+}
 
 Settings trigger_settings(const Workbench& bench) {
   const TriggerRequest& request = bench.options().triggers;

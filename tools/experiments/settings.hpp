@@ -1,6 +1,7 @@
 // The choices that results name as their settings: each list holds all that bears on the numbers of its kind.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,9 @@
 namespace ffmem::tools {
 
 using Settings = std::vector<std::pair<std::string, std::string>>;
+
+/// "a.txt, b.txt": without their folders, which bear on no number.
+std::string file_names(const std::vector<std::filesystem::path>& paths);
 
 /// Of numbers on trigger examples: model, training text, how it was searched.
 Settings trigger_settings(const Workbench& bench);
