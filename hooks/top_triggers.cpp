@@ -15,8 +15,10 @@ namespace {
 // Smaller blocks are not worth waking other threads.
 constexpr std::size_t kParallelElements = 16384;
 
-// A thread's units begin at a cache line of the thresholds.
+// A thread's units begin at a cache line of the bars.
 constexpr std::size_t kUnitsPerLine = 16;
+
+constexpr std::int32_t kNoPosition = -1;
 
 struct Example {
   float coefficient;
@@ -113,15 +115,20 @@ TriggerTable merge(const TriggerTable& a, const TriggerTable& b, bool every_pref
 }
 
 TopTriggers::TopTriggers(TriggerTable table, Options options)
-    : table_(std::move(table)), options_(options), hits_(table_.d_memory), negated_(options.smallest ? table_.d_memory : 0) {
+    : table_(std::move(table)),
+      options_(options),
+      hits_(table_.d_memory),
+      found_(table_.d_memory),
+      best_position_(table_.d_memory, kNoPosition),
+      negated_(options.smallest ? table_.d_memory : 0) {
   const std::size_t n_keys = table_.n_layers * table_.d_memory;
   const std::size_t n = n_keys * table_.t;
   if (table_.coefficient.size() != n || table_.sentence.size() != n || table_.position.size() != n) {
     fail(ErrorCode::argument_invalid, "TopTriggers: expected arrays of ", n, " examples, found ", table_.coefficient.size(),
          ", ", table_.sentence.size(), " and ", table_.position.size());
   }
-  threshold_.resize(n_keys);
-  for (std::size_t key = 0; key < n_keys; ++key) threshold_[key] = KeyList(table_, key).threshold();
+  bar_.resize(n_keys);
+  for (std::size_t key = 0; key < n_keys; ++key) bar_[key] = KeyList(table_, key).threshold();
 }
 
 void TopTriggers::next_batch(std::span<const std::int64_t> sentence_ids, std::size_t n_prefix) {
@@ -134,7 +141,7 @@ Hook::Access TopTriggers::access(Point point, std::size_t /*layer*/) const {
 }
 
 std::size_t TopTriggers::scratch_bytes(std::size_t n_layers, std::size_t d_memory) noexcept {
-  return n_layers * d_memory * sizeof(float) + d_memory * (sizeof(std::uint32_t) + sizeof(float));
+  return n_layers * d_memory * sizeof(float) + d_memory * (2 * sizeof(std::uint32_t) + sizeof(std::int32_t) + sizeof(float));
 }
 
 void TopTriggers::check(const PointView& view) const {
@@ -164,26 +171,50 @@ void TopTriggers::read(const PointView& view) {
 }
 
 void TopTriggers::read_units(const PointView& view, std::size_t begin, std::size_t end) {
-  float* threshold = threshold_.data() + view.layer * table_.d_memory;
+  const auto count_once = [&](std::size_t a, std::size_t b) {
+    return !options_.every_prefix && view.origins[a].sequence == view.origins[b].sequence;
+  };
+  for (std::size_t first = 0, last = 0; first < view.values.rows; first = last) {
+    for (last = first + 1; last < view.values.rows && count_once(first, last);) ++last;
+    const std::size_t n_found = find_best(view, first, last, begin, end);
+    enter(view.layer, sentence_ids_[view.origins[first].sequence], {found_.data() + begin, n_found});
+  }
+}
+
+// A row that is no better than an earlier one of its sentence is no hit: while lists still take nearly every sentence, that
+// is most rows.
+std::size_t TopTriggers::find_best(const PointView& view, std::size_t first, std::size_t last, std::size_t begin,
+                                   std::size_t end) {
+  float* bar = bar_.data() + view.layer * table_.d_memory;
   std::uint32_t* hits = hits_.data() + begin;
-  for (std::size_t r = 0; r < view.values.rows; ++r) {
-    const RowOrigin& origin = view.origins[r];
-    if (origin.position < n_prefix_) continue;
-    const std::int64_t sentence = sentence_ids_[origin.sequence];
-    const auto position = static_cast<std::int32_t>(origin.position - n_prefix_);
+  std::uint32_t* found = found_.data() + begin;
+  std::size_t n_found = 0;
+  for (std::size_t r = first; r < last; ++r) {
+    if (view.origins[r].position < n_prefix_) continue;
+    const auto position = static_cast<std::int32_t>(view.origins[r].position - n_prefix_);
     const float* row = view.values.row_data(r);
-    const float* compared = row + begin;
     if (options_.smallest) {
       std::transform(row + begin, row + end, negated_.begin() + static_cast<std::ptrdiff_t>(begin), std::negate<>());
-      compared = negated_.data() + begin;
+      row = negated_.data();
     }
-    const std::size_t n_hits = view.backend->find_above(compared, threshold + begin, end - begin, hits);
+    const std::size_t n_hits = view.backend->find_above(row + begin, bar + begin, end - begin, hits);
     for (std::size_t h = 0; h < n_hits; ++h) {
       const std::size_t unit = begin + hits[h];
-      KeyList list(table_, view.layer * table_.d_memory + unit);
-      list.offer({row[unit], sentence, position}, options_.every_prefix);
-      threshold[unit] = list.threshold();
+      if (best_position_[unit] == kNoPosition) found[n_found++] = static_cast<std::uint32_t>(unit);
+      best_position_[unit] = position;
+      bar[unit] = row[unit];
     }
+  }
+  return n_found;
+}
+
+void TopTriggers::enter(std::size_t layer, std::int64_t sentence, std::span<const std::uint32_t> units) {
+  float* bar = bar_.data() + layer * table_.d_memory;
+  for (const std::uint32_t unit : units) {
+    KeyList list(table_, layer * table_.d_memory + unit);
+    list.offer({options_.smallest ? -bar[unit] : bar[unit], sentence, best_position_[unit]}, options_.every_prefix);
+    bar[unit] = list.threshold();
+    best_position_[unit] = kNoPosition;
   }
 }
 

@@ -64,13 +64,22 @@ class TopTriggers : public Hook {
   void check(const PointView& view) const;
   void read_units(const PointView& view, std::size_t begin, std::size_t end);
 
+  // Of rows [first, last), which count once, and units [begin, end): raises each unit's bar to its best coefficient that may
+  // enter and puts the units that have one into found_. enter() lowers the bars again.
+  std::size_t find_best(const PointView& view, std::size_t first, std::size_t last, std::size_t begin, std::size_t end);
+  void enter(std::size_t layer, std::int64_t sentence, std::span<const std::uint32_t> units);
+
   TriggerTable table_;
   Options options_;
-  std::vector<float> threshold_;  // [L, d_m]: a coefficient above it may enter
+  std::vector<float> bar_;  // [L, d_m]: a coefficient above it may enter
   std::vector<std::int64_t> sentence_ids_;
   std::size_t n_prefix_ = 0;
-  std::vector<std::uint32_t> hits_;  // [d_m], each thread its own units' part
-  std::vector<float> negated_;       // [d_m], likewise; for `smallest`
+
+  // [d_m] each, every thread its own units' part.
+  std::vector<std::uint32_t> hits_;
+  std::vector<std::uint32_t> found_;
+  std::vector<std::int32_t> best_position_;  // of the units in found_
+  std::vector<float> negated_;               // for `smallest`
 };
 
 }  // namespace ffmem
