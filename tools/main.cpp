@@ -108,7 +108,7 @@ void check_command_name(const CLI::App& app, int argc, char** argv) {
 /// Whether ranks other than 0 have a part in the command.
 bool works_in_ranks(int argc, char** argv) {
   const std::string_view command = argc < 2 ? "" : argv[1];
-  return command == "triggers" || command == "experiment" || command == "suite";
+  return command == "triggers" || command == "experiment" || command == "suite" || command == "perplexity";
 }
 
 RankOutcome run_command(int argc, char** argv) {

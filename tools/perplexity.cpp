@@ -4,12 +4,16 @@
 // previous window's end are scored, never its first token; the window that reaches the end of the text is the last. With
 // --lines, as in training: each token behind the previous window's end predicts the next one, the window's last token the
 // first one behind the window, so that of all tokens only the very first is not scored.
+//
+// Ranks (tools/ranks.hpp) share the windows out. Each window's sum is its own, and rank 0 adds them up in their order, so that
+// the result is the same number for any number of ranks.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <utility>
 
 #include "loaders/mapped_file.hpp"
 #include "ops/error.hpp"
@@ -17,11 +21,14 @@
 #include "runtime/output_head.hpp"
 #include "runtime/session.hpp"
 #include "tools/commands.hpp"
+#include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/progress.hpp"
+#include "tools/rank_files.hpp"
+#include "tools/ranks.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -45,6 +52,12 @@ struct Window {
   std::size_t end = 0;
   std::size_t first_scored = 0;
   std::size_t end_scored = 0;
+};
+
+/// What a window's scored tokens add up to.
+struct WindowSum {
+  double log_probability = 0.0;
+  std::uint64_t n_scored = 0;
 };
 
 std::vector<Window> make_windows(std::size_t n_tokens, std::size_t window, std::size_t stride, bool lines) {
@@ -96,17 +109,19 @@ std::vector<TokenId> read_tokens(const Options& options, const ModelConfig& conf
   return tokens;
 }
 
-/// Sums log p(next token) over the scored tokens of the windows of one run.
+/// Sums log p(next token) over the scored tokens of each window of a run.
 class Score : public Hook {
  public:
   explicit Score(const OutputHead& head) : head_(head) {}
 
-  /// The next run is of these windows.
-  void next_run(std::span<const Window> windows, std::span<const TokenId> tokens) {
+  /// The next run is of these windows. sums: one for each, added to until the run after it is announced.
+  void next_run(std::span<const Window> windows, std::span<const TokenId> tokens, std::span<WindowSum> sums) {
     targets_.clear();
-    for (const Window& window : windows) {
-      for (std::size_t t = window.begin; t < window.end; ++t) {
-        targets_.push_back(t >= window.first_scored && t < window.end_scored ? tokens[t + 1] : kNotScored);
+    sum_of_row_.clear();
+    for (std::size_t w = 0; w < windows.size(); ++w) {
+      for (std::size_t t = windows[w].begin; t < windows[w].end; ++t) {
+        targets_.push_back(t >= windows[w].first_scored && t < windows[w].end_scored ? tokens[t + 1] : kNotScored);
+        sum_of_row_.push_back(&sums[w]);
       }
     }
   }
@@ -116,39 +131,40 @@ class Score : public Hook {
   }
 
   void read(const PointView& view) override {
-    const std::span<const TokenId> targets = std::span(targets_).subspan(view.first_row, view.values.rows);
-    for (std::size_t begin = 0; begin < targets.size();) {
+    const std::size_t n_rows = view.values.rows;
+    for (std::size_t begin = 0; begin < n_rows;) {
       std::size_t end = begin;
-      while (end < targets.size() && targets[end] != kNotScored) ++end;
-      add(view.values.rows_between(begin, end), targets.subspan(begin, end - begin));
+      while (end < n_rows && targets_[view.first_row + end] != kNotScored) ++end;
+      add(view.values.rows_between(begin, end), view.first_row + begin);
       begin = end + 1;
     }
   }
 
-  double sum() const noexcept { return sum_; }
-  std::size_t n_scored() const noexcept { return n_scored_; }
-
  private:
   static constexpr TokenId kNotScored = -1;
 
-  void add(ConstMatrixView hidden, std::span<const TokenId> targets) {
-    if (targets.empty()) return;
-    log_probabilities_.resize(targets.size());
-    head_.log_probabilities_of(hidden, targets, log_probabilities_.data());
-    for (const float p : log_probabilities_) sum_ += static_cast<double>(p);
-    n_scored_ += targets.size();
+  void add(ConstMatrixView hidden, std::size_t first_row) {
+    if (hidden.rows == 0) return;
+    log_probabilities_.resize(hidden.rows);
+    head_.log_probabilities_of(hidden, std::span(targets_).subspan(first_row, hidden.rows), log_probabilities_.data());
+    for (std::size_t i = 0; i < hidden.rows; ++i) {
+      WindowSum& sum = *sum_of_row_[first_row + i];
+      sum.log_probability += static_cast<double>(log_probabilities_[i]);
+      ++sum.n_scored;
+    }
   }
 
   const OutputHead& head_;
-  std::vector<TokenId> targets_;  // [rows of the run]
+  std::vector<TokenId> targets_;        // [rows of the run]
+  std::vector<WindowSum*> sum_of_row_;  // likewise
   std::vector<float> log_probabilities_;
-  double sum_ = 0.0;
-  std::size_t n_scored_ = 0;
 };
 
 /// Runs the windows, several at a time.
-Score score(const std::shared_ptr<const Model>& model, std::span<const TokenId> tokens, std::span<const Window> windows,
-            int n_threads) {
+std::vector<WindowSum> score(const std::shared_ptr<const Model>& model, std::span<const TokenId> tokens,
+                             std::span<const Window> windows, int n_threads) {
+  std::vector<WindowSum> sums(windows.size());
+  if (windows.empty()) return sums;
   const std::size_t length = windows.front().end - windows.front().begin;  // no later one is longer
   const std::size_t per_run = std::max<std::size_t>(1, kRowsPerRun / length);
   Session session(model, {.max_sequences = per_run,
@@ -156,9 +172,10 @@ Score score(const std::shared_ptr<const Model>& model, std::span<const TokenId> 
                           .max_batch_tokens = per_run * length,
                           .keep_cache = false,
                           .n_threads = n_threads});
-  Score result(model->head());
-  Hook* const hooks[] = {&result};
-  Progress progress("perplexity", static_cast<double>(tokens.size()), "tokens");
+  Score hook(model->head());
+  Hook* const hooks[] = {&hook};
+  const auto begin = static_cast<double>(windows.front().begin);
+  Progress progress("perplexity", static_cast<double>(windows.back().end) - begin, "tokens", rank() > 0);
   for (std::size_t first = 0; first < windows.size(); first += per_run) {
     throw_if_interrupted();
     const auto now = windows.subspan(first, std::min(per_run, windows.size() - first));
@@ -169,11 +186,43 @@ Score score(const std::shared_ptr<const Model>& model, std::span<const TokenId> 
                    tokens.begin() + static_cast<std::ptrdiff_t>(window.end));
       offsets.push_back(batch.size());
     }
-    result.next_run(now, tokens);
+    hook.next_run(now, tokens, std::span(sums).subspan(first, now.size()));
     session.run({batch, offsets}, LogitsRows::none, hooks);
-    progress.update(static_cast<double>(now.back().end));
+    progress.update(static_cast<double>(now.back().end) - begin);
   }
-  return result;
+  return sums;
+}
+
+/// The first window of a rank; that of rank n_ranks() is the number of windows.
+std::size_t first_of_rank(int of, std::size_t n_windows) {
+  return n_windows * static_cast<std::size_t>(of) / static_cast<std::size_t>(n_ranks());
+}
+
+/// Every rank's sums, in the order of the windows, on rank 0; elsewhere none.
+std::vector<WindowSum> gather(std::vector<WindowSum> sums, std::size_t n_windows, const std::string& files_read) {
+  if (rank() > 0) {
+    send_files_read(0, files_read);
+    send_to(0, sums.data(), sums.size() * sizeof(WindowSum));
+    return {};
+  }
+  for (int from = 1; from < n_ranks(); ++from) {
+    check_files_read(from, files_read);
+    std::vector<WindowSum> theirs(first_of_rank(from + 1, n_windows) - first_of_rank(from, n_windows));
+    receive_from(from, theirs.data(), theirs.size() * sizeof(WindowSum));
+    sums.insert(sums.end(), theirs.begin(), theirs.end());
+  }
+  return sums;
+}
+
+/// All windows' sums on rank 0, each rank's work done; elsewhere none.
+std::vector<WindowSum> score_in_ranks(const Options& options, const std::shared_ptr<const Model>& model,
+                                      std::span<const TokenId> tokens, std::span<const Window> windows) {
+  const std::size_t begin = first_of_rank(rank(), windows.size());
+  const std::size_t end = first_of_rank(rank() + 1, windows.size());
+  std::vector<WindowSum> sums = score(model, tokens, windows.subspan(begin, end - begin), options.model.threads);
+  if (n_ranks() == 1) return sums;
+  const std::string model_files = model_fingerprint(options.model.folder, weight_files(*model));
+  return gather(std::move(sums), windows.size(), model_files + " " + fingerprint({options.file}));
 }
 
 void run(const Options& options) {
@@ -190,11 +239,18 @@ void run(const Options& options) {
 
   const std::vector<TokenId> tokens = read_tokens(options, model->config());
   catch_interrupts();
-  const Score result = score(model, tokens, make_windows(tokens.size(), window, stride, options.lines), options.model.threads);
-  const double nats = -result.sum() / static_cast<double>(result.n_scored());
+  const std::vector<Window> windows = make_windows(tokens.size(), window, stride, options.lines);
+  const std::vector<WindowSum> sums = score_in_ranks(options, model, tokens, windows);
+  if (rank() > 0) return;
+  WindowSum total;
+  for (const WindowSum& sum : sums) {
+    total.log_probability += sum.log_probability;
+    total.n_scored += sum.n_scored;
+  }
+  const double nats = -total.log_probability / static_cast<double>(total.n_scored);
   if (options.json) {
     write_out(JsonObject()
-                  .add("tokens_scored", result.n_scored())
+                  .add("tokens_scored", total.n_scored)
                   .add("nats_per_token", nats)
                   .add("perplexity", std::exp(nats))
                   .add("tokens", tokens.size())
@@ -203,7 +259,7 @@ void run(const Options& options) {
                   .add("lines", options.lines)
                   .line());
   } else {
-    write_out(fmt::format("tokens scored   {}\nnats per token  {:.4f}\nperplexity      {:.4f}\n", result.n_scored(), nats,
+    write_out(fmt::format("tokens scored   {}\nnats per token  {:.4f}\nperplexity      {:.4f}\n", total.n_scored, nats,
                           std::exp(nats)));
   }
 }
@@ -229,7 +285,7 @@ void add_perplexity(CLI::App& app) {
   command->footer(
       "Hugging Face's recipe: of each window, the tokens behind the previous window's end are scored, but never a window's\n"
       "first token. With --lines, as in training: each token of a window predicts the next one, the last one the first token\n"
-      "behind the window. A smaller stride gives each token more context and takes longer.\n"
+      "behind the window. A smaller stride gives each token more context and takes longer. Ranks of mpirun share the windows.\n"
       "Examples:\n"
       "  ffmem perplexity models/gpt2 wiki.test.tokens\n"
       "  ffmem perplexity models/gpt2 wiki.test.tokens --stride 1024     (windows side by side)\n"

@@ -4,15 +4,13 @@
 #include <array>
 #include <string>
 
-#include "ops/error.hpp"
+#include "tools/rank_files.hpp"
 #include "tools/ranks.hpp"
 
 namespace ffmem::tools {
 namespace {
 
-constexpr std::size_t kFilesBytes = 33;  // two fingerprints of 16 digits and a space
-
-std::string searched_files(const TriggerInfo& info) { return info.model_fingerprint + " " + info.corpus_fingerprint; }
+std::string files_read(const TriggerInfo& info) { return info.model_fingerprint + " " + info.corpus_fingerprint; }
 
 /// Calls transfer(data, bytes) for all parts of a table and its counts, in one order for sender and receiver.
 template <class Table, class Counts, class Transfer>
@@ -24,19 +22,13 @@ void for_each_part(Table& table, Counts& counts, Transfer&& transfer) {
 }
 
 void send_search(const TriggerSearch& search, int to) {
-  const std::string files = searched_files(search.info());
-  send_to(to, files.data(), kFilesBytes);
+  send_files_read(to, files_read(search.info()));
   for_each_part(search.table(), search.info().counts, [to](const void* data, std::size_t n) { send_to(to, data, n); });
 }
 
 /// Adds the shards [from, end) that rank `from` has gathered.
 void receive_search(TriggerSearch& search, int from, int end) {
-  std::string files(kFilesBytes, ' ');
-  receive_from(from, files.data(), kFilesBytes);
-  if (const std::string own = searched_files(search.info()); files != own) {
-    fail(ErrorCode::store_invalid, "rank ", from, " searched other files than rank ", rank(),
-         ": fingerprints of model and corpus ", files, " and ", own);
-  }
+  check_files_read(from, files_read(search.info()));
   TriggerTable table(search.table().n_layers, search.table().d_memory, search.table().t);
   TriggerCounts counts;
   for_each_part(table, counts, [from](void* data, std::size_t n) { receive_from(from, data, n); });

@@ -157,6 +157,30 @@ TEST_CASE("ranks: commands without a part for them run on rank 0 alone, help is 
   CHECK(mpirun(2, FFMEM_COMMAND, {"info", "/nowhere"}).exit_code == 1);
 }
 
+TEST_CASE("ranks: a text's perplexity is the same number for any number of them") {
+  const Work work;
+  const std::vector<std::string> alone{"perplexity", FFMEM_DEMO_MODEL, work.corpus, "--window", "16", "--json"};
+  const CommandResult expected = ffmem_command(alone);
+  REQUIRE_MESSAGE(expected.exit_code == 0, expected.err);
+  for (const int n : {2, 3}) {
+    const CommandResult shared = mpirun(n, FFMEM_COMMAND, alone);
+    CHECK_MESSAGE(shared.exit_code == 0, shared.err);
+    CHECK(shared.out == expected.out);
+  }
+  // One window for three ranks.
+  std::vector<std::string> one = alone;
+  one.insert(one.end(), {"--max-tokens", "9"});
+  CHECK(mpirun(3, FFMEM_COMMAND, one).out == ffmem_command(one).out);
+  // Each rank a text of its own.
+  work.folder.write("other-1", "It rose by two metres .\n");
+  work.folder.write("other-0", corpus_text());
+  const std::string script = "exec '" FFMEM_COMMAND "' perplexity '" FFMEM_DEMO_MODEL "' '" + work.path("other-") +
+                             "'$OMPI_COMM_WORLD_RANK --max-tokens 6";
+  const CommandResult differing = mpirun(2, "/bin/sh", {"-c", script});
+  CHECK(differing.exit_code == 1);
+  CHECK(contains(differing.err, "rank 1 read other files than rank 0"));
+}
+
 TEST_CASE("ranks: an experiment's search is shared by all of them, and its result is that of one") {
   const Work work;
   const auto experiment = [&](const std::string& out) {
