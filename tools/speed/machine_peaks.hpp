@@ -11,7 +11,8 @@ namespace ffmem::tools {
 /// Multiplications and additions per second of n_threads threads at once, with the widest vectors of an instruction set that
 /// this machine has (a name of available_isas()) and its own instructions for weights of `format`:
 ///   f32         fused multiply-adds of floats; below AVX2 four lanes without fusion
-///   bf16        dot products of bf16 pairs on avx512bf16, else those of f32: a float's upper half is multiplied as a float
+///   bf16        dot products of bf16 pairs on avx512bf16 if they are faster than those of f32, else those of f32: a float's
+///               upper half is multiplied as a float
 ///   int8, int4  dot products of four bytes: one instruction on avx512bf16, else multiply, add in pairs, add (AVX2, AVX-512),
 ///               else those of f32
 /// Best of several tries, measured once per process. Not for several host threads.
