@@ -10,6 +10,7 @@
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/key_targets.hpp"
 #include "tools/experiments/settings.hpp"
+#include "tools/experiments/token_counts.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -39,21 +40,12 @@ Pairs pairs_of(const ValueTable& values, std::size_t layer, const KeyTargets& ke
   return pairs;
 }
 
-/// Each token's share among the targets of all trigger examples of the model.
-std::vector<double> target_frequencies(const TriggerStore& store, Target target, std::size_t vocab_size) {
-  std::vector<double> shares(vocab_size, 0.0);
-  std::size_t n = 0;
-  for (std::size_t layer = 0; layer < store.n_layers(); ++layer) {
-    for (std::size_t unit = 0; unit < store.d_memory(); ++unit) {
-      for (const auto& example : store.examples(layer, unit)) {
-        const auto token = target_of(example, target);
-        if (!token) continue;
-        shares[static_cast<std::size_t>(*token)] += 1.0;
-        ++n;
-      }
-    }
-  }
-  for (double& share : shares) share /= static_cast<double>(n);
+/// Each token's share of the training text.
+std::vector<double> token_frequencies(const Workbench& bench) {
+  const std::vector<std::int64_t> counts = token_counts(bench);
+  const auto n = static_cast<double>(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}));
+  std::vector<double> shares;
+  for (const std::int64_t count : counts) shares.push_back(static_cast<double>(count) / n);
   return shares;
 }
 
@@ -87,7 +79,7 @@ Found measure(Workbench& bench) {
   const ValueTable& values = bench.values();
   const Target target = bench.options().target;
   const std::size_t vocab_size = bench.model()->config().vocab_size;
-  const std::vector<double> frequencies = target_frequencies(store, target, vocab_size);
+  const std::vector<double> frequencies = token_frequencies(bench);
   Found found;
   for (std::size_t layer = 0; layer < store.n_layers(); ++layer) {
     found.keys.push_back(key_targets(store, layer, target));
@@ -111,8 +103,8 @@ Table layer_table(const Found& found, const std::string& target) {
           "Per layer, in per cent of the keys compared: values whose top prediction is w, the {} of the key's best trigger "
           "example (95 % interval: bootstrap over keys); the same after pairing every key with the value of another key of "
           "the layer (mean and middle 95 % of {} random cyclic permutations); the rate expected if w were drawn by its "
-          "frequency among the tokens of all trigger examples of the model (the mean over the layer's values of the "
-          "frequency of the predicted token); and if it were drawn uniformly, 1/V",
+          "frequency in the training text, the unigram distribution (the mean over the layer's values of the frequency of "
+          "the predicted token); and if it were drawn uniformly, 1/V",
           target, kPermutations),
       .columns = {"layer", "memories", "keys never fired", "best example has no token", "keys compared", "agreeing",
                   "agreement %", "agreement % low", "agreement % high", "permuted %", "permuted % low", "permuted % high",
@@ -161,12 +153,14 @@ std::string found_text(const Found& found, Target target) {
   const std::string left_out = without_target_text(found.keys, target);
   if (best == found.agreement.size()) return "No key has a trigger example to compare its value with. " + left_out;
   const auto percent = [](const Estimate& estimate) { return 100.0 * estimate.value; };
+  const Estimate& most = found.agreement[best];
   return fmt::format(
       "The value's top prediction is the key's target for {:.2f} % of the keys of layer 1 and {:.2f} % of layer {}; most often "
-      "in layer {}: {:.2f} % ({} of {}). There another key's value agrees in {:.2f} %, a token drawn by frequency in {:.2f} % "
+      "in layer {}: {:.2f} % ({:.2f} to {:.2f}; {} of {}). There another key's value agrees in {:.2f} %, a token drawn by "
+      "frequency in {:.2f} % "
       "and a uniform one in {:.4f} %. {}",
-      percent(found.agreement.front()), percent(found.agreement.back()), found.agreement.size(), best + 1,
-      percent(found.agreement[best]), found.n_agreeing[best], found.agreement[best].n, percent(found.permuted[best]),
+      percent(found.agreement.front()), percent(found.agreement.back()), found.agreement.size(), best + 1, percent(most),
+      100.0 * most.low, 100.0 * most.high, found.n_agreeing[best], most.n, percent(found.permuted[best]),
       percent(found.frequency[best]), percent(found.uniform[best]), left_out);
 }
 

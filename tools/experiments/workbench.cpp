@@ -157,15 +157,22 @@ std::filesystem::path Workbench::stored(
   return path;
 }
 
-Origin Workbench::trigger_origin() const {
+Origin Workbench::train_origin() const {
+  if (options_.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
   const TriggerRequest& request = options_.triggers;
   return {{"train_fingerprint", train_fingerprint()},
           {"sentences", std::string(sentence_mode_name(request.sentences))},
-          {"top", std::to_string(request.top)},
-          {"every_prefix", request.every_prefix ? "1" : "0"},
-          {"smallest", request.smallest ? "1" : "0"},
           {"max_sentences", request.max_sentences ? std::to_string(*request.max_sentences) : ""},
           {"context", std::to_string(context())}};
+}
+
+Origin Workbench::trigger_origin() const {
+  const TriggerRequest& request = options_.triggers;
+  Origin origin = train_origin();
+  origin.emplace("top", std::to_string(request.top));
+  origin.emplace("every_prefix", request.every_prefix ? "1" : "0");
+  origin.emplace("smallest", request.smallest ? "1" : "0");
+  return origin;
 }
 
 Origin Workbench::valid_origin() const {

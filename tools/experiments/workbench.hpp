@@ -109,8 +109,9 @@ class Workbench {
   std::filesystem::path stored(std::string_view name, Origin origin,
                                const std::function<void(const std::filesystem::path&, const Origin& metadata)>& make) const;
 
-  /// What a result that rests on the trigger examples, on the validation text, or on n_examples prefixes sampled from it was
-  /// made from, for stored().
+  /// What a result that rests on the training text, on the trigger examples, on the validation text, or on n_examples prefixes
+  /// sampled from it was made from, for stored().
+  Origin train_origin() const;
   Origin trigger_origin() const;
   Origin valid_origin() const;
   Origin sample_origin(std::size_t n_examples) const;

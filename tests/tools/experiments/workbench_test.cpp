@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <set>
 #include <string>
 
@@ -13,6 +14,7 @@
 #include "tools/experiments/coefficient_histogram.hpp"
 #include "tools/experiments/effect_table.hpp"
 #include "tools/experiments/layer_pass.hpp"
+#include "tools/experiments/token_counts.hpp"
 #include "tools/experiments/token_removal.hpp"
 #include "tools/experiments/value_scores.hpp"
 
@@ -28,6 +30,7 @@ Files files_of_run(const ExperimentOptions& options) {
   Workbench bench(options);
   removed_coefficients(bench);
   value_scores(bench);
+  token_counts(bench);
   coefficient_histogram(bench);
   layer_pass(bench);
   effect_table(bench);
@@ -71,6 +74,32 @@ TEST_CASE("Workbench: an option that changes has what rests on it computed again
   CHECK(written_again(model, [](ExperimentOptions& o) { o.effect_examples += 1; }) == Names{"memory-effects"});
   CHECK(written_again(model, [](ExperimentOptions& o) { o.triggers.top += 1; }) ==
         Names{"triggers", "token-removal", "value-scores"});
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.triggers.max_sentences = 2; }) ==
+        Names{"triggers", "token-removal", "value-scores", "token-counts"});
+}
+
+TEST_CASE("token_counts: every own token of every sentence counts, as far as the context and the asked sentences reach") {
+  const ExperimentModel model;
+  const auto total = [&](const std::function<void(ExperimentOptions&)>& change) {
+    ExperimentOptions options = model.options();
+    change(options);
+    const Workbench bench(options);
+    const std::vector<std::int64_t> counts = token_counts(bench);
+    CHECK(counts.size() == bench.model()->config().vocab_size);
+    SentenceReader reader(options.train, options.triggers.sentences);
+    std::vector<std::int64_t> expected(counts.size(), 0);
+    const std::size_t room = bench.context() - (bench.prefix_token() ? 1 : 0);
+    while (const auto sentence = reader.next()) {
+      if (options.triggers.max_sentences && reader.next_index() > *options.triggers.max_sentences) break;
+      const std::vector<TokenId> tokens = bench.tokenizer()->encode(*sentence);
+      for (std::size_t i = 0; i < std::min(room, tokens.size()); ++i) ++expected[static_cast<std::size_t>(tokens[i])];
+    }
+    CHECK(counts == expected);
+    return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  };
+  const std::int64_t all = total([](ExperimentOptions&) {});
+  CHECK(total([](ExperimentOptions& o) { o.triggers.max_sentences = 2; }) < all);
+  CHECK(total([](ExperimentOptions& o) { o.triggers.context = 4; }) < all);
 }
 
 TEST_CASE("effect_table: the examples that it keeps are those that were sampled") {

@@ -1,0 +1,41 @@
+#include "tools/experiments/token_counts.hpp"
+
+#include "loaders/safetensors.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/progress.hpp"
+#include "tools/sentence_batches.hpp"
+
+namespace ffmem::tools {
+namespace {
+
+std::vector<std::int64_t> count(const Workbench& bench) {
+  const ExperimentOptions& options = bench.options();
+  TriggerInfo info;
+  info.context = bench.context();
+  info.prefix_token = bench.prefix_token();
+  std::vector<std::int64_t> counts(bench.model()->config().vocab_size, 0);
+  SentenceReader reader(options.train, options.triggers.sentences);
+  Progress progress("token counts", static_cast<double>(corpus_bytes(options.train)) / 1e6, "MB", options.quiet);
+  while (!options.triggers.max_sentences || reader.next_index() < *options.triggers.max_sentences) {
+    const auto sentence = reader.next();
+    if (!sentence) break;
+    throw_if_interrupted();
+    for (const TokenId token : sentence_tokens(*bench.tokenizer(), *sentence, info)) ++counts[static_cast<std::size_t>(token)];
+    progress.update(static_cast<double>(reader.bytes_done()) / 1e6);
+  }
+  return counts;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> token_counts(const Workbench& bench) {
+  const auto path = bench.stored("token-counts", bench.train_origin(), [&](const auto& file, const Origin& metadata) {
+    const std::vector<std::int64_t> counts = count(bench);
+    write_safetensors(file, {{"count", DType::i64, {counts.size()}, counts.data()}}, metadata);
+  });
+  const SafetensorsFile file(path);
+  const auto counts = file.at("count").values<std::int64_t>();
+  return {counts.begin(), counts.end()};
+}
+
+}  // namespace ffmem::tools
