@@ -173,34 +173,23 @@ std::string found_text(const Annotated& annotated, const Workbench& bench, Resul
 }  // namespace
 
 Estimate cohens_kappa(std::span<const KeyAnnotation> first, std::span<const KeyAnnotation> second, Random random) {
-  using Pairs = std::array<std::array<double, kCoverages>, kCoverages>;
+  using Pairs = std::array<double, kCoverages * kCoverages>;
   std::vector<Pairs> keys(first.size());
   std::size_t n_prefixes = 0;
   for (std::size_t k = 0; k < first.size(); ++k) {
     n_prefixes += first[k].examples.size();
     for (std::size_t e = 0; e < first[k].examples.size(); ++e) {
-      keys[k][static_cast<std::size_t>(coverage(first[k], e))][static_cast<std::size_t>(coverage(second[k], e))] += 1.0;
+      const auto a = static_cast<std::size_t>(coverage(first[k], e));
+      const auto b = static_cast<std::size_t>(coverage(second[k], e));
+      keys[k][a * kCoverages + b] += 1.0;
     }
   }
   const auto kappa = [&](std::span<const std::size_t> chosen) {
-    Counts by_first{};
-    Counts by_second{};
-    double n = 0.0;
-    double same = 0.0;
+    Pairs sum{};
     for (const std::size_t k : chosen) {
-      for (std::size_t a = 0; a < kCoverages; ++a) {
-        for (std::size_t b = 0; b < kCoverages; ++b) {
-          by_first[a] += keys[k][a][b];
-          by_second[b] += keys[k][a][b];
-          n += keys[k][a][b];
-          same += a == b ? keys[k][a][b] : 0.0;
-        }
-      }
+      for (std::size_t c = 0; c < sum.size(); ++c) sum[c] += keys[k][c];
     }
-    double chance = 0.0;
-    for (std::size_t c = 0; c < kCoverages; ++c) chance += by_first[c] * by_second[c];
-    chance /= n * n;
-    return chance < 1.0 ? (same / n - chance) / (1.0 - chance) : std::numeric_limits<double>::quiet_NaN();
+    return cohens_kappa(sum, kCoverages);
   };
   Estimate estimate = estimate_statistic(keys.size(), kappa, random);
   estimate.n = n_prefixes;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 
 #include "ops/error.hpp"
 #include "tools/experiments/csv.hpp"
@@ -24,39 +26,49 @@ constexpr std::string_view kInstructions =
     "Judge the tokens, not which of them fits the text better. Leave the other columns as they are. Then give the folder "
     "back:\n"
     "  ffmem experiment last-layer-changes ... --annotations FOLDER\n"
-    "with the same model, text and seed. Labels already here are kept when the experiment runs again.\n";
+    "with the same model, text and seed, once for each annotator's. Labels already here are kept when the experiment runs "
+    "again.\n";
 
-/// Files with labels: of the annotators' folders those that have one, and what an earlier run left.
-std::vector<std::filesystem::path> label_files(const Workbench& bench) {
-  std::vector<std::filesystem::path> folders = bench.options().annotations;
-  folders.push_back(bench.options().out / "last-layer-changes");
-  std::vector<std::filesystem::path> files;
-  for (const auto& folder : folders) {
-    if (std::filesystem::exists(folder / "changes.csv")) files.push_back(folder / "changes.csv");
-  }
-  return files;
-}
+/// The labels of one file, one for each case, empty where it has none.
+using Labels = std::vector<std::string>;
 
-/// Copies the labels in `path` to those rows of `changes` that have none. Throws what CsvTable throws, and argument_invalid for
-/// a label that is neither near nor far, or one of another case than the row of that number.
-void take_labels(const std::filesystem::path& path, Table& changes) {
+/// Throws what CsvTable throws, and argument_invalid for a label that is neither near nor far, or one of another case than the
+/// row of that number.
+Labels read_labels(const std::filesystem::path& path, const Table& changes) {
   const std::vector<std::string> columns{"number", "sentence", "before", "after", "label"};
-  const CsvTable labels(path, columns);
-  for (std::size_t row = 0; row < labels.n_rows(); ++row) {
-    const std::string label(labels.field(row, 4));
+  const CsvTable table(path, columns);
+  Labels labels(changes.rows.size());
+  for (std::size_t row = 0; row < table.n_rows(); ++row) {
+    const std::string label(table.field(row, 4));
     if (label.empty()) continue;
-    if (label != "near" && label != "far") labels.refuse(row, 4, "near, far or nothing");
-    const std::size_t number = labels.number(row, 0);
-    if (number < 1 || number > changes.rows.size()) labels.refuse(row, 0, concat("1 to ", changes.rows.size()));
-    std::vector<Cell>& change = changes.rows[number - 1];
+    if (label != "near" && label != "far") table.refuse(row, 4, "near, far or nothing");
+    const std::size_t number = table.number(row, 0);
+    if (number < 1 || number > labels.size()) table.refuse(row, 0, concat("1 to ", labels.size()));
     for (std::size_t c = 1; c < 4; ++c) {
       const auto place = std::ranges::find(changes.columns, columns[c]) - changes.columns.begin();
-      const std::string expected = cell_text(change[static_cast<std::size_t>(place)]);
-      if (labels.field(row, c) != expected)
-        labels.refuse(row, c, concat("'", expected, "', as this model, text and seed give"));
+      const std::string expected = cell_text(changes.rows[number - 1][static_cast<std::size_t>(place)]);
+      if (table.field(row, c) != expected) table.refuse(row, c, concat("'", expected, "', as this model, text and seed give"));
     }
-    if (cell_text(change.back()).empty()) change.back() = label;
+    labels[number - 1] = label;
   }
+  return labels;
+}
+
+/// One annotator after the other, those whose folders have labels of changes; without such folders, what an earlier run left.
+/// A case that none of them labels keeps the label it has there.
+std::vector<Labels> all_labels(const Workbench& bench, const Table& changes) {
+  std::vector<Labels> annotators;
+  for (const auto& folder : bench.options().annotations) {
+    if (std::filesystem::exists(folder / "changes.csv")) annotators.push_back(read_labels(folder / "changes.csv", changes));
+  }
+  const std::filesystem::path earlier = bench.options().out / "last-layer-changes" / "changes.csv";
+  if (!std::filesystem::exists(earlier)) return annotators;
+  Labels left = read_labels(earlier, changes);
+  if (annotators.empty()) return {left};
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    if (std::ranges::all_of(annotators, [&](const Labels& labels) { return labels[i].empty(); })) annotators[0][i] = left[i];
+  }
+  return annotators;
 }
 
 /// The examples whose prediction the last layer changes.
@@ -69,7 +81,7 @@ std::vector<std::size_t> changed_examples(const LayerPass& pass) {
   return changed;
 }
 
-/// The cases to label, with the labels they have by now.
+/// The cases to label, without labels.
 Table change_table(const Workbench& bench, const LayerPass& pass, const std::vector<std::size_t>& changed) {
   Random random = bench.random("last-layer-changes");
   const std::vector<std::size_t> chosen = sample(changed.size(), bench.options().changes, random);
@@ -88,31 +100,58 @@ Table change_table(const Workbench& bench, const LayerPass& pass, const std::vec
                             text_of(bench, pass.examples.prefix(i)), text(pass.residual[at]), text(pass.output[at]),
                             text(pass.ffn[at]), text(pass.examples.next(i)), ""});
   }
-  for (const auto& path : label_files(bench)) take_labels(path, changes);
   return changes;
 }
 
-/// The share of changed examples whose new token is not the layer's own, in words.
-std::string composed_text(const LayerPass& pass, const std::vector<std::size_t>& changed) {
-  if (changed.empty()) return "none";
+/// The share of changed examples whose new token is not the layer's own.
+Estimate composed_share(const Workbench& bench, const LayerPass& pass, const std::vector<std::size_t>& changed) {
   const auto n_composed = std::ranges::count_if(changed, [&](std::size_t i) {
     const std::size_t at = pass.at(i, pass.n_layers - 1);
     return pass.output[at] != pass.ffn[at];
   });
-  return percent(static_cast<double>(n_composed) / static_cast<double>(changed.size()));
+  return estimate_share(static_cast<std::size_t>(n_composed), changed.size(),
+                        bench.random("last-layer-changes/interval/composed"));
 }
 
-/// What the labels say, if there are any.
-void add_labels(const Workbench& bench, const Table& changes, Result& result) {
-  const auto n_labelled = [&](const char* label) {
-    return static_cast<std::size_t>(std::ranges::count(changes.rows, Cell(label), [](const auto& row) { return row.back(); }));
-  };
-  const std::size_t n_far = n_labelled("far");
-  const std::size_t n_labels = n_far + n_labelled("near");
-  if (n_labels == 0) return;
-  const Estimate far = estimate_share(n_far, n_labels, bench.random("last-layer-changes/interval/far"));
-  result.run_found += fmt::format(" Of the {} labelled ones, {} change to a token far in meaning.", n_labels, percent(far));
-  result.estimates.emplace_back("far", far);
+/// Of the cases that both labelled, bootstrapped over cases.
+Estimate kappa_of(const Labels& first, const Labels& second, Random random) {
+  std::vector<std::size_t> pairs;  // 2 a + b of the classes that the two chose, far 0 and near 1
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    if (first[i].empty() || second[i].empty()) continue;
+    pairs.push_back((first[i] == "near" ? 1U : 0U) * 2U + (second[i] == "near" ? 1U : 0U));
+  }
+  return estimate_statistic(
+      pairs.size(),
+      [&](std::span<const std::size_t> chosen) {
+        std::array<double, 4> counts{};
+        for (const std::size_t i : chosen) counts[pairs[i]] += 1.0;
+        return cohens_kappa(counts, 2);
+      },
+      random);
+}
+
+/// Writes each case's first label into the table, and what all labels say, if there are any, into the result.
+void add_labels(const Workbench& bench, const std::vector<Labels>& annotators, Table& changes, Result& result) {
+  std::vector<double> far(changes.rows.size(), 0.0);
+  std::vector<double> labelled(changes.rows.size(), 0.0);
+  for (const Labels& labels : annotators) {
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      if (labels[i].empty()) continue;
+      labelled[i] += 1.0;
+      far[i] += labels[i] == "far" ? 1.0 : 0.0;
+      if (cell_text(changes.rows[i].back()).empty()) changes.rows[i].back() = labels[i];
+    }
+  }
+  const Estimate share = estimate_ratio(far, labelled, bench.random("last-layer-changes/interval/far"));
+  if (share.n == 0) return;
+  result.run_found += fmt::format(" Of {} labels {} are of a token far in meaning.", share.n, percent(share));
+  result.estimates.emplace_back("far", share);
+  if (annotators.size() != 2) return;
+  const Estimate kappa = kappa_of(annotators[0], annotators[1], bench.random("last-layer-changes/kappa"));
+  result.estimates.emplace_back("Cohen's kappa", kappa);
+  if (std::isnan(kappa.value)) return;  // no case has two labels, or both annotators used one label alone
+  result.run_found += fmt::format(" On {} cases that both annotators labelled, Cohen's kappa is {:.2f} [{:.2f}, {:.2f}].",
+                                  kappa.n, kappa.value, kappa.low, kappa.high);
 }
 
 }  // namespace
@@ -121,6 +160,7 @@ Result last_layer_changes(Workbench& bench) {
   const LayerPass pass = layer_pass(bench);
   const std::vector<std::size_t> changed = changed_examples(pass);
   const Estimate share = estimate_share(changed.size(), pass.examples.size(), bench.random("last-layer-changes/interval"));
+  const Estimate composed = composed_share(bench, pass, changed);
   Table changes = change_table(bench, pass, changed);
   Result result{.name = "last-layer-changes", .title = "What the last feed-forward layer changes"};
   result.paper_place = "section 5.2";
@@ -130,12 +170,13 @@ Result last_layer_changes(Workbench& bench) {
   result.run_found = fmt::format(
       "The last feed-forward layer changes the prediction in {} of the examples; in {} of these cases the new token is not the "
       "one that the layer's own output predicts. {} cases are written down to be labelled.",
-      percent(share), composed_text(pass, changed), changes.rows.size());
-  add_labels(bench, changes, result);
+      percent(share), percent(composed), changes.rows.size());
   result.settings = stream_settings(bench, pass.examples, bench.options().stream_lens);
   result.settings.emplace_back("changed", "top(r) is not top(o) in the last layer");
   result.settings.emplace_back("cases to label", std::to_string(changes.rows.size()));
   result.estimates.emplace_back("changed", share);
+  result.estimates.emplace_back("changed to a token not the layer's own", composed);
+  add_labels(bench, all_labels(bench, changes), changes, result);
   result.tables.push_back(std::move(changes));
   result.materials.push_back({"instructions.txt", "How to label the changes", std::string(kInstructions)});
   return result;

@@ -114,6 +114,25 @@ Estimate estimate_ratio(std::span<const double> parts, std::span<const double> w
   return interval(value, std::move(ratios), static_cast<std::size_t>(whole));
 }
 
+double cohens_kappa(std::span<const double> counts, std::size_t n_classes) {
+  double n = 0.0;
+  double same = 0.0;
+  double chance = 0.0;
+  for (std::size_t a = 0; a < n_classes; ++a) {
+    double by_first = 0.0;
+    double by_second = 0.0;
+    for (std::size_t b = 0; b < n_classes; ++b) {
+      by_first += counts[a * n_classes + b];
+      by_second += counts[b * n_classes + a];
+    }
+    n += by_first;
+    same += counts[a * n_classes + a];
+    chance += by_first * by_second;
+  }
+  if (n == 0.0 || chance == n * n) return kNaN;
+  return (same / n - chance / (n * n)) / (1.0 - chance / (n * n));
+}
+
 Estimate estimate_statistic(std::size_t n, const std::function<double(std::span<const std::size_t>)>& statistic,
                             Random random) {
   std::vector<std::size_t> drawn(n);

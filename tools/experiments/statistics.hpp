@@ -51,6 +51,10 @@ Estimate estimate_ratio(std::span<const double> parts, std::span<const double> w
 /// value). Resamples for which it is NaN do not count.
 Estimate estimate_statistic(std::size_t n, const std::function<double(std::span<const std::size_t>)>& statistic, Random random);
 
+/// Cohen's kappa (1960) of two raters: counts [n_classes, n_classes] says how often the first put a thing into class a and the
+/// second into class b. NaN where chance alone would have them agree always, or nothing was rated.
+double cohens_kappa(std::span<const double> counts, std::size_t n_classes);
+
 /// What a box plot draws: quartiles, and the outermost values within 1.5 interquartile ranges of the box (Tukey).
 struct Box {
   double low = 0.0;

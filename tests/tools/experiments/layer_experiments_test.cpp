@@ -1,6 +1,7 @@
 // What the experiments of sections 5.1 and 5.2 write down, on small models.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <map>
@@ -50,6 +51,17 @@ struct CasesToLabel {
     std::size_t at = empty.find(end);
     for (std::size_t i = 0; i < row; ++i) at = empty.find(end, at + 1);
     return std::string(empty).insert(at, label);
+  }
+
+  // The file with a label in every row.
+  std::string all_labelled(const std::array<const char*, 3>& labels) const {
+    std::string text = empty;
+    for (std::size_t row = labels.size(); row > 0; --row) {
+      std::size_t at = text.find(end);
+      for (std::size_t i = 0; i < row; ++i) at = text.find(end, at + 1);
+      text.insert(at, labels[row - 1]);
+    }
+    return text;
   }
 
   void fill(const std::string& folder, const std::string& text) const {
@@ -116,7 +128,7 @@ TEST_CASE("last_layer_changes: labels come back, stay when the experiment runs a
   const std::string labelled = cases.labelled(1, "far");
   cases.fill("out/last-layer-changes", labelled);
   const Result result = last_changes();
-  REQUIRE(result.estimates.size() == 2);
+  REQUIRE(result.estimates.size() == 3);
   CHECK(result.estimates.back().second.value + result.estimates.front().second.value > 0);
   write_result(cases.options.out, result);
   CHECK(read_text_file(cases.options.out / "last-layer-changes" / "changes.csv") == labelled);
@@ -145,6 +157,25 @@ TEST_CASE("last_layer_changes: of the annotators' folders and what stands there,
 
   cases.options.annotations = {folder("frist")};
   CHECK(contains(thrown([&] { Workbench mistyped(cases.options); }).what(), "expected annotation.csv or changes.csv"));
+}
+
+TEST_CASE("last_layer_changes: of two annotators every label counts, and their agreement is told") {
+  CasesToLabel cases;
+  cases.fill("first", cases.all_labelled({"far", "near", "far"}));
+  cases.fill("second", cases.all_labelled({"far", "near", "near"}));
+  cases.options.annotations = {cases.model.texts().path() / "first", cases.model.texts().path() / "second"};
+  Workbench bench(cases.options);
+  const Result result = last_layer_changes(bench);
+  const auto estimate = [&](const std::string& name) {
+    const auto found = std::ranges::find(result.estimates, name, [](const auto& named) { return named.first; });
+    REQUIRE(found != result.estimates.end());
+    return found->second;
+  };
+  CHECK(estimate("far").n == 6);
+  CHECK(estimate("far").value == doctest::Approx(3.0 / 6.0));
+  CHECK(estimate("Cohen's kappa").n == 3);
+  CHECK(estimate("Cohen's kappa").value == doctest::Approx(0.4));  // (2/3 - 4/9) / (1 - 4/9)
+  CHECK(contains(result.run_found, "On 3 cases that both annotators labelled, Cohen's kappa is 0.40"));
 }
 
 TEST_CASE("is_stop_word: white space and case do not matter, parts of words do not count") {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -87,6 +88,13 @@ TEST_CASE("box: whiskers end at the outermost values within 1.5 box lengths; one
   CHECK(box_of({7}).low == 7.0);
   CHECK(box_of({7}).high == 7.0);
   CHECK(std::isnan(box_of({}).median));
+}
+
+TEST_CASE("cohens_kappa: agreement beyond chance, and nothing where chance is certain") {
+  CHECK(cohens_kappa(std::array{20.0, 5.0, 10.0, 15.0}, 2) == doctest::Approx(0.4));  // 0.7 agree, 0.5 by chance
+  CHECK(cohens_kappa(std::array{3.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 5.0}, 3) == doctest::Approx(1.0));
+  CHECK(std::isnan(cohens_kappa(std::array{7.0, 0.0, 0.0, 0.0}, 2)));
+  CHECK(std::isnan(cohens_kappa(std::array{0.0, 0.0, 0.0, 0.0}, 2)));
 }
 
 TEST_CASE("estimate_statistic: the interval is that of the resampled statistic, and NaN resamples do not count") {
