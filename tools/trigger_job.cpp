@@ -46,7 +46,7 @@ std::optional<TriggerCheckpoint> find_start(const TriggerJob& job, bool restart,
     }
     return start;
   } catch (const Error& error) {
-    fail(error.code(), error.what(), "; a search without it (ffmem triggers: --restart) begins anew");
+    fail(error.code(), error.what(), "; a search without it begins anew: delete it (ffmem triggers: --restart does)");
   }
 }
 
