@@ -63,7 +63,7 @@ class Run:
 
     def __init__(self, ffmem, folder, model, text, out):
         self.ffmem, self.folder, self.model, self.text, self.out = ffmem, folder, model, text, out
-        for name in ("token-removal", "value-agreement", "value-ranks", "predictive-values", "annotation"):
+        for name in ("trigger-patterns", "token-removal", "value-agreement", "value-ranks", "predictive-values", "annotation"):
             self.run(name)
         path = out / "data" / "triggers.safetensors"
         with safe_open(path, "numpy") as file:
@@ -109,17 +109,32 @@ def check_triggers(run):
     close("trigger examples' coefficients", run.store["coefficient"], best.transpose(1, 2, 0), absolute=2e-5)
 
 
+def check_patterns(run):
+    """The share of a key's 25 best prefixes that have its most common last token, or last two."""
+    rows = read_csv(run.out / "trigger-patterns" / "layers.csv")
+    n = min(25, run.top)
+    for length, name in ((1, "same token"), (2, "same bigram")):
+        expected = []
+        for layer in range(run.n_layers):
+            shares = []
+            for unit in range(run.d_memory):
+                prefixes = [tokens[: position + 1] for tokens, position, _ in run.examples(layer, unit)[:n]]
+                if len(prefixes) == n:
+                    endings = [tuple(p[-length:]) for p in prefixes if len(p) >= length]
+                    shares.append(max((endings.count(e) for e in endings), default=0) / n)
+            expected.append(np.mean(shares) if shares else math.nan)
+        close(f"trigger patterns: {name}", column(rows, name), expected, relative=1e-9)
+
+
 def check_values(run):
     """Targets, ranks, agreement, boxes, bins and the best values."""
     scores = load_file(run.out / "data" / "value-scores.safetensors")
     table = load_file(run.out / "data" / "values.safetensors")
     frequency = np.zeros(int(table["tokens"].max()) + 1 + len(run.store["vocabulary_offsets"]))
+    context = int(run.metadata["context"]) - len(run.prefix)
+    for line in Path(run.text).read_text(encoding="utf-8").splitlines():
+        np.add.at(frequency, run.model.encode(line.strip())[:context], 1)
     agreement, permuted, by_frequency, targets, slack_ok, log_p_target, max_p = [], [], [], [], True, [], []
-    for layer in range(run.n_layers):
-        for unit in range(run.d_memory):
-            for example in run.examples(layer, unit):
-                if run.target(example) is not None:
-                    frequency[run.target(example)] += 1
     frequency /= frequency.sum()
     for layer in range(run.n_layers):
         log_p = run.model.log_probabilities(run.model.values[layer])
@@ -290,7 +305,7 @@ def main():
         ):
             print(folder)
             run = Run(options.ffmem, folder, model(folder), text, work / f"out-{folder.name}")
-            for check in (check_triggers, check_values, check_removal, check_annotation):
+            for check in (check_triggers, check_patterns, check_values, check_removal, check_annotation):
                 check(run)
     print(f"{len(failures)} failures")
     sys.exit(1 if failures else 0)

@@ -16,17 +16,15 @@
 namespace ffmem::tools {
 namespace {
 
-/// The last n tokens of a prefix.
-std::vector<TokenId> ending(std::span<const TokenId> prefix, std::size_t n) {
-  const auto last = prefix.last(std::min(n, prefix.size()));
-  return {last.begin(), last.end()};
-}
-
-/// The share of prefixes that have the most common ending of n tokens.
+/// The share of prefixes that have the most common ending of n tokens; a shorter prefix has none.
 double share_alike(const std::vector<std::span<const TokenId>>& prefixes, std::size_t n) {
   std::map<std::vector<TokenId>, std::size_t> counts;
   std::size_t most = 0;
-  for (const auto& prefix : prefixes) most = std::max(most, ++counts[ending(prefix, n)]);
+  for (const auto& prefix : prefixes) {
+    if (prefix.size() < n) continue;
+    const auto ending = prefix.last(n);
+    most = std::max(most, ++counts[{ending.begin(), ending.end()}]);
+  }
   return static_cast<double>(most) / static_cast<double>(prefixes.size());
 }
 
@@ -93,22 +91,21 @@ LayerPatterns patterns_of(const Workbench& bench, const TriggerStore& store, std
 }
 
 Table layer_table(const std::vector<LayerPatterns>& layers, std::size_t n_examples) {
-  Table table{
-      .name = "layers",
-      .caption = fmt::format("Per layer: the mean share of a key's {} best examples that end in its most common token, "
-                             "or two tokens, and the same for random prefixes",
-                             n_examples),
-      .columns = {"layer", "keys", "keys never fired", "keys with too few examples", "same token", "same token low",
-                  "same token high", "same bigram", "same bigram low", "same bigram high", "random token", "random bigram"},
-      .rows = {}};
+  Table table{.name = "layers",
+              .caption = fmt::format(
+                  "Per layer: the mean share of a key's {} best examples that end in its most common token, "
+                  "or two tokens (a prefix of one token has no two), and the same for random prefixes, with 95 % intervals "
+                  "(bootstrap over keys)",
+                  n_examples),
+              .columns = {"layer", "keys", "keys never fired", "keys with too few examples", "same token", "same token low",
+                          "same token high", "same bigram", "same bigram low", "same bigram high", "random token",
+                          "random token low", "random token high", "random bigram", "random bigram low", "random bigram high"},
+              .rows = {}};
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
     const LayerPatterns& found = layers[layer];
     auto& row = table.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(found.n_keys),
                                                           count_cell(found.n_never_fired), count_cell(found.n_short)});
-    add_interval(row, found.shares[0]);
-    add_interval(row, found.shares[1]);
-    row.emplace_back(found.shares[2].value);
-    row.emplace_back(found.shares[3].value);
+    for (const Estimate& share : found.shares) add_interval(row, share);
   }
   return table;
 }
@@ -144,10 +141,10 @@ std::string found_text(const std::vector<LayerPatterns>& layers, std::size_t n_e
   }
   const Extremes found = extremes(same);
   return fmt::format(
-      "Of a key's {} best examples {:.1f} % end in the same token in layer {}, where they are most alike, and {:.1f} % in "
-      "layer {}, where they are least; of random prefixes it is {:.1f} %. {}",
-      n_examples, 100 * same[found.highest - 1], found.highest, 100 * same[found.lowest - 1], found.lowest,
-      100 * layers[found.highest - 1].shares[2].value, never);
+      "Of a key's {} best examples {} end in the same token in layer {}, where they are most alike, and {} in layer {}, where "
+      "they are least; of random prefixes it is {}. {}",
+      n_examples, percent(layers[found.highest - 1].shares[0]), found.highest, percent(layers[found.lowest - 1].shares[0]),
+      found.lowest, percent(layers[found.highest - 1].shares[2]), never);
 }
 
 }  // namespace
@@ -170,8 +167,10 @@ Result trigger_patterns(Workbench& bench) {
   result.settings.emplace_back("examples compared", std::to_string(n_examples));
   result.settings.emplace_back("random prefixes", "beginnings, of random length, of the sentences of random keys' examples");
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-    result.estimates.emplace_back(fmt::format("layer {} same token", layer + 1), layers[layer].shares[0]);
-    result.estimates.emplace_back(fmt::format("layer {} same bigram", layer + 1), layers[layer].shares[1]);
+    constexpr std::array<const char*, 4> kNames{"same token", "same bigram", "random token", "random bigram"};
+    for (std::size_t s = 0; s < kNames.size(); ++s) {
+      result.estimates.emplace_back(fmt::format("layer {} {}", layer + 1, kNames[s]), layers[layer].shares[s]);
+    }
   }
   result.tables.push_back(layer_table(layers, n_examples));
   result.figures.push_back(share_figure(layers, n_examples));

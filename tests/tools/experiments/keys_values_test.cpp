@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "hooks/record.hpp"
 #include "loaders/safetensors.hpp"
@@ -16,6 +17,7 @@
 #include "tools/experiments/key_targets.hpp"
 #include "tools/experiments/predictive_values.hpp"
 #include "tools/experiments/token_removal.hpp"
+#include "tools/experiments/trigger_patterns.hpp"
 #include "tools/experiments/value_agreement.hpp"
 #include "tools/experiments/value_scores.hpp"
 
@@ -238,6 +240,38 @@ TEST_CASE("value-agreement: the share of keys whose value's best token is the ta
       CHECK(found.value == doctest::Approx(static_cast<double>(n_agreeing) / static_cast<double>(n)));
     }
   }
+}
+
+TEST_CASE("trigger-patterns: a layer's share is that of each key's most common ending, and one token is no bigram") {
+  for_each_model([](Workbench& bench) {
+    const TriggerStore& store = bench.triggers();
+    const std::size_t n_examples = std::min(bench.options().annotated_examples, store.top());
+    const Result result = trigger_patterns(bench);
+    for (std::size_t layer = 0; layer < store.n_layers(); ++layer) {
+      for (const std::size_t length : {1U, 2U}) {
+        std::vector<double> shares;
+        for (std::size_t unit = 0; unit < store.d_memory(); ++unit) {
+          const auto examples = store.examples(layer, unit, n_examples);
+          if (examples.size() < n_examples) continue;
+          std::size_t most = 0;
+          for (const auto& one : examples) {
+            if (one.prefix.size() < length) continue;
+            const auto same = std::ranges::count_if(examples, [&](const auto& other) {
+              return other.prefix.size() >= length && std::ranges::equal(other.prefix.last(length), one.prefix.last(length));
+            });
+            most = std::max(most, static_cast<std::size_t>(same));
+          }
+          shares.push_back(static_cast<double>(most) / static_cast<double>(n_examples));
+        }
+        CAPTURE(layer);
+        const Estimate found = estimate_of(result, concat("layer ", layer + 1, length == 1 ? " same token" : " same bigram"));
+        CHECK(found.n == shares.size());
+        if (shares.empty()) continue;
+        const double mean = std::accumulate(shares.begin(), shares.end(), 0.0) / static_cast<double>(shares.size());
+        CHECK(found.value == doctest::Approx(mean));
+      }
+    }
+  });
 }
 
 TEST_CASE("permuted_agreement: no key is paired with its own value") {
