@@ -69,19 +69,43 @@ Figure share_figure(const CaseShares& shares) {
   return figure;
 }
 
-std::string found_text(const CaseShares& shares) {
-  std::array<double, kNumCases> overall{};
-  for (std::size_t c = 0; c < kNumCases; ++c) {
-    for (const Estimate& share : shares[c]) overall[c] += share.value / static_cast<double>(shares[c].size());
+/// Shares over all layers: how many of the layers where `whole` holds are of `part`, bootstrapped over examples.
+template <class Part, class Whole>
+Estimate overall_share(const Workbench& bench, const LayerPass& pass, const char* purpose, Part&& part, Whole&& whole) {
+  std::vector<double> parts(pass.examples.size(), 0.0);
+  std::vector<double> wholes(pass.examples.size(), 0.0);
+  for (std::size_t i = 0; i < pass.examples.size(); ++i) {
+    for (std::size_t layer = 0; layer < pass.n_layers; ++layer) {
+      const std::size_t at = pass.at(i, layer);
+      const Case found = case_of(pass.residual[at], pass.ffn[at], pass.output[at]);
+      parts[i] += part(found) ? 1.0 : 0.0;
+      wholes[i] += whole(found) ? 1.0 : 0.0;
+    }
   }
-  const double changed = overall[kFfn] + overall[kComposition] + overall[kOverruled];
+  return estimate_ratio(parts, wholes, bench.random(fmt::format("layer-composition/overall/{}", purpose)));
+}
+
+/// What holds over all layers, in words and among the result's estimates.
+std::string found_text(const Workbench& bench, const LayerPass& pass, Result& result) {
+  const auto share = [&](const char* name, auto&& part, auto&& whole) {
+    const Estimate found = overall_share(bench, pass, name, part, whole);
+    result.estimates.emplace_back(name, found);
+    return percent(found);
+  };
+  const auto any = [](Case) { return true; };
+  const auto is = [](Case wanted) { return [wanted](Case found) { return found == wanted; }; };
+  const auto kept = [](Case found) { return found == kResidual || found == kAgreement; };
+  const std::string residual = share("prediction kept", kept, any);
+  const std::string agreement = share("agreement", is(kAgreement), any);
+  const std::string ffn = share("ffn", is(kFfn), any);
+  const std::string composition = share("composition", is(kComposition), any);
+  const std::string of_changes =
+      share("compositions among changes", is(kComposition), [&](Case found) { return !kept(found); });
   return fmt::format(
       "Over all layers the output keeps the residual stream's prediction in {} of the cases ({} where the feed-forward layer "
       "makes it too), takes over the feed-forward layer's in {}, and makes one that neither makes in {}. Of the changes {} are "
       "compositions. r and y agreeing on what o does not predict: {}.",
-      percent(overall[kResidual] + overall[kAgreement]), percent(overall[kAgreement]), percent(overall[kFfn]),
-      percent(overall[kComposition]), changed > 0 ? percent(overall[kComposition] / changed) : "none",
-      percent(overall[kOverruled]));
+      residual, agreement, ffn, composition, of_changes, share("overruled", is(kOverruled), any));
 }
 
 }  // namespace
@@ -95,7 +119,7 @@ Result layer_composition(Workbench& bench) {
   result.paper_found =
       "Most often the output keeps the residual stream's prediction; rarely does the feed-forward layer's replace it. Where "
       "the prediction changes, it mostly becomes one that neither of them makes: a composition.";
-  result.run_found = found_text(shares);
+  result.run_found = found_text(bench, pass, result);
   result.settings = stream_settings(bench, pass.examples, bench.options().stream_lens);
   for (std::size_t c = 0; c < kNumCases; ++c) add_estimates(result, kCaseNames[c], shares[c]);
   result.tables.push_back(layer_table(pass, shares));

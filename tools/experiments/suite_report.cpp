@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <limits>
 
 #include "tools/report/page.hpp"
 #include "tools/report/style.hpp"
@@ -51,8 +52,24 @@ void append_table(const std::string& folder, const Table& table, std::string& ou
   out += "</table></div></details>\n";
 }
 
-void append_figure(const std::string& folder, const Figure& figure, bool drawn, std::string& out) {
-  if (!drawn) {
+/// "Samples of 812 to 1024, seed 1. ": how many things the result's estimates rest on.
+std::string sample_text(const Result& result) {
+  std::size_t least = std::numeric_limits<std::size_t>::max();
+  std::size_t most = 0;
+  for (const auto& [name, estimate] : result.estimates) {
+    if (estimate.n == 0) continue;
+    least = std::min(least, estimate.n);
+    most = std::max(most, estimate.n);
+  }
+  const auto seed = std::ranges::find_if(result.settings, [](const auto& setting) { return setting.first == "seed"; });
+  if (most == 0 || seed == result.settings.end()) return "";
+  const std::string sizes = least == most ? std::to_string(most) : fmt::format("{} to {}", least, most);
+  return fmt::format("Samples of {}, seed {}. ", sizes, html_text(seed->second));
+}
+
+void append_figure(const Result& result, const Figure& figure, std::string& out) {
+  const std::string& folder = result.name;
+  if (!result.figures_drawn) {
     fmt::format_to(std::back_inserter(out),
                    "<p>{2}, not drawn, as gnuplot was not there: <a href=\"{0}/{1}.csv\">numbers</a>, <a "
                    "href=\"{0}/{1}.gp\">gnuplot script</a></p>\n",
@@ -61,9 +78,9 @@ void append_figure(const std::string& folder, const Figure& figure, bool drawn, 
   }
   fmt::format_to(
       std::back_inserter(out),
-      "<figure><img src=\"{0}/{1}.svg\" alt=\"{2}\" loading=\"lazy\">\n<figcaption><a href=\"{0}/{1}.csv\">numbers</a>, "
+      "<figure><img src=\"{0}/{1}.svg\" alt=\"{2}\" loading=\"lazy\">\n<figcaption>{3}<a href=\"{0}/{1}.csv\">numbers</a>, "
       "<a href=\"{0}/{1}.gp\">gnuplot script</a>, <a href=\"{0}/{1}.png\">PNG</a></figcaption></figure>\n",
-      folder, figure.name, html_text(figure.title));
+      folder, figure.name, html_text(figure.title), sample_text(result));
 }
 
 void append_facts(const Facts& facts, std::string& out) {
@@ -81,7 +98,7 @@ void append_result(const Result& result, std::string& out) {
                  "<div class=\"said\"><div><h3>The paper found, on its model</h3><p>{}</p></div>\n<div><h3>This run found</h3>"
                  "<p>{}</p></div></div>\n",
                  html_text(result.paper_found), html_text(result.run_found));
-  for (const Figure& figure : result.figures) append_figure(result.name, figure, result.figures_drawn, out);
+  for (const Figure& figure : result.figures) append_figure(result, figure, out);
   for (const Table& table : result.tables) append_table(result.name, table, out);
   for (const Material& material : result.materials) {
     fmt::format_to(std::back_inserter(out), "<p><a href=\"{0}/{1}\">{1}</a>: {2}</p>\n", result.name, html_text(material.name),
