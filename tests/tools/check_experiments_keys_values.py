@@ -208,6 +208,7 @@ def check_predictive(run, table, targets):
         counts.append(sum(run.target(e) == prediction[layer, unit] for e in run.examples(layer, unit)))
     equal("best values: agreeing examples", column(rows, "agreeing"), counts)
     estimates = json.loads((run.out / "predictive-values" / "result.json").read_text())["estimates"]
+    close("values that agree", estimates["values that agree"]["value"], np.mean((prediction == targets)[has]), relative=1e-9)
     upper = np.mean([16 * (int(i) // run.d_memory + 1) > 10 * run.n_layers for i in order])
     close("best values in upper layers", estimates["best values in upper layers"]["value"], upper)
     close("best values with an example", estimates["best values with an agreeing example"]["value"], np.mean(np.array(counts) > 0))

@@ -109,9 +109,14 @@ def check_neuronpedia(arguments, folder):
     def logits(values):
         return None if values is None else [Logit(**value) for value in values]
 
-    out = export(arguments, "neuronpedia", folder / "upload.jsonl", "--layers", "0:2", "--units", "0:150", "--model-id", "demo",
-                 "--source-set", "ffmem")
+    options = ["--layers", "0:2", "--units", "0:150", "--model-id", "demo", "--source-set", "ffmem"]
+    if arguments.model:
+        values = folder / "values.safetensors"
+        subprocess.run([arguments.ffmem, "values", arguments.model, "-o", str(values), "--layers", "0:2", "--quiet"], check=True)
+        options += ["--values", str(values)]
+    out = export(arguments, "neuronpedia", folder / "upload.jsonl", *options)
     n = 0
+    n_with_values = 0
     for line in out.read_text().splitlines():
         payload = json.loads(line)
         model, source = payload["modelId"], payload["source"]
@@ -122,7 +127,9 @@ def check_neuronpedia(arguments, folder):
         ]
         assert Recorded().upload_batch(model, source, features) == payload
         n += len(features)
-    return f"{n} features"
+        n_with_values += sum(bool(f["topLogits"]) for f in payload["features"])
+    assert n_with_values == (n if arguments.model else 0)
+    return f"{n} features, {n_with_values} with their values' best tokens"
 
 
 def main():

@@ -254,7 +254,9 @@ Result predictive_values(Workbench& bench) {
                 .settings = value_settings(bench)};
   result.settings.emplace_back("bins", fmt::format("{} of equal width from 0 to the largest max(p)", kBins));
   result.settings.emplace_back("upper layers", upper_layers_text(bench.n_layers()));
+  const auto n_agreeing = static_cast<std::size_t>(std::ranges::count(compared, std::optional(true), &Value::agrees));
   result.estimates = {
+      {"values that agree", estimate_share(n_agreeing, compared.size(), bench.random("predictive-values/all"))},
       {"best values in upper layers", estimate_share(best.n_upper, best.n, bench.random("predictive-values/upper"))},
       {"best values with an agreeing example",
        estimate_share(best.n_agreeing, best.n, bench.random("predictive-values/agreeing"))},

@@ -33,6 +33,13 @@ std::string short_text(const Cell& cell) {
   return std::isnan(*number) ? "" : fmt::format("{:.4g}", *number);
 }
 
+/// The unit, with a link to its memory's page, which counts layers from 0.
+std::string memory_link(const Cell& layer, const Cell& unit) {
+  const auto* from_1 = std::get_if<std::int64_t>(&layer);
+  if (from_1 == nullptr) return short_text(unit);
+  return fmt::format("<a href=\"memories/index.html#m/{}/{}\">{}</a>", *from_1 - 1, cell_text(unit), short_text(unit));
+}
+
 void append_table(const std::string& folder, const Table& table, std::string& out) {
   const std::size_t n_shown = std::min(kShownRows, table.rows.size());
   fmt::format_to(std::back_inserter(out), "<details><summary>{}</summary>\n<p><a href=\"{}/{}.csv\">{}.csv</a>{}</p>\n",
@@ -41,11 +48,19 @@ void append_table(const std::string& folder, const Table& table, std::string& ou
   out += "<div class=\"wide\"><table class=\"data\"><tr>";
   for (const std::string& column : table.columns) out += "<th>" + html_text(column) + "</th>";
   out += "</tr>\n";
+  const auto place_of = [&](const char* column) {
+    return static_cast<std::size_t>(std::ranges::find(table.columns, column) - table.columns.begin());
+  };
+  const std::size_t layer = place_of("layer");
+  const std::size_t unit = place_of("unit");
   for (std::size_t r = 0; r < n_shown; ++r) {
     out += "<tr>";
-    for (const Cell& cell : table.rows[r]) {
-      const bool is_text = std::holds_alternative<std::string>(cell);
-      out += (is_text ? "<td>" : "<td class=\"n\">") + short_text(cell) + "</td>";
+    const std::vector<Cell>& row = table.rows[r];
+    for (std::size_t c = 0; c < row.size(); ++c) {
+      const bool is_text = std::holds_alternative<std::string>(row[c]);
+      const bool names_memory = c == unit && layer < row.size();
+      const std::string text = names_memory ? memory_link(row[layer], row[unit]) : short_text(row[c]);
+      out += (is_text ? "<td>" : "<td class=\"n\">") + text + "</td>";
     }
     out += "</tr>\n";
   }
@@ -127,7 +142,7 @@ std::string suite_report(const std::string& model_name, const Facts& facts, cons
       "<p>Geva, Schuster, Berant and Levy (\"Transformer Feed-Forward Layers Are Key-Value Memories\", EMNLP 2021) read every "
       "feed-forward layer as a set of memories: a key that fires on patterns in the text, and a value that raises the "
       "scores of the words likely to come next. These are their experiments on another model. Layers count from 1 as in the "
-      "paper; "
+      "paper (commands and the memories' pages count from 0; a unit in a table leads to its page); "
       "shaded bands and error bars are 95 % bootstrap intervals (of another key's value: the middle 95 % of its permutations); "
       "hollow marks are what the paper reports of its own model "
       "(16 layers, its first and last laid on this model's).</p>\n";
