@@ -63,7 +63,7 @@ Facts describe(Workbench& bench) {
           {"Validation text", fmt::format("{}, fingerprint {}", file_names(options.valid), bench.valid_fingerprint())},
           {"Trigger examples", fmt::format("{} a key{}", options.triggers.top,
                                            options.triggers.every_prefix ? ", every prefix" : ", one prefix of a sentence")},
-          {"Sampled prefixes", std::to_string(options.n_examples)},
+          {"Sampled prefixes, at most", std::to_string(options.n_examples)},
           {"Lens of values and feed-forward outputs", std::string(lens_name(options.value_lens))},
           {"Lens of the residual stream", std::string(lens_name(options.stream_lens))},
           {"Seed", std::to_string(options.seed)}};

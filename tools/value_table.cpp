@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include "loaders/safetensors.hpp"
 #include "ops/aligned_buffer.hpp"
@@ -22,23 +23,54 @@ const std::string& at(const SafetensorsFile& file, const std::string& key) {
   return found->second;
 }
 
+/// Values as the head's input.
+AlignedBuffer hidden_of(const Model& model, std::size_t layer, std::span<const std::size_t> units, Lens lens) {
+  const AlignedBuffer values(units.size() * model.config().d_model);
+  const MatrixView rows = values.matrix(units.size(), model.config().d_model);
+  for (std::size_t i = 0; i < units.size(); ++i) model.value_row(layer, units[i], rows.row_data(i));
+  AlignedBuffer hidden(units.size() * model.head().hidden_width());
+  model.head().to_hidden(rows, lens, hidden.matrix(units.size(), model.head().hidden_width()));
+  return hidden;
+}
+
+std::vector<std::size_t> units_between(std::size_t begin, std::size_t end) {
+  std::vector<std::size_t> units(end - begin);
+  std::iota(units.begin(), units.end(), begin);
+  return units;
+}
+
+/// Appends the places of the asked tokens in values `units` of a layer.
+void add_asked(const Model& model, std::size_t layer, std::span<const std::size_t> units, ValueTable& table) {
+  if (table.asked.empty()) return;
+  std::vector<TargetQuery> queries;
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    for (const TokenId token : table.asked) queries.push_back({.row = i, .token = token});
+  }
+  const TargetRanks found = value_ranks(model, layer, units, queries, table.lens);
+  table.asked_ranks.insert(table.asked_ranks.end(), found.ranks.begin(), found.ranks.end());
+  for (const float log_p : found.log_probabilities) table.asked_probabilities.push_back(std::exp(log_p));
+}
+
 }  // namespace
 
 TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t first_unit, std::size_t n_units, std::size_t k,
                            Lens lens) {
-  const AlignedBuffer values(n_units * model.config().d_model);
-  const MatrixView rows = values.matrix(n_units, model.config().d_model);
-  for (std::size_t i = 0; i < n_units; ++i) model.value_row(layer, first_unit + i, rows.row_data(i));
-  const AlignedBuffer hidden(n_units * model.head().hidden_width());
-  const MatrixView hidden_rows = hidden.matrix(n_units, model.head().hidden_width());
-  model.head().to_hidden(rows, lens, hidden_rows);
-  return model.head().top_tokens(hidden_rows, k);
+  const AlignedBuffer hidden = hidden_of(model, layer, units_between(first_unit, first_unit + n_units), lens);
+  return model.head().top_tokens(hidden.matrix(n_units, model.head().hidden_width()), k);
+}
+
+TargetRanks value_ranks(const Model& model, std::size_t layer, std::span<const std::size_t> units,
+                        std::span<const TargetQuery> queries, Lens lens) {
+  const AlignedBuffer hidden = hidden_of(model, layer, units, lens);
+  return model.head().ranks_of(hidden.matrix(units.size(), model.head().hidden_width()), queries);
 }
 
 void compute_values(const Model& model, ValueTable& table, const std::function<void(std::size_t)>& done) {
   table.k = std::min(table.k, model.head().vocab_size());
   table.tokens.clear();
   table.probabilities.clear();
+  table.asked_ranks.clear();
+  table.asked_probabilities.clear();
   table.tokens.reserve(table.n_layers * table.d_memory * table.k);
   table.probabilities.reserve(table.n_layers * table.d_memory * table.k);
   for (std::size_t layer = table.first_layer; layer < table.first_layer + table.n_layers; ++layer) {
@@ -48,6 +80,7 @@ void compute_values(const Model& model, ValueTable& table, const std::function<v
       table.tokens.insert(table.tokens.end(), top.tokens.begin(), top.tokens.end());
       std::ranges::transform(top.log_probabilities, std::back_inserter(table.probabilities),
                              [](float log_p) { return std::exp(log_p); });
+      add_asked(model, layer, units_between(unit, unit + n), table);
       done(table.tokens.size() / table.k);
     }
   }
@@ -63,11 +96,18 @@ void write_value_table(const std::filesystem::path& path, const ValueTable& tabl
                                                     {"weights", table.weights},
                                                     {"lens", std::string(lens_name(table.lens))},
                                                     {"first_layer", std::to_string(table.first_layer)}};
-  write_safetensors(path,
-                    {{"tokens", DType::i32, {table.n_layers, table.d_memory, table.k}, table.tokens.data()},
-                     {"probabilities", DType::f32, {table.n_layers, table.d_memory, table.k}, table.probabilities.data()},
-                     {"max_probability", DType::f32, {table.n_layers, table.d_memory}, best.data()}},
-                    metadata);
+  const std::size_t n_asked = table.asked.size();
+  std::vector<TensorToWrite> tensors{
+      {"tokens", DType::i32, {table.n_layers, table.d_memory, table.k}, table.tokens.data()},
+      {"probabilities", DType::f32, {table.n_layers, table.d_memory, table.k}, table.probabilities.data()},
+      {"max_probability", DType::f32, {table.n_layers, table.d_memory}, best.data()}};
+  if (n_asked > 0) {
+    const std::vector<std::size_t> shape{table.n_layers, table.d_memory, n_asked};
+    tensors.push_back({"asked_tokens", DType::i32, {n_asked}, table.asked.data()});
+    tensors.push_back({"asked_ranks", DType::i32, shape, table.asked_ranks.data()});
+    tensors.push_back({"asked_probabilities", DType::f32, shape, table.asked_probabilities.data()});
+  }
+  write_safetensors(path, tensors, metadata);
 }
 
 ValueTable read_value_table(const std::filesystem::path& path) {

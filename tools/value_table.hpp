@@ -1,13 +1,17 @@
 // The distributions that the values induce over the vocabulary, p = softmax(v . E) (paper section 4): each value's top
-// tokens.
+// tokens, and where given tokens stand in it.
 //
 // The file is a safetensors file: `tokens` i32 and `probabilities` f32 [layers, d_m, k], best first, `max_probability` f32
-// [layers, d_m]; metadata: format "ffmem-values", model and its fingerprint, weights (their mode), lens, first_layer.
+// [layers, d_m]; where tokens were
+// asked for, `asked_tokens` i32 [n], `asked_ranks` i32 and `asked_probabilities` f32 [layers, d_m, n]; metadata: format
+// "ffmem-values", model and its fingerprint, weights (their mode), lens, first_layer.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +32,10 @@ struct ValueTable {
   std::string weights{};               // the model's weight mode
   std::vector<TokenId> tokens{};       // [n_layers, d_m, k]
   std::vector<float> probabilities{};  // [n_layers, d_m, k]
+
+  std::vector<TokenId> asked{};              // [n] tokens whose place in every value is wanted
+  std::vector<std::int32_t> asked_ranks{};   // [n_layers, d_m, n], from 0
+  std::vector<float> asked_probabilities{};  // [n_layers, d_m, n]
 };
 
 /// Values [first_unit, first_unit + n_units) of a layer. An adaptive softmax scores them bare, not times a coefficient. Working
@@ -35,8 +43,13 @@ struct ValueTable {
 TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t first_unit, std::size_t n_units, std::size_t k,
                            Lens lens);
 
-/// Fills tokens and probabilities of `table`, whose sizes and lens say what is wanted, in blocks of values. After each block
-/// done(values so far); it may throw.
+/// Ranks and log-probabilities of tokens in values `units` of a layer; a query's row is a place in `units`. Scored, ordered and
+/// thrown as above; working memory as OutputHead::ranks_of.
+TargetRanks value_ranks(const Model& model, std::size_t layer, std::span<const std::size_t> units,
+                        std::span<const TargetQuery> queries, Lens lens);
+
+/// Fills what is computed of `table`, whose sizes, lens and asked tokens say what is wanted, in blocks of values. After each
+/// block done(values so far); it may throw.
 void compute_values(const Model& model, ValueTable& table, const std::function<void(std::size_t)>& done);
 
 /// Throws file_unwritable.

@@ -1,11 +1,15 @@
-// ffmem values: the tokens that each value promotes, with their probabilities (paper section 4).
+// ffmem values: the tokens that each value promotes, with their probabilities, and where given tokens stand (paper section 4).
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
+#include <numeric>
 
 #include "loaders/atomic_file.hpp"
+#include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "tools/commands.hpp"
 #include "tools/fingerprint.hpp"
@@ -15,6 +19,7 @@
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/progress.hpp"
+#include "tools/token_text.hpp"
 #include "tools/value_table.hpp"
 
 namespace ffmem::tools {
@@ -26,9 +31,53 @@ struct Options {
   std::size_t top = 10;
   std::string lens = "raw";
   std::string layers = ":";
+  std::vector<std::string> tokens;
   bool json = false;
   bool quiet = false;
 };
+
+constexpr std::size_t kShownMemories = 10;
+
+std::vector<TokenId> ids_of(const std::vector<std::string>& texts, const Tokenizer& tokenizer) {
+  std::vector<TokenId> ids;
+  for (const std::string& text : texts) {
+    const std::vector<TokenId> tokens = tokenizer.encode(text);
+    if (tokens.size() == 1) {
+      ids.push_back(tokens.front());
+      continue;
+    }
+    std::string found;
+    for (const TokenId token : tokens) found += (found.empty() ? ": " : ", ") + visible_token(&tokenizer, token);
+    fail(ErrorCode::argument_invalid, "--token '", text, "': expected a text of one token, found ", tokens.size(), found);
+  }
+  return ids;
+}
+
+/// For each token asked for, the memories whose values give it the highest probability.
+std::string promoters_text(const ValueTable& table, const Tokenizer& tokenizer) {
+  std::string text;
+  const std::size_t n_values = table.n_layers * table.d_memory;
+  std::vector<std::size_t> order(n_values);
+  for (std::size_t a = 0; a < table.asked.size(); ++a) {
+    const auto probability = [&](std::size_t value) {
+      const float p = table.asked_probabilities[value * table.asked.size() + a];
+      return std::isnan(p) ? -1.0F : p;  // last
+    };
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    const std::size_t n_shown = std::min(kShownMemories, n_values);
+    std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(n_shown), [&](std::size_t x, std::size_t y) {
+      return probability(x) != probability(y) ? probability(x) > probability(y) : x < y;
+    });
+    text += fmt::format("{}(token {}) is likeliest by\n  layer   unit  probability    rank\n",
+                        visible_token(&tokenizer, table.asked[a]) + " ", table.asked[a]);
+    for (std::size_t i = 0; i < n_shown; ++i) {
+      const std::size_t value = order[i];
+      text += fmt::format("{:>7}{:>7}{:>13.4g}{:>8}\n", table.first_layer + value / table.d_memory, value % table.d_memory,
+                          probability(value), table.asked_ranks[value * table.asked.size() + a]);
+    }
+  }
+  return text;
+}
 
 void run(const Options& options) {
   const ThreadScope threads(options.model.threads);
@@ -46,6 +95,11 @@ void run(const Options& options) {
                    .weights = std::string(name(model->weight_mode())),
                    .tokens = {},
                    .probabilities = {}};
+  std::shared_ptr<const Tokenizer> tokenizer;
+  if (!options.tokens.empty()) {
+    tokenizer = require_tokenizer(options.model, model->config());
+    table.asked = ids_of(options.tokens, *tokenizer);
+  }
   const std::size_t n_values = table.n_layers * table.d_memory;
   Progress progress("values", static_cast<double>(n_values), "values", options.quiet);
   compute_values(*model, table, [&](std::size_t n_done) {
@@ -61,6 +115,8 @@ void run(const Options& options) {
                   .add("lens", lens_name(table.lens))
                   .add("seconds", progress.seconds())
                   .line());
+  } else if (tokenizer) {
+    write_out(promoters_text(table, *tokenizer));
   }
 }
 
@@ -79,9 +135,19 @@ void add_values(CLI::App& app) {
       ->check(CLI::IsMember({"raw", "final-norm"}))
       ->capture_default_str();
   command->add_option("--layers", options->layers, "Layer A, or layers A to B - 1 (default: all)")->type_name("A:B");
+  command
+      ->add_option(
+          "--token", options->tokens,
+          "Also the rank (from 0) and probability of this token in every value: asked_ranks and asked_probabilities in\n"
+          "the file, and the memories that promote it most on the screen; its leading space counts; may be given again")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
   command->add_flag("--json", options->json, "One JSON line at the end");
   command->add_flag("--quiet", options->quiet, "No progress");
-  command->footer("Example:\n  ffmem values models/gpt2 -o values.safetensors --top 10");
+  command->footer(
+      "Examples:\n"
+      "  ffmem values models/gpt2 -o values.safetensors --top 10\n"
+      "  ffmem values models/gpt2 -o values.safetensors --token \" jail\" --token \" prison\"");
   command->callback([options] { run(*options); });
 }
 

@@ -110,6 +110,8 @@ TEST_CASE("ffmem: files that are missing, or a folder where a file belongs") {
   check_complaint({"tokenize", kDemo, "--file", folder.path()}, 1, {folder.path().string(), "directory"});
   check_complaint({"generate", kTiny, "--prompt", "a"}, 1, {"tokenizer"});
   check_complaint({"perplexity", kDemo, "/nowhere/text"}, 1, {"/nowhere/text"});
+  check_complaint({"values", kDemo, "-o", folder.path() / "v", "--token", " imprisonments of"}, 1,
+                  {"expected a text of one token, found 4"});
   check_complaint({"perplexity", kDemo, folder.path()}, 1, {"directory"});
   check_complaint({"capture", kTiny, "--tokens-file", "/nowhere/ids", "--points", "ffn_in", "-o", "x"}, 1, {"/nowhere/ids"});
   std::filesystem::create_directory(folder.path() / "config.json");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "loaders/safetensors.hpp"
 #include "tests/loaders/thrown.hpp"
@@ -40,6 +41,31 @@ TEST_CASE("ffmem generate: interventions act on cached and new positions alike")
   CHECK(changed[0] == expected[0]);
   CHECK(changed[1] == expected[1]);
   CHECK(changed[2] == 17);
+}
+
+TEST_CASE("ffmem values: --token lists the memories that promote it most, as the file has them") {
+  const TemporaryFolder folder;
+  const std::string file = folder.path() / "values";
+  const std::string text =
+      output({"values", kDemo, "-o", file, "--layers", "2:4", "--token", " the", "--token", " in", "--quiet"});
+  const SafetensorsFile values(file);
+  const auto p = values.at("asked_probabilities").values<float>();
+  for (std::size_t a = 0; a < 2; ++a) {
+    std::size_t best = 0;
+    for (std::size_t value = 1; value < p.size() / 2; ++value) {
+      if (p[value * 2 + a] > p[best * 2 + a]) best = value;
+    }
+    const std::string header = "layer   unit  probability    rank\n";
+    std::size_t at = text.find(header);
+    if (a == 1) at = text.find(header, at + 1);
+    REQUIRE(at != std::string::npos);
+    std::istringstream row(text.substr(at + header.size()));
+    std::size_t layer = 0;
+    std::size_t unit = 0;
+    row >> layer >> unit;
+    CHECK(layer == 2 + best / 1024);
+    CHECK(unit == best % 1024);
+  }
 }
 
 TEST_CASE("ffmem capture: every point, against the reference's tensors") {

@@ -38,6 +38,7 @@ TEST_CASE("value_table: each value's tokens are those of the highest probability
   const OutputHead& head = model->head();
   for (const Lens lens : {Lens::raw, Lens::final_norm}) {
     ValueTable table{.first_layer = 10, .n_layers = 2, .d_memory = model->config().d_memory, .k = 3, .lens = lens};
+    table.asked = {17, 4242};
     std::size_t n_done = 0;
     compute_values(*model, table, [&](std::size_t n) { n_done = n; });
     REQUIRE(n_done == 2 * table.d_memory);
@@ -49,6 +50,12 @@ TEST_CASE("value_table: each value's tokens are those of the highest probability
       model->value_row(10 + value / table.d_memory, value % table.d_memory, row.data());
       head.to_hidden(row.matrix(1, row.size()), lens, hidden.matrix(1, hidden.size()));
       head.log_probabilities(hidden.matrix(1, hidden.size()), log_p.matrix(1, log_p.size()));
+      for (std::size_t a = 0; a < table.asked.size(); ++a) {
+        const float own = log_p.data()[table.asked[a]];
+        const auto above = std::count_if(log_p.data(), log_p.data() + log_p.size(), [&](float p) { return p > own; });
+        CHECK(table.asked_ranks[value * 2 + a] == above);
+        CHECK(table.asked_probabilities[value * 2 + a] == doctest::Approx(std::exp(own)).epsilon(1e-5));
+      }
       std::vector<float> best(log_p.data(), log_p.data() + log_p.size());
       std::ranges::sort(best, std::greater<>());
       for (std::size_t i = 0; i < 3; ++i) {
@@ -78,6 +85,23 @@ TEST_CASE("value_table: what was written is read back") {
   const SafetensorsFile file(path);
   const auto best = file.at("max_probability").values<float>();
   CHECK(std::vector(best.begin(), best.end()) == std::vector<float>{0.5F, 0.75F});
+}
+
+TEST_CASE("value_table: places of asked tokens are written where there are any") {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "values";
+  write_value_table(path, small_table());
+  CHECK(SafetensorsFile(path).find("asked_tokens") == nullptr);
+  ValueTable table = small_table();
+  table.asked = {3};
+  table.asked_ranks = {1, 7};
+  table.asked_probabilities = {0.25F, 0.0625F};
+  write_value_table(path, table);
+  const SafetensorsFile file(path);
+  CHECK(file.at("asked_tokens").copy<TokenId>() == table.asked);
+  CHECK(file.at("asked_ranks").shape == std::vector<std::size_t>{1, 2, 1});
+  CHECK(file.at("asked_ranks").copy<std::int32_t>() == table.asked_ranks);
+  CHECK(file.at("asked_probabilities").copy<float>() == table.asked_probabilities);
 }
 
 TEST_CASE("value_table: files that are no value table are errors") {

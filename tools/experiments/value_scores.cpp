@@ -4,28 +4,14 @@
 #include <limits>
 
 #include "loaders/safetensors.hpp"
-#include "ops/aligned_buffer.hpp"
 #include "tools/experiments/key_targets.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/lens.hpp"
 #include "tools/progress.hpp"
+#include "tools/value_table.hpp"
 
 namespace ffmem::tools {
 namespace {
-
-/// Values `units` of a layer, each against its target.
-TargetRanks score(const Model& model, std::size_t layer, std::span<const std::size_t> units, std::span<const TokenId> targets,
-                  Lens lens) {
-  std::vector<TargetQuery> queries;
-  for (std::size_t i = 0; i < units.size(); ++i) queries.push_back({.row = i, .token = targets[i]});
-  const AlignedBuffer values(units.size() * model.config().d_model);
-  const MatrixView rows = values.matrix(units.size(), model.config().d_model);
-  for (std::size_t i = 0; i < units.size(); ++i) model.value_row(layer, units[i], rows.row_data(i));
-  const AlignedBuffer hidden(units.size() * model.head().hidden_width());
-  const MatrixView hidden_rows = hidden.matrix(units.size(), model.head().hidden_width());
-  model.head().to_hidden(rows, lens, hidden_rows);
-  return model.head().ranks_of(hidden_rows, queries);
-}
 
 void score_layer(const Model& model, std::size_t layer, const KeyTargets& keys, Lens lens, ValueScores& scores) {
   std::vector<std::size_t> units;
@@ -38,8 +24,9 @@ void score_layer(const Model& model, std::size_t layer, const KeyTargets& keys, 
   for (std::size_t first = 0; first < units.size(); first += OutputHead::kRowBlock) {
     throw_if_interrupted();
     const std::size_t n = std::min(OutputHead::kRowBlock, units.size() - first);
-    const TargetRanks found =
-        score(model, layer, std::span(units).subspan(first, n), std::span(targets).subspan(first, n), lens);
+    std::vector<TargetQuery> queries;
+    for (std::size_t i = 0; i < n; ++i) queries.push_back({.row = i, .token = targets[first + i]});
+    const TargetRanks found = value_ranks(model, layer, std::span(units).subspan(first, n), queries, lens);
     for (std::size_t i = 0; i < n; ++i) {
       const std::size_t at = layer * scores.d_memory + units[first + i];
       scores.target[at] = targets[first + i];
