@@ -259,6 +259,20 @@ def check_tables(out, stored, d_memory, vocabulary, report):
         if agrees.any():
             check_interval(report, name, row, name, array[agrees].mean())
         check_interval(report, name + " base", row, name + ", all cases", array.mean())
+    estimates = json.loads((out / "layer-composition/result.json").read_text())["estimates"]
+    changed = o != r
+    overall = {"prediction kept": (~changed).mean(), "agreement": cases["agreement"].mean(), "ffn": cases["ffn"].mean(),
+               "composition": cases["composition"].mean(), "overruled": cases["overruled"].mean(),
+               "compositions among changes": cases["composition"].sum() / changed.sum() if changed.any() else None}
+    for name, expected in overall.items():
+        if expected is not None:
+            report.close(name, estimates[name]["value"], expected)
+    changed = changed[:, -1]
+    estimates = json.loads((out / "last-layer-changes/result.json").read_text())["estimates"]
+    report.close("changed", estimates["changed"]["value"], changed.mean())
+    if changed.any():
+        composed = (o[:, -1] != y[:, -1])[changed].mean()
+        report.close("changed otherwise", estimates["changed to a token not the layer's own"]["value"], composed)
     changes = rows_of(out / "last-layer-changes/changes.csv")
     report.equal("changes", len(changes), min(100, int((r[:, -1] != o[:, -1]).sum())))
 
