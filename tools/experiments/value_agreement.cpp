@@ -45,6 +45,7 @@ std::vector<double> token_frequencies(const Workbench& bench) {
   const std::vector<std::int64_t> counts = token_counts(bench);
   const auto n = static_cast<double>(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}));
   std::vector<double> shares;
+  shares.reserve(counts.size());
   for (const std::int64_t count : counts) shares.push_back(static_cast<double>(count) / n);
   return shares;
 }
