@@ -113,12 +113,18 @@ Figure bin_figure(const std::vector<Bin>& bins, std::string name, std::string x_
   return figure;
 }
 
-/// Against the middle of each bin, in units of a power of ten so that the axis has short numbers.
-Figure width_figure(const std::vector<Bin>& bins) {
+/// Against the middle of each bin, in units of a power of ten so that the axis has short numbers. Of the paper's curve its text
+/// gives the last point: about 0.95 in the bin at about 4e-4.
+Figure width_figure(const std::vector<Bin>& bins, std::size_t n_layers) {
   const double exponent = std::floor(std::log10(bins.back().high));
   const double unit = std::pow(10.0, exponent);
-  return bin_figure(bins, "predictive-values", fmt::format("max(p) in units of 1e{:.0f}, bins of equal width", exponent),
-                    [&](std::size_t b) { return 0.5 * (bins[b].low + bins[b].high) / unit; });
+  Figure figure =
+      bin_figure(bins, "predictive-values", fmt::format("max(p) in units of 1e{:.0f}, bins of equal width", exponent),
+                 [&](std::size_t b) { return 0.5 * (bins[b].low + bins[b].high) / unit; });
+  if (!paper_layer(1, n_layers)) return figure;
+  figure.paper = Table{.columns = {figure.x_label, figure.series[0]}, .rows = {{4e-4 / unit, 0.95}}};
+  figure.y_max = 1.0;
+  return figure;
 }
 
 /// Against the values' order, from the least sure one.
@@ -266,7 +272,7 @@ Result predictive_values(Workbench& bench) {
       "Values whose top prediction is the token of their key's best trigger example, by max(p), in bins of ";
   result.tables = {bin_table(by_width, "bins", caption + "equal width"),
                    bin_table(by_count, "bins-equal-count", caption + "equal count"), std::move(best.table)};
-  result.figures = {width_figure(by_width), count_figure(by_count)};
+  result.figures = {width_figure(by_width, bench.n_layers()), count_figure(by_count)};
   return result;
 }
 
