@@ -123,7 +123,7 @@ def check_report(page, report):
         if link.startswith("#"):
             there = page.evaluate(f"!!document.getElementById({json.dumps(link[1:])})")
         else:
-            there = (report / urllib.parse.unquote(link)).exists()
+            there = (report / urllib.parse.unquote(link.split("#")[0])).exists()
         if not there:
             page.problems.append(f"report.html: the link {link} leads nowhere")
     check_looks(page, "report.html")
