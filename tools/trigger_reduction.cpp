@@ -1,7 +1,6 @@
 #include "tools/trigger_reduction.hpp"
 
 #include <algorithm>
-#include <array>
 #include <string>
 
 #include "tools/rank_files.hpp"

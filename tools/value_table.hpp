@@ -2,9 +2,9 @@
 // tokens, and where given tokens stand in it.
 //
 // The file is a safetensors file: `tokens` i32 and `probabilities` f32 [layers, d_m, k], best first, `max_probability` f32
-// [layers, d_m]; where tokens were
-// asked for, `asked_tokens` i32 [n], `asked_ranks` i32 and `asked_probabilities` f32 [layers, d_m, n]; metadata: format
-// "ffmem-values", model and its fingerprint, weights (their mode), lens, first_layer.
+// [layers, d_m]; where tokens were asked for, `asked_tokens` i32 [n], `asked_ranks` i32 and `asked_probabilities` f32
+// [layers, d_m, n], which read_value_table() leaves out; metadata: format "ffmem-values", model and its fingerprint, weights
+// (their mode), lens, first_layer.
 #pragma once
 
 #include <cstddef>

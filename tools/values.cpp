@@ -38,6 +38,7 @@ struct Options {
 
 constexpr std::size_t kShownMemories = 10;
 
+/// Throws argument_invalid for a text of more tokens than one, or of none.
 std::vector<TokenId> ids_of(const std::vector<std::string>& texts, const Tokenizer& tokenizer) {
   std::vector<TokenId> ids;
   for (const std::string& text : texts) {
@@ -68,8 +69,8 @@ std::string promoters_text(const ValueTable& table, const Tokenizer& tokenizer) 
     std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(n_shown), [&](std::size_t x, std::size_t y) {
       return probability(x) != probability(y) ? probability(x) > probability(y) : x < y;
     });
-    text += fmt::format("{}(token {}) is likeliest by\n  layer   unit  probability    rank\n",
-                        visible_token(&tokenizer, table.asked[a]) + " ", table.asked[a]);
+    text += fmt::format("{} (token {}) is likeliest by\n  layer   unit  probability    rank\n",
+                        visible_token(&tokenizer, table.asked[a]), table.asked[a]);
     for (std::size_t i = 0; i < n_shown; ++i) {
       const std::size_t value = order[i];
       text += fmt::format("{:>7}{:>7}{:>13.4g}{:>8}\n", table.first_layer + value / table.d_memory, value % table.d_memory,

@@ -158,8 +158,7 @@ std::string found_text(const Found& found, Target target) {
   return fmt::format(
       "The value's top prediction is the key's target for {:.2f} % of the keys of layer 1 and {:.2f} % of layer {}; most often "
       "in layer {}: {:.2f} % ({:.2f} to {:.2f}; {} of {}). There another key's value agrees in {:.2f} %, a token drawn by "
-      "frequency in {:.2f} % "
-      "and a uniform one in {:.4f} %. {}",
+      "frequency in {:.2f} % and a uniform one in {:.4f} %. {}",
       percent(found.agreement.front()), percent(found.agreement.back()), found.agreement.size(), best + 1, percent(most),
       100.0 * most.low, 100.0 * most.high, found.n_agreeing[best], most.n, percent(found.permuted[best]),
       percent(found.frequency[best]), percent(found.uniform[best]), left_out);

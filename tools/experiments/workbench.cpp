@@ -42,6 +42,10 @@ void remove_leftovers_of_runs(const std::filesystem::path& out) {
   for (const Experiment& experiment : all_experiments()) remove_leftovers_in(out / experiment.name);
 }
 
+void require_train(const ExperimentOptions& options) {
+  if (options.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
+}
+
 /// A mistyped folder would otherwise be one without labels.
 void check_annotations(const std::vector<std::filesystem::path>& annotations) {
   for (const auto& path : annotations) {
@@ -96,7 +100,7 @@ std::size_t Workbench::context() const {
 std::string Workbench::model_name() const { return std::filesystem::canonical(options_.model.folder).filename().string(); }
 
 TriggerJob Workbench::trigger_job() const {
-  if (options_.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
+  require_train(options_);
   const std::filesystem::path path = options_.out / "data" / "triggers.safetensors";
   return make_trigger_job(options_.triggers, options_.model, model_, tokenizer_, options_.train, path);
 }
@@ -158,7 +162,7 @@ std::filesystem::path Workbench::stored(
 }
 
 Origin Workbench::train_origin() const {
-  if (options_.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
+  require_train(options_);
   const TriggerRequest& request = options_.triggers;
   return {{"train_fingerprint", train_fingerprint()},
           {"sentences", std::string(sentence_mode_name(request.sentences))},
