@@ -15,7 +15,7 @@ std::shared_ptr<const Vocabulary> read_vocab_json(const std::filesystem::path& f
   const nlohmann::json json = read_tokenizer_file(file);
   const std::string name = file.string();
   const JsonNode root(json, name);
-  auto vocabulary = std::make_shared<Vocabulary>();
+  auto vocabulary = std::make_shared<Vocabulary>(root.object().size());
   for (const auto& [token, id] : root.object().items()) {
     if (!id.is_number_unsigned()) root.at(token).invalid("an id");
     vocabulary->add(token, id.get<std::size_t>(), name);

@@ -15,17 +15,26 @@ std::string normalized(const Normalizers& normalizers, std::string_view text) {
   return std::move(result.text);
 }
 
+/// The vocabulary and the added tokens, most often its own.
+std::shared_ptr<const Vocabulary> with_added(std::shared_ptr<const Vocabulary> vocabulary, const std::vector<AddedToken>& added,
+                                             const std::string& origin) {
+  const auto is_own = [&](const AddedToken& token) { return vocabulary->find(token.content) == token.id; };
+  if (std::ranges::all_of(added, is_own)) return vocabulary;
+  auto all = std::make_shared<Vocabulary>(vocabulary->size() + added.size());
+  for (std::size_t i = 0; i < vocabulary->size(); ++i) {
+    const std::string* token = vocabulary->token(static_cast<TokenId>(i));
+    if (token != nullptr) all->add(*token, i, origin);
+  }
+  for (const AddedToken& token : added) all->add(token.content, static_cast<std::size_t>(token.id), origin + ": added_tokens");
+  return all;
+}
+
 }  // namespace
 
 PipelineTokenizer::PipelineTokenizer(PipelineParts parts) : parts_(std::move(parts)) {
-  const Vocabulary& vocabulary = *parts_.vocabulary;
-  for (std::size_t i = 0; i < vocabulary.size(); ++i) {
-    const std::string* token = vocabulary.token(static_cast<TokenId>(i));
-    if (token != nullptr) tokens_.add(*token, i, parts_.origin);
-  }
   add_tokens();
-  if (parts_.bos_token) bos_ = tokens_.find(*parts_.bos_token);
-  if (parts_.eos_token) eos_ = tokens_.find(*parts_.eos_token);
+  if (parts_.bos_token) bos_ = tokens_->find(*parts_.bos_token);
+  if (parts_.eos_token) eos_ = tokens_->find(*parts_.eos_token);
 }
 
 void PipelineTokenizer::add_tokens() {
@@ -33,8 +42,8 @@ void PipelineTokenizer::add_tokens() {
   std::erase_if(parts_.added_tokens, [](const AddedToken& token) { return token.content.empty(); });
   // Of tokens with the same normalised form, the special one is found.
   std::stable_partition(parts_.added_tokens.begin(), parts_.added_tokens.end(), [](const AddedToken& t) { return t.special; });
+  tokens_ = with_added(parts_.vocabulary, parts_.added_tokens, parts_.origin);
   for (const AddedToken& token : parts_.added_tokens) {
-    tokens_.add(token.content, static_cast<std::size_t>(token.id), origin);
     if (!token.normalized) {
       raw_finder_.add(token, token.content);
       continue;
@@ -47,7 +56,7 @@ void PipelineTokenizer::add_tokens() {
     normalized_finder_.add(token, form);
     if (form != token.content) normalized_.emplace(token.id, std::move(form));
   }
-  is_special_.resize(tokens_.size());
+  is_special_.resize(tokens_->size());
   for (const AddedToken& token : parts_.added_tokens) {
     // `tokenizers` leaves out what reads like a special token, so not one that reads differently once normalised.
     const bool reads_the_same = !token.normalized || normalized_.find(token.id) == normalized_.end();
@@ -96,9 +105,9 @@ void PipelineTokenizer::encode_normalized(std::string_view text, bool at_start, 
 }
 
 const std::string& PipelineTokenizer::known_token(TokenId id) const {
-  const std::string* token = tokens_.token(id);
+  const std::string* token = tokens_->token(id);
   if (token == nullptr) {
-    fail(ErrorCode::token_out_of_range, parts_.origin, ": token id: expected one of the vocabulary (below ", tokens_.size(),
+    fail(ErrorCode::token_out_of_range, parts_.origin, ": token id: expected one of the vocabulary (below ", tokens_->size(),
          "), found ", id);
   }
   return *token;

@@ -38,9 +38,9 @@ class PipelineTokenizer final : public Tokenizer {
   explicit PipelineTokenizer(PipelineParts parts);
 
   std::vector<TokenId> encode(std::string_view text, Special special) const override;
-  std::size_t vocab_size() const noexcept override { return tokens_.size(); }
+  std::size_t vocab_size() const noexcept override { return tokens_->size(); }
   std::string token(TokenId id) const override;
-  std::optional<TokenId> find(std::string_view token) const override { return tokens_.find(token); }
+  std::optional<TokenId> find(std::string_view token) const override { return tokens_->find(token); }
   bool is_special(TokenId id) const noexcept override;
   std::string token_bytes(TokenId id) const override;
   std::optional<TokenId> bos() const noexcept override { return bos_; }
@@ -57,8 +57,8 @@ class PipelineTokenizer final : public Tokenizer {
   const std::string& decoded_token(TokenId id) const;
 
   PipelineParts parts_;
-  Vocabulary tokens_;             // the model's and the added ones
-  std::vector<bool> is_special_;  // by id
+  std::shared_ptr<const Vocabulary> tokens_;  // the model's and the added ones
+  std::vector<bool> is_special_;              // by id
   AddedTokenFinder raw_finder_, normalized_finder_;
   std::unordered_map<TokenId, std::string> normalized_;  // added tokens that are decoded in another form than their own
   std::optional<TokenId> bos_, eos_;

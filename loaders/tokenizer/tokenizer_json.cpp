@@ -9,7 +9,7 @@ namespace ffmem::tokenization {
 namespace {
 
 std::shared_ptr<const Vocabulary> read_vocabulary(const JsonNode& node) {
-  auto vocabulary = std::make_shared<Vocabulary>();
+  auto vocabulary = std::make_shared<Vocabulary>(node.object().size());
   const std::string origin = node.origin();
   for (const auto& [token, id] : node.object().items()) {
     if (!id.is_number_unsigned()) node.at(token).invalid("an id");

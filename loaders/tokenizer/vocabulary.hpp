@@ -18,6 +18,9 @@ class Vocabulary {
   /// No file has more tokens: an id beyond is a mistake or an attack on memory.
   static constexpr std::size_t kMaxSize = std::size_t{1} << 24;
 
+  /// Room for `n_tokens` tokens.
+  explicit Vocabulary(std::size_t n_tokens = 0) { ids_.reserve(n_tokens); }
+
   /// `origin` ("DIR/vocab.json") starts the messages. Throws tokenizer_invalid: an id of kMaxSize or more, an id given twice,
   /// a token given twice with different ids.
   void add(const std::string& token, std::size_t id, const std::string& origin);
