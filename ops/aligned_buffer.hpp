@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "ops/matrix_view.hpp"
 
@@ -19,12 +20,19 @@ class AlignedBuffer {
 
   /// Throws std::bad_alloc.
   explicit AlignedBuffer(std::size_t n_elements)
-      : block_(std::calloc(n_elements * sizeof(float) + kAlignment, 1)), size_(n_elements) {
+      : block_(std::calloc(n_elements * sizeof(float) + kAlignment, 1), &std::free), size_(n_elements) {
     if (!block_) throw std::bad_alloc();
     void* begin = block_.get();
     std::size_t space = n_elements * sizeof(float) + kAlignment;
     data_ = static_cast<float*>(std::align(kAlignment, n_elements * sizeof(float), begin, space));
   }
+
+  /// n_elements zeros at `data`, which begins at such a border and lives as long as its owner.
+  AlignedBuffer(std::shared_ptr<void> owner, float* data, std::size_t n_elements)
+      : block_(std::move(owner)), data_(data), size_(n_elements) {}
+
+  AlignedBuffer(AlignedBuffer&&) = default;
+  AlignedBuffer& operator=(AlignedBuffer&&) = default;
 
   float* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
@@ -38,10 +46,7 @@ class AlignedBuffer {
 
  private:
   static constexpr std::size_t kAlignment = 64;
-  struct Free {
-    void operator()(void* p) const noexcept { std::free(p); }
-  };
-  std::unique_ptr<void, Free> block_;
+  std::shared_ptr<void> block_;
   float* data_ = nullptr;
   std::size_t size_ = 0;
 };

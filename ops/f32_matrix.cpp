@@ -25,8 +25,7 @@ F32Matrix::F32Matrix(const WeightMatrix& w)
   }
   const bool by_column = w.row_stride == 1 && w.col_stride != 1;
   const WeightMatrix lines = by_column ? w.transposed() : w;
-  copy_ = AlignedBuffer(rows_ * cols_);
-  use_huge_pages(copy_);
+  copy_ = in_huge_pages(rows_ * cols_);
 #pragma omp parallel for schedule(static) if (rows_ * cols_ > kParallelElements)
   for (std::size_t i = 0; i < lines.rows; ++i) read_row(lines, i, copy_.data() + i * lines.cols);
   row_stride_ = by_column ? 1 : cols_;

@@ -1,13 +1,14 @@
-// Large pages for memory that is about to be written whole.
+// Memory in large pages, for weights, which are written once, whole, and read again and again.
 #pragma once
 
 #include "ops/aligned_buffer.hpp"
 
 namespace ffmem {
 
-/// Asks the operating system to give the large pages that lie inside `buffer`, which nothing was written to yet: converted
-/// weights of half a gigabyte come in hundreds of page faults instead of a hundred thousand. A wish: nothing happens where it
-/// is not granted.
-void use_huge_pages(const AlignedBuffer& buffer) noexcept;
+/// n_elements zeros. Buffers lie one after the other, so that the operating system can give large pages, which one matrix alone
+/// would not fill: half a gigabyte comes in hundreds of page faults instead of a hundred thousand. A wish: small pages where it
+/// is not granted. A buffer's memory goes back with it, but for its first and last page, which go with the last neighbour. From
+/// any thread. Throws std::bad_alloc.
+AlignedBuffer in_huge_pages(std::size_t n_elements);
 
 }  // namespace ffmem

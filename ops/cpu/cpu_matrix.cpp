@@ -21,8 +21,7 @@ OutputRange CpuMatrix::outputs(std::size_t part, std::size_t parts) const noexce
 }
 
 void CpuMatrix::allocate(std::size_t n_bytes, std::size_t panel_stride, std::size_t line_stride) {
-  buffer_ = AlignedBuffer(n_bytes / sizeof(float));
-  use_huge_pages(buffer_);
+  buffer_ = in_huge_pages(n_bytes / sizeof(float));
   lines_ = {
       .first = reinterpret_cast<const std::byte*>(buffer_.data()), .panel_stride = panel_stride, .line_stride = line_stride};
 }

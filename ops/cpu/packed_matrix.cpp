@@ -11,12 +11,9 @@
 namespace ffmem {
 namespace {
 
-// Weights are read in tiles of so many inputs, whole groups of either size, and the outputs of a few panels, which make long
-// lines where each input's weights are contiguous.
+// A panel's weights are read in tiles of so many inputs, whole groups of either size.
 constexpr std::size_t kTileInputs = 256;
-constexpr std::size_t kTileOutputs = kPanelsTogether * kLanes;
 constexpr std::size_t kLinesAhead = 16;
-constexpr std::size_t kCacheLine = 64;
 static_assert(kTileInputs % kInt8Group == 0 && kTileInputs % kInt4Group == 0);
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
@@ -43,14 +40,6 @@ WeightFormat lines_for(const WeightMatrix& w, WeightFormat format) {
   return format == WeightFormat::f32 && w.dtype == DType::bf16 && w.cols % kBf16Step == 0 ? WeightFormat::bf16 : format;
 }
 
-// Where a tile's units go: output o to the lines of panel o / kLanes.
-struct TileLines {
-  std::uint32_t* first;
-  std::size_t panel_units;  // from a panel to the next
-
-  std::uint32_t* at(std::size_t panel, std::size_t line) const { return first + panel * panel_units + line * kLanes; }
-};
-
 // Where an output's weights are, and how far apart: from one output to the next, from one input to the next.
 struct StoredElements {
   const std::byte* first;
@@ -73,30 +62,24 @@ template <class Element, std::size_t N>
 }
 
 template <class Element>
-[[gnu::always_inline]] inline void copy_strided(StoredElements w, std::size_t n_out, std::size_t n_in, const TileLines& lines) {
+[[gnu::always_inline]] inline void copy_strided(StoredElements w, std::size_t n_out, std::size_t n_in, std::uint32_t* lines) {
   constexpr std::size_t kStep = sizeof(std::uint32_t) / sizeof(Element);
-  for (std::size_t i = 0; i < n_in; i += kStep, w.first += kStep * w.in_bytes) {
-    if (w.out_bytes == sizeof(Element)) {
-      // Lines lie too far apart for the hardware to see the next one coming.
-      const std::byte* const ahead = w.first + kLinesAhead * w.in_bytes;
-      for (std::size_t b = 0; b < n_out * w.out_bytes; b += kCacheLine) __builtin_prefetch(ahead + b);
-    }
-    for (std::size_t begin = 0; begin < n_out; begin += kLanes) {
-      const StoredElements from{w.first + begin * w.out_bytes, w.out_bytes, w.in_bytes};
-      const std::size_t n = std::min(kLanes, n_out - begin);
-      std::uint32_t* const to = lines.at(begin / kLanes, i / kStep);
-      if (n_in - i >= kStep) {
-        copy_line<Element, kStep>(from, n, to);
-      } else {
-        copy_line<Element, 1>(from, n, to);
-      }
+  for (std::size_t i = 0; i < n_in; i += kStep, w.first += kStep * w.in_bytes, lines += kLanes) {
+    // Inputs lie too far apart for the hardware to see the next one coming.
+    if (w.out_bytes == sizeof(Element)) __builtin_prefetch(w.first + kLinesAhead * w.in_bytes);
+    if (n_in - i >= kStep && n_out == kLanes) {
+      copy_line<Element, kStep>(w, kLanes, lines);
+    } else if (n_in - i >= kStep) {
+      copy_line<Element, kStep>(w, n_out, lines);
+    } else {
+      copy_line<Element, 1>(w, n_out, lines);
     }
   }
 }
 
 // A tile whose stored elements are what the lines hold.
 template <class Element>
-void copy_tile(const WeightMatrix& w, const TileLines& lines) {
+void copy_tile(const WeightMatrix& w, std::uint32_t* lines) {
   const auto* const first = static_cast<const std::byte*>(w.data);
   const std::size_t out_bytes = w.row_stride * sizeof(Element);
   const std::size_t in_bytes = w.col_stride * sizeof(Element);
@@ -108,20 +91,18 @@ void copy_tile(const WeightMatrix& w, const TileLines& lines) {
 
 // A tile's weights as float32, a row for each output, and as the 4 bytes that the packed lines hold for an output.
 struct Tile {
-  float rows[kTileOutputs][kTileInputs];
-  std::uint32_t units[kTileOutputs][kTileInputs];
+  float rows[kLanes][kTileInputs];
+  std::uint32_t units[kLanes][kTileInputs];
 
   void read(const WeightMatrix& w) {
     if (w.col_stride == 1) {
       for (std::size_t o = 0; o < w.rows; ++o) read_row(w, o, rows[o]);
       return;
     }
-    float line[kTileOutputs];
+    float line[kLanes];
     const std::size_t step = w.col_stride * element_bytes(w.dtype);
     for (std::size_t i = 0; i < w.cols; ++i) {
-      // Lines lie too far apart for the hardware to see the next one coming.
-      const auto* ahead = static_cast<const std::byte*>(w.data) + (i + kLinesAhead) * step;
-      for (std::size_t b = 0; b < w.rows * element_bytes(w.dtype); b += kCacheLine) __builtin_prefetch(ahead + b);
+      __builtin_prefetch(static_cast<const std::byte*>(w.data) + (i + kLinesAhead) * step);
       read_row(w.transposed(), i, line);
       for (std::size_t o = 0; o < w.rows; ++o) rows[o][i] = line[o];
     }
@@ -194,8 +175,8 @@ auto encoder(WeightFormat format) {
 PackedMatrix::PackedMatrix(const WeightMatrix& w, WeightFormat format) : CpuMatrix(w, format), lines_(lines_for(w, format)) {
   const std::size_t panel_bytes = n_lines() * kLineBytes;
   allocate(n_panels() * panel_bytes, panel_bytes, kLineBytes);
-  parallel_for(ceil_div(rows(), kTileOutputs), kTileOutputs * cols() * 10, [&](std::size_t tile) {
-    for (std::size_t input = 0; input < cols(); input += kTileInputs) pack_tile(w, tile * kTileOutputs, input);
+  parallel_for(n_panels(), kLanes * cols() * 10, [&](std::size_t panel) {
+    for (std::size_t input = 0; input < cols(); input += kTileInputs) pack_tile(w, panel, input);
   });
 }
 
@@ -214,15 +195,13 @@ MatmulKernel PackedMatrix::kernel(const MatmulKernels& kernels) const noexcept {
 
 std::size_t PackedMatrix::n_lines() const noexcept { return ceil_div(cols(), step_size(lines_)) + n_groups(); }
 
-void PackedMatrix::pack_tile(const WeightMatrix& w, std::size_t output, std::size_t input) const {
-  const std::size_t n_out = std::min(kTileOutputs, rows() - output);
+void PackedMatrix::pack_tile(const WeightMatrix& w, std::size_t panel, std::size_t input) const {
+  const std::size_t n_out = std::min(kLanes, rows() - panel * kLanes);
   const std::size_t n_in = std::min(kTileInputs, cols() - input);
-  const WeightMatrix stored = slice(w, output, n_out, input, n_in);
+  const WeightMatrix stored = slice(w, panel * kLanes, n_out, input, n_in);
   const std::size_t groups_before = n_groups() == 0 ? 0 : input / group_size(format());
-  const std::size_t line = input / step_size(lines_) + groups_before;
-  const std::size_t panel_units = n_lines() * kLanes;
-  const TileLines lines{reinterpret_cast<std::uint32_t*>(buffer().data()) + output / kLanes * panel_units + line * kLanes,
-                        panel_units};
+  const std::size_t line = panel * n_lines() + input / step_size(lines_) + groups_before;
+  std::uint32_t* const lines = reinterpret_cast<std::uint32_t*>(buffer().data()) + line * kLanes;
   if (lines_ == WeightFormat::f32 && w.dtype == DType::f32) return copy_tile<std::uint32_t>(stored, lines);
   if (lines_ == WeightFormat::bf16 && w.dtype == DType::bf16) return copy_tile<std::uint16_t>(stored, lines);
 
@@ -231,12 +210,8 @@ void PackedMatrix::pack_tile(const WeightMatrix& w, std::size_t output, std::siz
   tile.read(stored);
   std::size_t n_units = 0;
   for (std::size_t o = 0; o < n_out; ++o) n_units = encode(tile.rows[o], n_in, tile.units[o]);
-  for (std::size_t begin = 0; begin < n_out; begin += kLanes) {
-    const std::size_t n = std::min(kLanes, n_out - begin);
-    for (std::size_t i = 0; i < n_units; ++i) {
-      std::uint32_t* const to = lines.at(begin / kLanes, i);
-      for (std::size_t o = 0; o < n; ++o) to[o] = tile.units[begin + o][i];
-    }
+  for (std::size_t i = 0; i < n_units; ++i) {
+    for (std::size_t o = 0; o < n_out; ++o) lines[i * kLanes + o] = tile.units[o][i];
   }
 }
 

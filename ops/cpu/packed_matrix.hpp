@@ -15,7 +15,7 @@ class PackedMatrix final : public CpuMatrix {
 
  private:
   std::size_t n_lines() const noexcept;  // of a panel
-  void pack_tile(const WeightMatrix& w, std::size_t output, std::size_t input) const;
+  void pack_tile(const WeightMatrix& w, std::size_t panel, std::size_t input) const;
 
   WeightFormat lines_;  // what lines hold
 };

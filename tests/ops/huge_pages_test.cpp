@@ -1,0 +1,48 @@
+// Memory for weights: zeros, aligned, a buffer's own.
+#include "ops/huge_pages.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "support.hpp"
+
+namespace ffmem {
+namespace {
+
+std::span<float> all(const AlignedBuffer& buffer) { return {buffer.data(), buffer.size()}; }
+
+bool holds_only(const AlignedBuffer& buffer, float value) {
+  return std::ranges::all_of(all(buffer), [value](float x) { return x == value; });
+}
+
+// Floats of a quarter, just over a half and more than all of what is reserved at a time.
+constexpr std::size_t kSizes[] = {1, 17, std::size_t{4} << 20, (std::size_t{8} << 20) + 1, std::size_t{20} << 20, 0, 5};
+
+TEST_CASE("buffers in huge pages begin at a cache line and hold zeros") {
+  std::vector<AlignedBuffer> buffers;
+  for (const std::size_t n : kSizes) {
+    buffers.push_back(in_huge_pages(n));
+    CHECK(buffers.back().size() == n);
+    CHECK(reinterpret_cast<std::uintptr_t>(buffers.back().data()) % 64 == 0);
+    CHECK(holds_only(buffers.back(), 0.0F));
+    std::ranges::fill(all(buffers.back()), 1.0F);
+  }
+}
+
+TEST_CASE("a buffer in huge pages keeps its numbers when its neighbours are written and go") {
+  std::vector<std::optional<AlignedBuffer>> buffers;
+  for (const std::size_t n : kSizes) {
+    buffers.emplace_back(in_huge_pages(n));
+    std::ranges::fill(all(*buffers.back()), static_cast<float>(buffers.size()));
+  }
+  for (std::size_t i = 0; i < buffers.size(); i += 2) buffers[i].reset();
+  for (std::size_t i = 1; i < buffers.size(); i += 2) CHECK(holds_only(*buffers[i], static_cast<float>(i + 1)));
+  const AlignedBuffer after = in_huge_pages(1000);
+  CHECK(holds_only(after, 0.0F));
+}
+
+}  // namespace
+}  // namespace ffmem
