@@ -10,7 +10,7 @@
 
 namespace ffmem {
 
-/// Instruction sets compiled into this library that the machine has, best first ("avx512bf16", "avx512bw", "avx2",
+/// Instruction sets compiled into this library that the machine has, best first ("avx512amx", "avx512bf16", "avx512bw", "avx2",
 /// "sse4_2", "sse2"; "neon64" on aarch64).
 std::vector<std::string> available_isas();
 

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "ops/cpu/parallel.hpp"
 #include "ops/threads.hpp"
@@ -47,29 +48,31 @@ struct PackedRows {
   }
 };
 
-// Units of a row; rounded ones are filled up to 8 inputs.
+// Units of a row.
 std::size_t n_units(RowUnits units, std::size_t n_inputs) {
+  const std::size_t filled_up = ceil_div(n_inputs, kRoundedStep) * kRoundedStep;
   switch (units) {
     case RowUnits::floats:
       return n_inputs;
     case RowUnits::rounded_floats:
-      return ceil_div(n_inputs, 8) * 8;
+      return filled_up;
     case RowUnits::bf16_pairs:
-      return ceil_div(n_inputs, 8) * 4;
+      return filled_up / 2;
     default:
-      return ceil_div(n_inputs, 8) * 2;
+      return filled_up / 4;
   }
 }
 
 // What a call's rows become and where.
 class RowPacker {
  public:
-  RowPacker(const MatmulKernels& kernels, RowUnits units, ConstMatrixView x, const CpuMatrix& w, PackedRows& rows)
+  RowPacker(const MatmulKernels& kernels, const MatmulKernel& kernel, ConstMatrixView x, const CpuMatrix& w, PackedRows& rows)
       : kernels_(kernels),
         x_(x),
-        units_(units),
+        units_(kernel.units),
+        layout_(kernel.layout),
         group_(group_size(w.format())),
-        n_units_(n_units(units, x.cols)),
+        n_units_(n_units(kernel.units, x.cols)),
         n_groups_(w.n_groups()),
         rows_(rows) {
     PackedRows::grow(rows.units, x.rows * n_units_);
@@ -114,6 +117,15 @@ class RowPacker {
     }
     const auto thread = static_cast<std::size_t>(omp_get_thread_num());
     auto* const rounded = reinterpret_cast<std::uint32_t*>(rows_.rounded.data()) + thread * kMaxTileRows * n_units_;
+    if (layout_ == RowLayout::blocks) {
+      for (std::size_t t = begin; t < end; ++t) {
+        round(t, rounded);
+        for (std::size_t u = 0; u < n_units_; u += kBlockUnits) {
+          std::memcpy(out + u * (end - begin) + (t - begin) * kBlockUnits, rounded + u, kBlockUnits * sizeof *out);
+        }
+      }
+      return;
+    }
     for (std::size_t t = begin; t < end; ++t) round(t, rounded + (t - begin) * n_units_);
     kernels_.interleave(rounded, n_units_, end - begin, n_units_, out);
   }
@@ -133,6 +145,7 @@ class RowPacker {
   const MatmulKernels& kernels_;
   ConstMatrixView x_;
   RowUnits units_;
+  RowLayout layout_;
   std::size_t group_;  // inputs that share a scale
   std::size_t n_units_;
   std::size_t n_groups_;
@@ -157,9 +170,9 @@ void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const CpuMatrix& 
                 const Epilogue& then) {
   if (x.rows == 0) return;
   static thread_local PackedRows buffers;
-  const MatmulKernel kernel = w.kernel(kernels.matmul);
+  const MatmulKernel kernel = w.kernel(kernels.matmul, x.rows);
   const RowParts rows(x.rows, kernel.tile_rows);
-  const RowPacker packer(kernels.matmul, kernel.units, x, w, buffers);
+  const RowPacker packer(kernels.matmul, kernel, x, w, buffers);
   packer.pack(rows);
   const MatmulBlock all = packer.block();
   // Any cut gives the same bits. Few rows stream the weights once from memory, in long runs; many reuse their own block of the

@@ -22,8 +22,8 @@ class CpuMatrix : public PreparedMatrix {
   WeightFormat format() const noexcept override { return format_; }
   std::size_t owned_bytes() const noexcept override { return buffer_.bytes(); }
 
-  /// The product by these weights, for any number of rows.
-  virtual MatmulKernel kernel(const MatmulKernels& kernels) const noexcept = 0;
+  /// The product by these weights for n_rows rows; the number changes no bit.
+  virtual MatmulKernel kernel(const MatmulKernels& kernels, std::size_t n_rows) const noexcept = 0;
 
   /// Groups of inputs that share a scale; 0 for the formats without.
   std::size_t n_groups() const noexcept;

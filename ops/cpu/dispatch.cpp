@@ -1,6 +1,10 @@
 #include "ops/cpu/dispatch.hpp"
 
 #include <cstdlib>
+#ifdef FFMEM_HAVE_AVX512AMX
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "ops/cpu/cpu_backend.hpp"
 #include "ops/error.hpp"
@@ -23,6 +27,30 @@ const KernelTable& avx512bf16_kernels() {
   }();
   return table;
 }
+
+#ifdef FFMEM_HAVE_AVX512AMX
+// The same with products by a tile unit.
+const KernelTable& avx512amx_kernels() {
+  static const KernelTable table = [] {
+    KernelTable kernels = avx512bf16_kernels();
+    kernels.isa = "avx512amx";
+    kernels.matmul.bf16 = kAvx512AmxMatmul.bf16;
+    kernels.matmul.int8_of_many = kAvx512AmxMatmul.int8_of_many;
+    return kernels;
+  }();
+  return table;
+}
+
+// The system gives the 8 KiB of a tile unit's registers only to processes that ask for them.
+bool may_use_tiles() {
+  if (!__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16") || !__builtin_cpu_supports("amx-int8")) {
+    return false;
+  }
+  constexpr long kRequestPermission = 0x1023;
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#endif
 #endif
 
 }  // namespace
@@ -34,7 +62,12 @@ std::vector<const KernelTable*> available_kernels() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512bw")) {
 #ifdef FFMEM_HAVE_AVX512BF16
-    if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) tables.push_back(&avx512bf16_kernels());
+    if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) {
+#ifdef FFMEM_HAVE_AVX512AMX
+      if (may_use_tiles()) tables.push_back(&avx512amx_kernels());
+#endif
+      tables.push_back(&avx512bf16_kernels());
+    }
 #endif
     tables.push_back(&kAvx512bwKernels);
   }

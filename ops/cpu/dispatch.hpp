@@ -9,6 +9,7 @@
 namespace ffmem {
 
 // Defined in kernels_*.cpp, each where its instruction set was compiled in.
+extern const TileKernels kAvx512AmxMatmul;
 extern const MatmulKernels kAvx512Bf16Matmul;
 extern const KernelTable kAvx512bwKernels;
 extern const KernelTable kAvx2Kernels;

@@ -14,7 +14,7 @@ class InputRows final : public CpuMatrix {
   /// Copies `w` with all threads. Throws std::bad_alloc.
   explicit InputRows(const WeightMatrix& w);
 
-  MatmulKernel kernel(const MatmulKernels& kernels) const noexcept override {
+  MatmulKernel kernel(const MatmulKernels& kernels, std::size_t /*n_rows*/) const noexcept override {
     return holds_bf16_ ? kernels.f32_by_bf16_rows : kernels.f32_by_rows;
   }
 

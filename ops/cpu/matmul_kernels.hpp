@@ -58,7 +58,7 @@ struct WeightLines {
 /// y[t, o] = x[t] . w[o] + bias[o] for n_rows >= 1 rows and n_out outputs that begin with a panel.
 struct MatmulBlock {
   // Units of 4 bytes, as the weights have them: a float32, a pair of bf16, four int8; zeros behind the last input. The units of
-  // the tile that begins at row t lie at t * x_units: its rows' first ones, their second ones, ...
+  // the tile that begins at row t lie at t * x_units, as RowLayout says.
   const std::uint32_t* x;      // [n_rows * x_units]
   std::size_t x_units;         // of a row
   const float* x_scales;       // int8, int4: [n_rows][n_groups]
@@ -94,20 +94,40 @@ struct SparseBlock {
 /// What a kernel takes for a unit of x: a float32 as it is or rounded to bf16, two bf16, four int8.
 enum class RowUnits { floats, rounded_floats, bf16_pairs, int8 };
 
-/// The product by weights of one format, how many rows its tiles have, at most kMaxTileRows, and their units.
+/// How the units of a tile's rows lie: their first ones, their second ones, ..., or the first 16 of each row in turn, then the
+/// next 16, ...
+enum class RowLayout { interleaved, blocks };
+
+inline constexpr std::size_t kBlockUnits = 16;
+
+/// The product by weights of one format, how many rows its tiles have, at most kMaxTileRows where they are interleaved, and
+/// their units.
 struct MatmulKernel {
   void (*run)(const MatmulBlock& block);
   std::size_t tile_rows;
   RowUnits units;
+  RowLayout layout = RowLayout::interleaved;
 };
 
 inline constexpr std::size_t kMaxTileRows = 6;
+
+/// Rows rounded to less than float32 are filled up with zeros to whole steps of so many inputs.
+inline constexpr std::size_t kRoundedStep = 64;
+
+/// The products that a tile unit does.
+struct TileKernels {
+  MatmulKernel bf16;
+  MatmulKernel int8_of_many;
+};
+
+inline constexpr std::size_t kManyRows = 16;
 
 struct MatmulKernels {
   MatmulKernel f32;
   MatmulKernel f32_by_bf16;  // f32 by weights held as bf16
   MatmulKernel bf16;
   MatmulKernel int8;
+  MatmulKernel int8_of_many;  // the same, bit by bit, for kManyRows and more
   MatmulKernel int4;
   // f32 by weights that lie input by input, in float32 or held as bf16.
   MatmulKernel f32_by_rows;
@@ -118,7 +138,7 @@ struct MatmulKernels {
   // One tile's rows, `stride` units apart, put together as MatmulBlock says. n_rows <= kMaxTileRows.
   void (*interleave)(const std::uint32_t* rows, std::size_t stride, std::size_t n_rows, std::size_t n_units,
                      std::uint32_t* out);
-  // One row in units. out: room for n rounded up to a whole step of 8 inputs.
+  // One row in units, filled up with zeros to a whole kRoundedStep, for which `out` has room.
   void (*round_floats)(const float* x, std::size_t n, float* out);
   void (*round_bf16)(const float* x, std::size_t n, std::uint16_t* out);
   void (*quantise)(const float* x, std::size_t n, std::size_t group, std::int8_t* out, float* scales, std::int32_t* sums);

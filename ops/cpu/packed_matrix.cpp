@@ -180,14 +180,14 @@ PackedMatrix::PackedMatrix(const WeightMatrix& w, WeightFormat format) : CpuMatr
   });
 }
 
-MatmulKernel PackedMatrix::kernel(const MatmulKernels& kernels) const noexcept {
+MatmulKernel PackedMatrix::kernel(const MatmulKernels& kernels, std::size_t n_rows) const noexcept {
   switch (format()) {
     case WeightFormat::f32:
       return lines_ == WeightFormat::bf16 ? kernels.f32_by_bf16 : kernels.f32;
     case WeightFormat::bf16:
       return kernels.bf16;
     case WeightFormat::int8:
-      return kernels.int8;
+      return n_rows < kManyRows ? kernels.int8 : kernels.int8_of_many;
     default:
       return kernels.int4;
   }

@@ -11,7 +11,7 @@ class PackedMatrix final : public CpuMatrix {
   /// Packs `w` with all threads. Throws std::bad_alloc.
   PackedMatrix(const WeightMatrix& w, WeightFormat format);
 
-  MatmulKernel kernel(const MatmulKernels& kernels) const noexcept override;
+  MatmulKernel kernel(const MatmulKernels& kernels, std::size_t n_rows) const noexcept override;
 
  private:
   std::size_t n_lines() const noexcept;  // of a panel

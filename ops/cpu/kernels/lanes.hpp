@@ -74,6 +74,10 @@ struct PlainLanes {
   static Count count(std::int32_t n) noexcept {
     return each<Count>([n](std::size_t) { return V(static_cast<float>(n)); });
   }
+  /// kLanes whole numbers below 2^24.
+  static Count counts(const std::int32_t* p) noexcept {
+    return each<Count>([=](std::size_t i) { return xsimd::to_float(I::load_aligned(p + i * kW)); });
+  }
   // A group's count before its first step: the weights are stored as q + 128.
   static Count int8_start(std::int32_t x_sum) noexcept { return count(-128 * x_sum); }
   static Count dot_int4(const Count& count, const Weights& fours, std::uint32_t x) noexcept {

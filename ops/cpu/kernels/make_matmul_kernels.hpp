@@ -15,6 +15,7 @@ constexpr MatmulKernels make_matmul_kernels() noexcept {
           .f32_by_bf16 = Matmul<Lanes>::template kernel<typename Tiles::F32ByBf16>(RowUnits::floats),
           .bf16 = Matmul<Lanes>::template kernel<typename Tiles::Bf16>(bf16),
           .int8 = Matmul<Lanes>::template kernel<typename Tiles::Int8>(RowUnits::int8),
+          .int8_of_many = Matmul<Lanes>::template kernel<typename Tiles::Int8>(RowUnits::int8),
           .int4 = Matmul<Lanes>::template kernel<typename Tiles::Int4>(RowUnits::int8),
           .f32_by_rows = Matmul<Lanes>::template kernel<typename Tiles::F32ByRows>(RowUnits::floats),
           .f32_by_bf16_rows = Matmul<Lanes>::template kernel<typename Tiles::F32ByBf16Rows>(RowUnits::floats),

@@ -12,19 +12,16 @@ namespace ffmem::kernels {
 
 template <class Arch>
 struct PackRow {
-  // Zeros up to the next multiple of this many inputs.
-  static constexpr std::size_t kStep = 8;
-
   using Eight = std::uint32_t __attribute__((vector_size(32), aligned(4), may_alias));
 
   static void round_bf16(const float* x, std::size_t n, std::uint16_t* out) noexcept {
     for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::uint16_t>(nearest_bf16(x[i]));
-    for (; n % kStep != 0; ++n) out[n] = 0;
+    for (; n % kRoundedStep != 0; ++n) out[n] = 0;
   }
 
   static void round_floats(const float* x, std::size_t n, float* out) noexcept {
     for (std::size_t i = 0; i < n; ++i) out[i] = __builtin_bit_cast(float, nearest_bf16(x[i]) << 16);
-    for (; n % kStep != 0; ++n) out[n] = 0.0F;
+    for (; n % kRoundedStep != 0; ++n) out[n] = 0.0F;
   }
 
   static void quantise(const float* x, std::size_t n, std::size_t group, std::int8_t* out, float* scales,
@@ -33,7 +30,7 @@ struct PackRow {
       const std::size_t size = n - begin < group ? n - begin : group;
       *scales++ = quantise_group(x + begin, size, out + begin, sums++);
     }
-    for (; n % kStep != 0; ++n) out[n] = 0;
+    for (; n % kRoundedStep != 0; ++n) out[n] = 0;
   }
 
   static void interleave(const std::uint32_t* rows, std::size_t stride, std::size_t n_rows, std::size_t n_units,
