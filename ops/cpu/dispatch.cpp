@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #ifdef FFMEM_HAVE_AVX512AMX
+#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -43,9 +44,11 @@ const KernelTable& avx512amx_kernels() {
 
 // The system gives the 8 KiB of a tile unit's registers only to processes that ask for them.
 bool may_use_tiles() {
-  if (!__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16") || !__builtin_cpu_supports("amx-int8")) {
-    return false;
-  }
+  // Not every compiler's __builtin_cpu_supports knows these.
+  constexpr unsigned kAmxBf16TileInt8 = 1U << 22 | 1U << 24 | 1U << 25;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  const bool has_leaf = __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0;
+  if (!has_leaf || (edx & kAmxBf16TileInt8) != kAmxBf16TileInt8) return false;
   constexpr long kRequestPermission = 0x1023;
   constexpr long kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;

@@ -14,6 +14,8 @@ namespace {
 // A panel's weights are read in tiles of so many inputs, whole groups of either size.
 constexpr std::size_t kTileInputs = 256;
 constexpr std::size_t kLinesAhead = 16;
+// Of what a line holds of an output.
+constexpr std::size_t kUnitBytes = sizeof(std::uint32_t);
 static_assert(kTileInputs % kInt8Group == 0 && kTileInputs % kInt4Group == 0);
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
@@ -63,7 +65,7 @@ template <class Element, std::size_t N>
 
 template <class Element>
 [[gnu::always_inline]] inline void copy_strided(StoredElements w, std::size_t n_out, std::size_t n_in, std::uint32_t* lines) {
-  constexpr std::size_t kStep = sizeof(std::uint32_t) / sizeof(Element);
+  constexpr std::size_t kStep = kUnitBytes / sizeof(Element);
   for (std::size_t i = 0; i < n_in; i += kStep, w.first += kStep * w.in_bytes, lines += kLanes) {
     // Inputs lie too far apart for the hardware to see the next one coming.
     if (w.out_bytes == sizeof(Element)) __builtin_prefetch(w.first + kLinesAhead * w.in_bytes);

@@ -83,7 +83,7 @@ __attribute__((target("avx512bw"))) float run_avx512_bytes(float factor) {
   return static_cast<float>(sum);
 }
 
-// One tile of a step's products in 16: a tile's take 16 cycles. Tiles 0 to 3 add up, 4 to 7 are multiplied.
+// A product of tiles, of 16 x 16 x 32 bf16 or 64 bytes, counts as 16 steps. Tiles 0 to 3 add up, 4 to 7 are multiplied.
 constexpr int kTileRounds = kRounds / 16;
 
 void configure_tiles() {
@@ -170,8 +170,8 @@ struct Loop {
 Loop loop_for([[maybe_unused]] const std::string& isa, [[maybe_unused]] WeightFormat format) {
 #if defined(__x86_64__)
   const bool bytes = format == WeightFormat::int8 || format == WeightFormat::int4;
-  if (isa == "avx512amx" && format == WeightFormat::bf16) return {run_tiles_bf16, 16 * 16 * 32 / 16};
-  if (isa == "avx512amx" && format == WeightFormat::int8) return {run_tiles_int8, 16 * 16 * 64 / 16};
+  if (isa == "avx512amx" && format == WeightFormat::bf16) return {run_tiles_bf16, 16 * 32};
+  if (isa == "avx512amx" && format == WeightFormat::int8) return {run_tiles_int8, 16 * 64};
   if (isa == "avx512bf16" && format == WeightFormat::bf16) return {run_avx512_bf16, 32};
   if ((isa == "avx512bf16" || isa == "avx512amx") && bytes) return {run_avx512_vnni, 64};
   if (isa.starts_with("avx512")) return bytes ? Loop{run_avx512_bytes, 64} : Loop{run_avx512, 16};
