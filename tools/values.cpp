@@ -60,15 +60,12 @@ std::string promoters_text(const ValueTable& table, const Tokenizer& tokenizer) 
   const std::size_t n_values = table.n_layers * table.d_memory;
   std::vector<std::size_t> order(n_values);
   for (std::size_t a = 0; a < table.asked.size(); ++a) {
-    const auto probability = [&](std::size_t value) {
-      const float p = table.asked_probabilities[value * table.asked.size() + a];
-      return std::isnan(p) ? -1.0F : p;  // last
-    };
+    const auto probability = [&](std::size_t value) { return table.asked_probabilities[value * table.asked.size() + a]; };
+    const auto key = [&](std::size_t value) { return std::isnan(probability(value)) ? -1.0F : probability(value); };  // last
     std::iota(order.begin(), order.end(), std::size_t{0});
     const std::size_t n_shown = std::min(kShownMemories, n_values);
-    std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(n_shown), [&](std::size_t x, std::size_t y) {
-      return probability(x) != probability(y) ? probability(x) > probability(y) : x < y;
-    });
+    std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(n_shown),
+                              [&](std::size_t x, std::size_t y) { return key(x) != key(y) ? key(x) > key(y) : x < y; });
     text += fmt::format("{} (token {}) is likeliest by\n  layer   unit  probability    rank\n",
                         visible_token(&tokenizer, table.asked[a]), table.asked[a]);
     for (std::size_t i = 0; i < n_shown; ++i) {

@@ -120,6 +120,7 @@ struct TileKernels {
   MatmulKernel int8_of_many;
 };
 
+/// From so many rows on a tile unit is faster than vectors.
 inline constexpr std::size_t kManyRows = 16;
 
 struct MatmulKernels {

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <map>
 #include <tuple>
 #include <vector>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+
+#include "ops/cpu/kernels/amx_unit.hpp"
 #endif
 
 namespace ffmem::tools {
@@ -83,36 +84,26 @@ __attribute__((target("avx512bw"))) float run_avx512_bytes(float factor) {
   return static_cast<float>(sum);
 }
 
-// A product of tiles, of 16 x 16 x 32 bf16 or 64 bytes, counts as 16 steps. Tiles 0 to 3 add up, 4 to 7 are multiplied.
-constexpr int kTileRounds = kRounds / 16;
-
-void configure_tiles() {
-  struct Configuration {
-    std::uint8_t palette[16] = {1};
-    std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-  };
-  const Configuration c;
-  asm volatile("ldtilecfg %0" : : "m"(c));
+template <WeightFormat Format, int Sums, int X, int Weights>
+void multiply_tiles() {
+  if constexpr (Format == WeightFormat::bf16) {
+    kernels::AmxUnit::dot_bf16<Sums, X, Weights>();
+  } else {
+    kernels::AmxUnit::dot_int8<Sums, X, Weights>();
+  }
 }
 
-float run_tiles_bf16(float /*factor*/) {
-  configure_tiles();
-  for (int i = 0; i < kTileRounds * kChains / 4; ++i) {
-    asm volatile("tdpbf16ps %tmm6, %tmm4, %tmm0; tdpbf16ps %tmm7, %tmm4, %tmm1");
-    asm volatile("tdpbf16ps %tmm6, %tmm5, %tmm2; tdpbf16ps %tmm7, %tmm5, %tmm3");
+// A product of tiles, of 16 x 16 x 32 bf16 or 64 bytes, counts as 16 steps.
+template <WeightFormat Format>
+float run_tiles(float /*factor*/) {
+  kernels::AmxUnit::configure(16, 16);
+  for (int i = 0; i < kRounds / 16 * kChains / 4; ++i) {
+    multiply_tiles<Format, 0, 4, 6>();
+    multiply_tiles<Format, 1, 4, 7>();
+    multiply_tiles<Format, 2, 5, 6>();
+    multiply_tiles<Format, 3, 5, 7>();
   }
-  asm volatile("tilerelease");
-  return 0;
-}
-
-float run_tiles_int8(float /*factor*/) {
-  configure_tiles();
-  for (int i = 0; i < kTileRounds * kChains / 4; ++i) {
-    asm volatile("tdpbssd %tmm6, %tmm4, %tmm0; tdpbssd %tmm7, %tmm4, %tmm1");
-    asm volatile("tdpbssd %tmm6, %tmm5, %tmm2; tdpbssd %tmm7, %tmm5, %tmm3");
-  }
-  asm volatile("tilerelease");
+  kernels::AmxUnit::release();
   return 0;
 }
 
@@ -170,8 +161,8 @@ struct Loop {
 Loop loop_for([[maybe_unused]] const std::string& isa, [[maybe_unused]] WeightFormat format) {
 #if defined(__x86_64__)
   const bool bytes = format == WeightFormat::int8 || format == WeightFormat::int4;
-  if (isa == "avx512amx" && format == WeightFormat::bf16) return {run_tiles_bf16, 16 * 32};
-  if (isa == "avx512amx" && format == WeightFormat::int8) return {run_tiles_int8, 16 * 64};
+  if (isa == "avx512amx" && format == WeightFormat::bf16) return {run_tiles<WeightFormat::bf16>, 16 * 32};
+  if (isa == "avx512amx" && format == WeightFormat::int8) return {run_tiles<WeightFormat::int8>, 16 * 64};
   if (isa == "avx512bf16" && format == WeightFormat::bf16) return {run_avx512_bf16, 32};
   if ((isa == "avx512bf16" || isa == "avx512amx") && bytes) return {run_avx512_vnni, 64};
   if (isa.starts_with("avx512")) return bytes ? Loop{run_avx512_bytes, 64} : Loop{run_avx512, 16};
