@@ -36,16 +36,32 @@ memory::desc describe(Dim rows, Dim cols, Dim row_stride, Dim col_stride) {
   return {{rows, cols}, memory::data_type::f32, memory::dims{row_stride, col_stride}};
 }
 
-dnnl::matmul make_primitive(const dnnl::engine& engine, const Key& key) {
+struct Primitive {
+  dnnl::matmul product;
+  memory::desc scratchpad;
+};
+
+Primitive make_primitive(const dnnl::engine& engine, const Key& key) {
   const memory::desc x = describe(key.n_rows, key.n_in, key.x_stride, 1);
   const memory::desc w = describe(key.n_in, key.n_out, key.w_in_stride, key.w_out_stride);
   const memory::desc bias = key.has_bias ? describe(1, key.n_out, key.n_out, 1) : memory::desc();
   const memory::desc y = describe(key.n_rows, key.n_out, key.y_stride, 1);
+  // A primitive with a scratchpad of its own must not run in two threads at once.
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
 #if DNNL_VERSION_MAJOR >= 3
-  return dnnl::matmul(dnnl::matmul::primitive_desc(engine, x, w, bias, y));
+  const dnnl::matmul::primitive_desc desc(engine, x, w, bias, y, attributes);
 #else
-  return dnnl::matmul(dnnl::matmul::primitive_desc(dnnl::matmul::desc(x, w, bias, y), engine));
+  const dnnl::matmul::primitive_desc desc(dnnl::matmul::desc(x, w, bias, y), attributes, engine);
 #endif
+  return {dnnl::matmul(desc), desc.scratchpad_desc()};
+}
+
+/// At least n_bytes that belong to the calling thread until its next call.
+void* scratchpad(std::size_t n_bytes) {
+  thread_local AlignedBuffer buffer;
+  if (buffer.bytes() < n_bytes) buffer = AlignedBuffer((n_bytes + sizeof(float) - 1) / sizeof(float));
+  return buffer.data();
 }
 
 /// A shape as far as the choice of code path goes.
@@ -84,15 +100,15 @@ bool is_product(std::span<const float> x, const F32Matrix& w, std::span<const fl
 struct OneDnnMatmul::State {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   std::shared_mutex mutex;
-  std::map<Key, dnnl::matmul> primitives;
+  std::map<Key, Primitive> primitives;
   std::map<Shape, bool> invariant;
 
-  dnnl::matmul primitive(const Key& key) {
+  Primitive primitive(const Key& key) {
     {
       const std::shared_lock lock(mutex);
       if (const auto found = primitives.find(key); found != primitives.end()) return found->second;
     }
-    dnnl::matmul made = make_primitive(engine, key);
+    Primitive made = make_primitive(engine, key);
     const std::unique_lock lock(mutex);
     if (primitives.size() >= kMaxPrimitives) primitives.clear();
     return primitives.emplace(key, std::move(made)).first->second;
@@ -124,7 +140,10 @@ void OneDnnMatmul::run(ConstMatrixView x, const F32Matrix& w, const float* bias,
   if (key.has_bias) arguments.emplace(DNNL_ARG_BIAS, at(describe(1, key.n_out, key.n_out, 1), bias));
   try {
     dnnl::stream stream(state_->engine);
-    state_->primitive(key).execute(stream, arguments);
+    const Primitive primitive = state_->primitive(key);
+    arguments.emplace(DNNL_ARG_SCRATCHPAD,
+                      memory(primitive.scratchpad, state_->engine, scratchpad(primitive.scratchpad.get_size())));
+    primitive.product.execute(stream, arguments);
     stream.wait();
   } catch (const dnnl::error& error) {
     fail(ErrorCode::backend_failed, "oneDNN: matrix product of [", key.n_rows, ", ", key.n_in, "] and [", key.n_out, ", ",

@@ -5,6 +5,9 @@
 // other); 2.6.3 limited to AVX2 or SSE4.1 and 3.7.2 limited to AVX2 give a row other bits depending on where it falls in a
 // tile, on the number of rows, and on the thread split; 3.7.2 with AVX-512 differs between one row and more from 3,072 inputs
 // on.
+#include <thread>
+
+#include "ops/cpu/onednn_matmul.hpp"
 #include "support.hpp"
 
 namespace ffmem {
@@ -97,6 +100,45 @@ TEST_CASE(
     const Matrix y = product(backend, x, 8, *prepared, bias.data());
     for (std::size_t t = 0; t < 8; ++t) {
       for (std::size_t o = 0; o < 70; ++o) CHECK(y.row(t)[o] == summed_in_order(x.row(t), &w[o * 1300], 1300, bias[o]));
+    }
+  });
+}
+
+// A primitive is made once for a shape and then runs in whichever threads want it.
+template <class Product>
+void check_from_many_threads(Product product, std::size_t n_out) {
+  constexpr std::size_t kThreads = 4;
+  constexpr std::size_t kRounds = 20;
+  const Matrix x = normal_matrix(33 * kThreads, 300, 1);
+  std::vector<Matrix> expected(kThreads, Matrix(33, n_out));
+  for (std::size_t i = 0; i < kThreads; ++i) product(x.view().rows_between(33 * i, 33 * i + 33), expected[i].view());
+  std::vector<std::size_t> n_wrong(kThreads, 0);
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&, i] {
+        const ThreadScope scope(available_threads());
+        Matrix y(33, n_out);
+        for (std::size_t round = 0; round < kRounds; ++round) {
+          product(x.view().rows_between(33 * i, 33 * i + 33), y.view());
+          n_wrong[i] += same_bits(y, expected[i]) ? 0 : 1;
+        }
+      });
+    }
+  }
+  CHECK(n_wrong == std::vector<std::size_t>(kThreads, 0));
+}
+
+TEST_CASE("matmul: several host threads at once get the bits that one gets") {
+  const std::vector<float> values = normal_values(std::size_t{300} * 130, 2);
+  const WeightMatrix w{values.data(), DType::f32, 130, 300, 300, 1};
+  const OneDnnMatmul onednn;
+  const F32Matrix matrix(w);
+  check_from_many_threads([&](ConstMatrixView x, MatrixView y) { onednn.run(x, matrix, nullptr, y); }, 130);
+  for_each_isa([&](const Backend& backend) {
+    for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16, WeightFormat::int8, WeightFormat::int4}) {
+      const auto prepared = backend.prepare(w, format);
+      check_from_many_threads([&](ConstMatrixView x, MatrixView y) { backend.matmul(x, *prepared, nullptr, y); }, 130);
     }
   });
 }
