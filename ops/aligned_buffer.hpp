@@ -1,10 +1,10 @@
-// An owned, move-only array of float32 that begins at a 64-byte border and starts as zeros. Large ones come as untouched
-// pages of the operating system: memory is used when it is first written, so room for a long context costs nothing until then.
+// An owned array of float32, moved and not copied, that begins at a 64-byte border and starts as zeros. Large ones come as
+// untouched pages of the operating system: memory is used when it is first written, so room for a long context costs nothing
+// until then.
 #pragma once
 
 #include <cassert>
 #include <cstddef>
-#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -19,8 +19,9 @@ class AlignedBuffer {
   AlignedBuffer() = default;
 
   /// Throws std::bad_alloc.
-  explicit AlignedBuffer(std::size_t n_elements)
-      : block_(std::calloc(n_elements * sizeof(float) + kAlignment, 1), &std::free), size_(n_elements) {
+  explicit AlignedBuffer(std::size_t n_elements) : size_(n_elements) {
+    if (n_elements > kMostElements) throw std::bad_alloc();
+    block_ = {std::calloc(n_elements * sizeof(float) + kAlignment, 1), &std::free};
     if (!block_) throw std::bad_alloc();
     void* begin = block_.get();
     std::size_t space = n_elements * sizeof(float) + kAlignment;
@@ -31,8 +32,13 @@ class AlignedBuffer {
   AlignedBuffer(std::shared_ptr<void> owner, float* data, std::size_t n_elements)
       : block_(std::move(owner)), data_(data), size_(n_elements) {}
 
-  AlignedBuffer(AlignedBuffer&&) = default;
-  AlignedBuffer& operator=(AlignedBuffer&&) = default;
+  AlignedBuffer(AlignedBuffer&& other) noexcept { *this = std::move(other); }
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
+    block_ = std::exchange(other.block_, nullptr);
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
 
   float* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
@@ -46,7 +52,8 @@ class AlignedBuffer {
 
  private:
   static constexpr std::size_t kAlignment = 64;
-  std::shared_ptr<void> block_;
+  static constexpr std::size_t kMostElements = std::size_t{1} << 60;  // whose bytes are a number
+  std::shared_ptr<void> block_;                                       // its deleter says where the memory is from
   float* data_ = nullptr;
   std::size_t size_ = 0;
 };
