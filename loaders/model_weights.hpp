@@ -19,6 +19,7 @@ namespace ffmem {
 struct LinearWeights {
   WeightMatrix matrix;
   std::vector<float> bias;
+  std::shared_ptr<const void> copy = nullptr;  // owns what `matrix` views where no view of the file could express it
   bool empty() const noexcept { return matrix.empty(); }
 };
 
@@ -80,7 +81,7 @@ struct ModelWeights {
   WeightMatrix band_head;           // [n_bands - 1, d]: the cluster rows of an adaptive softmax
 
   std::shared_ptr<const Checkpoint> checkpoint;    // owns what the views see
-  std::vector<std::shared_ptr<const void>> owned;  // copies that no view of the file could express (re-ordered rows)
+  std::vector<std::shared_ptr<const void>> owned;  // likewise, of weights that come from no file
   std::size_t n_parameters = 0;                    // tied tensors once
   std::string stored_dtypes;                       // "BF16", "F32 + F16"
 };

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "loaders/resident_pages.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
@@ -76,10 +77,7 @@ LinearWeights WeightSource::linear_at(const std::string& full_name, std::size_t 
   LinearWeights linear;
   const std::string weight = full_name + ".weight";
   linear.matrix = conv1d ? view(take(weight, {in, out})).transposed() : view(take(weight, {out, in}));
-  const std::string bias_name = full_name + ".bias";
-  if (bias == Bias::required || (bias == Bias::if_stored && checkpoint_.find(bias_name) != nullptr)) {
-    linear.bias = vector_at(bias_name, out);
-  }
+  if (bias == Bias::required) linear.bias = vector_at(full_name + ".bias", out);
   return linear;
 }
 
@@ -93,7 +91,7 @@ LinearWeights WeightSource::conv1d(const std::string& name, std::size_t out, std
 
 NormWeights WeightSource::norm(const std::string& name, std::size_t size, Bias bias) {
   NormWeights norm{.present = true, .weight = vector(name + ".weight", size), .bias = {}};
-  if (bias == Bias::required || (bias == Bias::if_stored && has(name + ".bias"))) norm.bias = vector(name + ".bias", size);
+  if (bias == Bias::required) norm.bias = vector(name + ".bias", size);
   return norm;
 }
 
@@ -111,7 +109,7 @@ LinearWeights WeightSource::pick_rows(const LinearWeights& all, std::span<const 
   picked.matrix.data = copy->data();
   picked.matrix.rows = rows.size();
   picked.matrix.row_stride = from.cols;
-  copies_.push_back(std::move(copy));
+  picked.copy = std::move(copy);
   return picked;
 }
 
@@ -130,6 +128,7 @@ void WeightSource::grouped_attention(const std::string& name, const ModelConfig&
   layer.query = pick(0, queries);
   layer.key = pick(queries, 1);
   layer.value = pick(queries + 1, 1);
+  if (c.n_kv_heads > 1) release_pages(checkpoint_, all.matrix);
 }
 
 LinearWeights WeightSource::head(const std::string& name, bool tied, const WeightMatrix& embedding, std::size_t rows,
@@ -151,7 +150,6 @@ void WeightSource::finish(ModelWeights& weights) {
     weights.stored_dtypes.append(weights.stored_dtypes.empty() ? "" : " + ").append(name(dtype));
   }
   weights.n_parameters = n_parameters_;
-  weights.owned = std::move(copies_);
 }
 
 }  // namespace ffmem

@@ -15,7 +15,7 @@
 
 namespace ffmem {
 
-enum class Bias { none, required, if_stored };
+enum class Bias { none, required };
 
 /// Rows [begin, begin + n) of `all`, in place.
 LinearWeights slice_rows(const LinearWeights& all, std::size_t begin, std::size_t n);
@@ -42,7 +42,7 @@ class WeightSource {
   /// `name`.weight [size] and `name`.bias [size].
   NormWeights norm(const std::string& name, std::size_t size, Bias bias);
 
-  /// Rows of `all` in the given order as a matrix and bias of their own: a copy kept alive by the weights.
+  /// Rows of `all` in the given order as a matrix and bias of their own: a copy.
   LinearWeights pick_rows(const LinearWeights& all, std::span<const std::size_t> rows);
 
   /// Query, key and value out of one matrix `name` whose rows are grouped by key/value head: each group has the queries that
@@ -54,7 +54,7 @@ class WeightSource {
   LinearWeights head(const std::string& name, bool tied, const WeightMatrix& embedding, std::size_t rows, std::size_t cols,
                      Bias bias = Bias::none);
 
-  /// Hands over what was learnt on the way: copies to keep alive, the number of parameters, the stored types.
+  /// Hands over what was learnt on the way: the number of parameters, the stored types.
   void finish(ModelWeights& weights);
 
  private:
@@ -68,7 +68,6 @@ class WeightSource {
   std::set<std::string, std::less<>> taken_;
   std::vector<std::size_t> bytes_by_dtype_;
   std::size_t n_parameters_ = 0;
-  std::vector<std::shared_ptr<const void>> copies_;
 };
 
 }  // namespace ffmem

@@ -1,6 +1,5 @@
 #include "runtime/model.hpp"
 
-#include <string>
 #include <utility>
 
 #include "loaders/resident_pages.hpp"
@@ -40,20 +39,29 @@ struct Preparation {
   }
 };
 
-/// What a prepared copy stands for need not stay in memory, too. Returns its bytes.
-std::size_t release_copied(const ModelWeights& weights, const LayerWeights& stored, const PreparedLayer& prepared) {
+std::size_t bytes_of(const WeightMatrix& w) { return w.rows * w.cols * element_bytes(w.dtype); }
+
+/// What a prepared copy stands for need not stay in memory, too. Returns its bytes in the file.
+std::size_t release_copied(const ModelWeights& weights, LayerWeights& stored, const PreparedLayer& prepared) {
   std::size_t bytes = 0;
-  const auto release = [&](const WeightMatrix& matrix, const PreparedLinear& linear) {
-    if (linear) bytes += release_if_copied(weights, matrix, *linear.matrix);
+  const auto release = [&](LinearWeights& linear, const PreparedLinear& of) {
+    if (!of) return;
+    if (!linear.copy) {
+      bytes += release_if_copied(weights, linear.matrix, *of.matrix);
+      return;
+    }
+    bytes += bytes_of(linear.matrix);  // let go of when the copy was made
+    if (of.matrix->owned_bytes() == 0) return;
+    linear.matrix = {};
+    linear.copy.reset();
   };
-  release(stored.query.matrix, prepared.query);
-  release(stored.key.matrix, prepared.key);
-  release(stored.value.matrix, prepared.value);
-  release(stored.output.matrix, prepared.output);
-  release(stored.keys.matrix, prepared.keys);
-  release(stored.ups.matrix, prepared.ups);
-  release(stored.values, prepared.values);
-  return bytes;
+  release(stored.query, prepared.query);
+  release(stored.key, prepared.key);
+  release(stored.value, prepared.value);
+  release(stored.output, prepared.output);
+  release(stored.keys, prepared.keys);
+  release(stored.ups, prepared.ups);
+  return bytes + release_if_copied(weights, stored.values, *prepared.values.matrix);
 }
 
 std::size_t owned(const PreparedLinear& linear) { return linear ? linear.matrix->owned_bytes() : 0; }
@@ -69,11 +77,11 @@ std::shared_ptr<const Model> Model::from_checkpoint(LoadedCheckpoint checkpoint,
   model->checkpoint_ = std::move(checkpoint);
   model->backend_ = options.backend ? options.backend : make_cpu_backend();
   const Backend& backend = *model->backend_;
-  const ModelWeights& weights = model->checkpoint_.weights;
+  ModelWeights& weights = model->checkpoint_.weights;
   const WeightFormat format = layer_format(options.weights);
   model->weight_mode_ = options.weights;
   const Preparation preparation{backend, format, coefficients_of(model->checkpoint_.config.activation)};
-  for (const LayerWeights& layer : weights.layers) {
+  for (LayerWeights& layer : weights.layers) {
     model->layers_.push_back(preparation.layer(layer));
     model->released_bytes_ += release_copied(weights, layer, model->layers_.back());
   }
@@ -104,6 +112,11 @@ std::size_t Model::owned_bytes() const noexcept {
     for (const PreparedLinear* linear :
          {&layer.query, &layer.key, &layer.value, &layer.output, &layer.keys, &layer.ups, &layer.values}) {
       bytes += owned(*linear);
+    }
+  }
+  for (const LayerWeights& layer : weights().layers) {
+    for (const LinearWeights* linear : {&layer.query, &layer.key, &layer.value}) {
+      if (linear->copy) bytes += bytes_of(linear->matrix);
     }
   }
   return bytes;

@@ -154,6 +154,17 @@ TEST_CASE("weight modes: a model holds the bytes its mode promises, and knows th
   CHECK(owned(WeightMode::int4) / bf16 < 0.4);
 }
 
+TEST_CASE("weight modes: the copies of grouped queries, keys and values go when products have their own") {
+  const auto path = std::filesystem::path(FFMEM_TEST_DATA) / "hf" / "bloom";
+  const auto fast = Model::load(path);
+  const auto in_place = Model::load(path, {.backend = make_scalar_backend()});
+  CHECK(fast->weights().layers.front().query.copy == nullptr);
+  CHECK(in_place->weights().layers.front().query.copy != nullptr);
+  const ModelConfig& config = fast->config();
+  const std::size_t copies = config.n_layers * 3 * config.d_model * config.d_model * sizeof(float);
+  CHECK(in_place->owned_bytes() == copies);
+}
+
 TEST_CASE("weight modes: each has its name and formats") {
   CHECK(ModelOptions().weights == WeightMode::f32);
   CHECK(layer_format(WeightMode::f32) == WeightFormat::f32);
