@@ -15,6 +15,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxDepth = 64;
+/// Several times the largest tokenizer.json in use; a parsed document takes many times its bytes.
+constexpr std::uintmax_t kMaxBytes = std::uintmax_t{1} << 28;
 constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 32;
 
 constexpr std::string_view kSizeWords = "a whole number from 0 to 4294967296";
@@ -66,6 +68,11 @@ std::string short_text(const json& value) {
 }  // namespace
 
 json read_json_file(const std::filesystem::path& path) {
+  std::error_code error;  // told by the reading
+  const std::uintmax_t n_bytes = std::filesystem::file_size(path, error);
+  if (!error && n_bytes > kMaxBytes) {
+    fail(ErrorCode::json_invalid, path.string(), ": expected at most ", kMaxBytes, " bytes of JSON, found ", n_bytes);
+  }
   const std::string text = read_text_file(path);
   if (const std::size_t deep = find_too_deep(text); deep != std::string_view::npos) {
     fail(ErrorCode::json_invalid, path.string(), ": ", line_and_column(text, deep), ": expected at most ", kMaxDepth,

@@ -33,8 +33,7 @@ void check_sizes(const JsonFields& fields, const ModelConfig& config) {
         Limit{"attention heads", config.n_heads, 1 << 16}, Limit{"vocabulary size", config.vocab_size, 1 << 24},
         Limit{"context length", config.max_positions, 1 << 26}}) {
     if (limit.value == 0 || limit.value > limit.largest) {
-      fail(ErrorCode::config_invalid, fields.location("sizes"), ": ", limit.what, ": expected 1 to ", limit.largest, ", found ",
-           limit.value);
+      fail(ErrorCode::config_invalid, fields.location(limit.what), ": expected 1 to ", limit.largest, ", found ", limit.value);
     }
   }
 }

@@ -102,6 +102,8 @@ void map_bands(WeightSource& source, const ModelConfig& c, const JsonFields& fie
   for (std::size_t b = 0; b <= n_clusters; ++b, width /= factor) {
     const std::size_t n = (b < n_clusters ? c.adaptive_cutoffs[b] : c.vocab_size) - first;
     const auto d_band = static_cast<std::size_t>(width);
+    if (d_band == 0)
+      fields.refuse("adaptive_input_factor", concat("a factor that leaves each of ", n_clusters + 1, " bands a width"));
     const std::string in = "embed_tokens.embeddings." + std::to_string(b);
     AdaptiveBand band;
     band.table = source.matrix(in + ".0.weight", n, d_band);
@@ -127,6 +129,7 @@ void map_bands(WeightSource& source, const ModelConfig& c, const JsonFields& fie
 
 void map_plain_tables(WeightSource& source, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
   const std::size_t d_out = fields.size("decoder_output_dim", c.d_model);
+  if (d_out == 0) fields.refuse("decoder_output_dim", "a width of at least 1");
   const bool shared = fields.flag("share_decoder_input_output_embed", false);
   weights.token_embedding = source.matrix("embed_tokens.weight", c.vocab_size, c.d_embedding);
   if (c.d_embedding != c.d_model) {

@@ -19,6 +19,8 @@ ModelConfig read_config(const JsonFields& fields) {
   read_layer_windows(fields, c, size_or(fields, "sliding_window", 4096, 0), [](std::size_t layer) { return layer % 2 == 0; });
   c.attention_softcap = number_or(fields, "attn_logit_softcapping", 50.0F, 0.0F);
   c.final_softcap = number_or(fields, "final_logit_softcapping", 30.0F, 0.0F);
+  if (c.attention_softcap < 0.0F) fields.refuse("attn_logit_softcapping", "a number above 0, or null");
+  if (c.final_softcap < 0.0F) fields.refuse("final_logit_softcapping", "a number above 0, or null");
   fields.ignore({"attention_bias"});                     // read with the weights
   fields.ignore({"hidden_act", "sliding_window_size"});  // older names that nothing reads
   return c;

@@ -1,5 +1,4 @@
 // GPT-2 (Radford et al. 2019; transformers `GPT2LMHeadModel`): learned positions, pre-norm, sequential, Conv1D matrices.
-#include <array>
 #include <string>
 
 #include "loaders/families/config_fields.hpp"

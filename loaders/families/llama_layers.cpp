@@ -1,7 +1,5 @@
 #include "loaders/families/llama_layers.hpp"
 
-#include <utility>
-
 #include "loaders/families/config_fields.hpp"
 #include "loaders/families/rope_fields.hpp"
 

@@ -49,6 +49,15 @@ TEST_CASE("read_json_file: empty files, cut files and numbers out of range are j
   }
 }
 
+TEST_CASE("read_json_file: a file of a terabyte is refused before it is read") {
+  const TemporaryFolder folder;
+  const auto path = folder.write("config.json", "{}");
+  std::filesystem::resize_file(path, std::uintmax_t{1} << 40);  // a hole, which takes no room
+  const Error error = thrown([&] { read_json_file(path); });
+  CHECK(error.code() == ErrorCode::json_invalid);
+  CHECK(contains(error.what(), "expected at most 268435456 bytes"));
+}
+
 TEST_CASE("read_json_file: a zero byte does not end the document") {
   const TemporaryFolder folder;
   const auto path = folder.write("config.json", std::string_view("{}\0garbage", 10));

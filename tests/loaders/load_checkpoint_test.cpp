@@ -135,6 +135,8 @@ TEST_CASE("load_checkpoint: fields that contradict each other or mean nothing ar
                 "layer_types");
   check_refused("gpt_neo", {{"attention_types", {{{"global", "local"}, 1000000000}}}}, invalid, "attention_types");
   check_refused("gpt_neo", {{"attention_types", {{{"global", "sparse"}, 1}}}}, invalid, "attention_types");
+  check_refused("gemma2", {{"attn_logit_softcapping", -1.0}}, invalid, "attn_logit_softcapping");
+  check_refused("gemma2", {{"final_logit_softcapping", -1.0}}, invalid, "final_logit_softcapping");
   check_refused("gptj", {{"rotary_dim", 5}}, invalid, "rotary_dim");
   check_refused("gpt2", {{"eos_token_id", "end"}}, invalid, "eos_token_id");
 }
@@ -191,6 +193,22 @@ TEST_CASE("load_checkpoint: fairseq's arguments are refused by name where they a
   CHECK(contains(refused({{"decoder_input_dim", 8}}), "decoder_input_dim"));
   CHECK(contains(refused({{"character_embeddings", true}}), "character_embeddings"));
   CHECK(contains(refused({{"decoder_layers_to_keep", "0,1"}}), "decoder_layers_to_keep"));
+}
+
+TEST_CASE("load_checkpoint: fairseq's widths are at least 1") {
+  const TemporaryFolder folder;
+  const auto refused = [&](const std::string& oracle, const nlohmann::json& changes) {
+    const std::filesystem::path from = std::filesystem::path(FFMEM_TEST_DATA) / "fairseq" / oracle;
+    nlohmann::json config = read_json_file(from / "config.json");
+    config.update(changes);
+    std::filesystem::copy_file(from / "model.safetensors", folder.path() / "model.safetensors",
+                               std::filesystem::copy_options::overwrite_existing);
+    folder.write("config.json", config.dump());
+    return std::string(thrown([&] { load_checkpoint(folder.path()); }).what());
+  };
+  CHECK(contains(refused("plain", {{"decoder_output_dim", 0}}), "decoder_output_dim: expected a width of at least 1"));
+  CHECK(contains(refused("adaptive", {{"adaptive_input_factor", 1e6}, {"adaptive_softmax_factor", 1e6}}),
+                 "adaptive_input_factor"));
 }
 
 }  // namespace ffmem
