@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 
 #include "ops/error.hpp"
 
@@ -120,6 +119,7 @@ namespace {
 ConstMatrixView run_prompt(Session& session, std::span<const TokenId> prompt, std::size_t max_run_tokens,
                            std::span<Hook* const> hooks) {
   if (prompt.empty()) fail(ErrorCode::argument_invalid, "the prompt has no tokens");
+  if (!session.keeps_cache()) fail(ErrorCode::argument_invalid, "a text can only go on in a session that keeps its cache");
   const std::size_t end = session.length(0) + prompt.size();
   if (end > session.context()) {
     fail(ErrorCode::context_exceeded, "the prompt would reach ", end, " tokens: the context is ", session.context());

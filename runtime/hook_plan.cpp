@@ -2,7 +2,9 @@
 
 namespace ffmem {
 
-HookPlan::HookPlan(std::span<Hook* const> hooks, std::size_t n_layers) : entries_(n_layers * kNumPoints) {
+HookPlan::HookPlan(std::span<Hook* const> hooks, std::size_t n_layers) {
+  if (hooks.empty()) return;
+  entries_.resize(n_layers * kNumPoints);
   for (std::size_t layer = 0; layer < n_layers; ++layer) {
     for (const Point point : kAllPoints) {
       if (!is_per_layer(point) && layer > 0) continue;
@@ -21,6 +23,8 @@ HookPlan::HookPlan(std::span<Hook* const> hooks, std::size_t n_layers) : entries
 }
 
 const std::vector<HookPlan::Entry>& HookPlan::slot(Point point, std::size_t layer) const {
+  static const std::vector<Entry> kNone;
+  if (entries_.empty()) return kNone;
   assert(layer * kNumPoints < entries_.size());
   return entries_[layer * kNumPoints + static_cast<std::size_t>(point)];
 }

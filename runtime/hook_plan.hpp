@@ -30,7 +30,7 @@ class HookPlan {
   };
   const std::vector<Entry>& slot(Point point, std::size_t layer) const;
 
-  std::vector<std::vector<Entry>> entries_;  // [n_layers * kNumPoints], final points in layer 0
+  std::vector<std::vector<Entry>> entries_;  // [n_layers * kNumPoints], final points in layer 0; empty without hooks
   bool wants_layers_ = false;
   std::size_t last_layer_ = 0;
   Point last_point_ = Point::residual_pre;

@@ -42,15 +42,17 @@ OutputHead::OutputHead(const ModelConfig& config, const ModelWeights& weights, c
 
 const OutputHead::Vocabulary& OutputHead::vocabulary() const {
   std::call_once(made_ready_, [this] {
-    if (has_logits()) vocabulary_.bands.push_back(make_band(weights_.head.matrix, 0, weights_.head.bias));
+    Vocabulary made;  // kept only whole: after an error the next caller begins anew
+    if (has_logits()) made.bands.push_back(make_band(weights_.head.matrix, 0, weights_.head.bias));
     std::size_t first_word = 0;
     for (const AdaptiveBand& stored : weights_.bands) {
       Band band = make_band(stored.out_table.empty() ? stored.table : stored.out_table, first_word, {});
       if (!stored.out_projection.empty()) band.projection = backend_.prepare(stored.out_projection, format_);
       first_word += stored.table.rows;
-      vocabulary_.bands.push_back(std::move(band));
+      made.bands.push_back(std::move(band));
     }
-    if (!has_logits()) vocabulary_.clusters = backend_.prepare(weights_.band_head, format_);
+    if (!has_logits()) made.clusters = backend_.prepare(weights_.band_head, format_);
+    vocabulary_ = std::move(made);
     vocabulary_bytes_ = vocabulary_.owned_bytes();
   });
   return vocabulary_;

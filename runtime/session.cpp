@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <utility>
 
 #include "ops/error.hpp"
@@ -20,6 +19,9 @@ namespace {
 /// Rows of logits that exist at once when only a hook reads them.
 constexpr std::size_t kLogitsRows = 64;
 
+/// So that no number of bytes overflows, whatever the model's sizes.
+constexpr std::size_t kMostRows = std::size_t{1} << 32;
+
 /// The options with every default filled in.
 SessionOptions resolve(const ModelConfig& config, SessionOptions options) {
   if (options.context > config.max_positions) {
@@ -28,6 +30,10 @@ SessionOptions resolve(const ModelConfig& config, SessionOptions options) {
   if (options.max_sequences == 0) fail(ErrorCode::argument_invalid, "a session needs room for at least one sequence");
   if (options.context == 0) options.context = config.max_positions;
   if (options.max_batch_tokens == 0) options.max_batch_tokens = options.context;
+  if (options.max_sequences > kMostRows / options.context || options.max_batch_tokens > kMostRows) {
+    fail(ErrorCode::argument_invalid, "a session of ", options.max_sequences, " sequences of ", options.context,
+         " positions and batches of ", options.max_batch_tokens, " tokens: expected at most ", kMostRows, " of each in all");
+  }
   return options;
 }
 
@@ -50,6 +56,7 @@ struct Session::State {
   void show_logits(ConstMatrixView hidden, const HookPlan& plan);
   MatrixView hidden_rows(ConstMatrixView residual, bool every_row, std::size_t n_sequences);
   void score(ConstMatrixView hidden_rows, MatrixView out) const;
+  std::size_t& length_of(std::size_t slot);
 
   std::shared_ptr<const Model> model;
   SessionOptions options;
@@ -223,14 +230,21 @@ void Session::State::show_logits(ConstMatrixView rows, const HookPlan& plan) {
   }
 }
 
+std::size_t& Session::State::length_of(std::size_t slot) {
+  if (slot < lengths.size()) return lengths[slot];
+  fail(ErrorCode::argument_invalid, "slot ", slot, ": the session has ", lengths.size());
+}
+
 void Session::truncate(std::size_t slot, std::size_t length) {
-  std::size_t& current = state_->lengths.at(slot);
+  std::size_t& current = state_->length_of(slot);
   current = std::min(current, length);
 }
 
-std::size_t Session::length(std::size_t slot) const { return state_->lengths.at(slot); }
+std::size_t Session::length(std::size_t slot) const { return state_->length_of(slot); }
 
 std::size_t Session::context() const noexcept { return state_->options.context; }
+
+bool Session::keeps_cache() const noexcept { return state_->options.keep_cache; }
 
 const Model& Session::model() const noexcept { return *state_->model; }
 

@@ -2,10 +2,8 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "hooks/hook.hpp"
 #include "runtime/model.hpp"
@@ -31,7 +29,8 @@ struct RaggedBatch {
 
 class Session {
  public:
-  /// Throws context_exceeded (context beyond the model's limit).
+  /// Throws context_exceeded (context beyond the model's limit), argument_invalid (no sequence, or more than 2^32 positions
+  /// or batch tokens in all), std::bad_alloc.
   explicit Session(std::shared_ptr<const Model> model, const SessionOptions& options = {});
   ~Session();
   Session(Session&&) noexcept;
@@ -47,16 +46,20 @@ class Session {
   /// The same for a single sequence in slot 0.
   ConstMatrixView run(std::span<const TokenId> tokens, LogitsRows logits, std::span<Hook* const> hooks = {});
 
-  /// Forgets slot s beyond `length` positions.
+  /// Forgets the slot beyond `length` positions. Throws argument_invalid for a slot that the session has not.
   void truncate(std::size_t slot, std::size_t length);
 
-  /// Positions slot s holds.
+  /// Positions that the slot holds. Throws argument_invalid likewise.
   std::size_t length(std::size_t slot) const;
 
   std::size_t context() const noexcept;
+
+  /// Whether a run goes on where the one before ended (SessionOptions::keep_cache).
+  bool keeps_cache() const noexcept;
   const Model& model() const noexcept;
 
-  /// Bytes of cache and workspace that a session with these options holds, and the same split for people.
+  /// Bytes that a session with these options holds. Final hidden states and logits come on top, with the first run that
+  /// returns them: [rows, d] and [rows, V].
   struct Memory {
     std::size_t kv_cache_bytes = 0;
     std::size_t workspace_bytes = 0;

@@ -169,5 +169,7 @@ TEST_CASE("generate: refuses an empty prompt and one that does not fit") {
   Session session(tiny_model(), {.context = 3});
   CHECK(thrown([&] { generate(session, {}, {}); }).code() == ErrorCode::argument_invalid);
   CHECK(thrown([&] { generate(session, kPrompt, {}); }).code() == ErrorCode::context_exceeded);
+  Session forgetful(tiny_model(), {.keep_cache = false});
+  CHECK(thrown([&] { generate(forgetful, kPrompt, {}); }).code() == ErrorCode::argument_invalid);
   CHECK(generate(session, std::span(kPrompt).first(2), {.max_new_tokens = 0}).tokens.empty());
 }

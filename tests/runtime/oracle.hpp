@@ -59,8 +59,12 @@ inline std::vector<std::filesystem::path> oracle_folders(OracleKind kind) {
   return folders;
 }
 
-/// The backends that must agree with the references.
-inline std::vector<std::shared_ptr<const Backend>> all_backends() { return {make_scalar_backend(), make_cpu_backend()}; }
+/// The backends that must agree with the references: the scalar one and that of every instruction set that runs here.
+inline std::vector<std::shared_ptr<const Backend>> all_backends() {
+  std::vector<std::shared_ptr<const Backend>> backends{make_scalar_backend()};
+  for (const std::string& isa : available_isas()) backends.push_back(make_cpu_backend(isa));
+  return backends;
+}
 
 /// A tolerance |found - expected| <= absolute + relative * |expected|.
 struct Tolerance {

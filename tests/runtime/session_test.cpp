@@ -256,6 +256,11 @@ TEST_CASE("session: what does not fit is refused before anything runs") {
   CHECK(code_of([&] { session.run({good, two}, LogitsRows::none); }) == ErrorCode::argument_invalid);
   CHECK(code_of([&] { Session(tiny_model(), {.context = context + 1}); }) == ErrorCode::context_exceeded);
   CHECK(code_of([&] { Session(tiny_model(), {.max_sequences = 0}); }) == ErrorCode::argument_invalid);
+  const std::size_t huge = std::size_t{1} << 60;
+  CHECK(code_of([&] { Session(tiny_model(), {.max_sequences = huge}); }) == ErrorCode::argument_invalid);
+  CHECK(code_of([&] { Session(tiny_model(), {.max_batch_tokens = huge}); }) == ErrorCode::argument_invalid);
+  CHECK(code_of([&] { session.truncate(1, 0); }) == ErrorCode::argument_invalid);
+  CHECK(code_of([&] { session.length(1); }) == ErrorCode::argument_invalid);
   CHECK(session.length(0) == 0);
 
   last_logits(session, std::vector<TokenId>(context, 1));
