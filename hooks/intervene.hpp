@@ -28,6 +28,8 @@ struct Edit {
   std::vector<float> vectors{};  // patch: [n_positions, width], row p for position p; add: [width]
 };
 
+/// Makes its edits in the order given. An edit whose layer the model has not is never reached: callers that take layers from a
+/// user compare them with the model's first.
 class Intervene : public Hook {
  public:
   explicit Intervene(std::vector<Edit> edits);
@@ -37,8 +39,6 @@ class Intervene : public Hook {
   /// Throws unit_out_of_range if an edit's unit does not exist at its point, argument_invalid if its vectors do not fit the
   /// width, position_out_of_range if a patch has no row for a position.
   void write(const MutablePointView& view) override;
-
-  const std::vector<Edit>& edits() const noexcept { return edits_; }
 
  private:
   std::vector<Edit> edits_;

@@ -18,7 +18,7 @@ void Record::read(const PointView& view) {
   const auto& values = view.values;
   const std::size_t more_bytes = values.rows * values.cols * sizeof(float);
   if (more_bytes > options_.max_bytes - bytes_) {
-    fail(ErrorCode::context_exceeded, "Record: ", name(view.point), " of layer ", view.layer, ": ", more_bytes,
+    fail(ErrorCode::limit_exceeded, "Record: ", name(view.point), " of layer ", view.layer, ": ", more_bytes,
          " bytes more would pass the limit of ", options_.max_bytes, " bytes (", bytes_, " are in use)");
   }
   Rows& rows = rows_[{view.point, view.layer}];

@@ -23,7 +23,8 @@ class Record : public Hook {
 
   Access access(Point point, std::size_t layer) const override;
 
-  /// Appends the rows. Throws context_exceeded when max_bytes would be passed.
+  /// Appends the rows. Throws limit_exceeded when max_bytes would be passed, argument_invalid where the width is not that of
+  /// earlier runs.
   void read(const PointView& view) override;
 
   /// Everything recorded at a point, over all runs so far, rows in the order they came. Throws argument_invalid where nothing

@@ -51,6 +51,7 @@ enum class ErrorCode {
   unit_out_of_range,
   position_out_of_range,
   context_exceeded,  // more tokens than positions, or than the session was made for
+  limit_exceeded,    // more memory than the caller allowed
   argument_invalid,
   corpus_empty,
   store_invalid,   // a result file lacks something or does not fit its partner

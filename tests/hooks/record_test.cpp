@@ -71,7 +71,7 @@ TEST_CASE("record: the limit counts all points together, and passing it changes 
   Record record({.points = {Point::ffn_in, Point::ffn_out}, .max_bytes = 12});
   const std::vector<float> two{1, 2};
   record.read(view_of(two, 1, Point::ffn_in, 0));
-  CHECK(code_of([&] { record.read(view_of(two, 1, Point::ffn_out, 0)); }) == ErrorCode::context_exceeded);
+  CHECK(code_of([&] { record.read(view_of(two, 1, Point::ffn_out, 0)); }) == ErrorCode::limit_exceeded);
   CHECK(record.recorded().size() == 1);
   const std::vector<float> one{3};
   record.read(view_of(one, 1, Point::ffn_out, 0));
