@@ -2,7 +2,6 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <utility>
 
 #include "loaders/atomic_file.hpp"
 #include "loaders/safetensors.hpp"

@@ -4,9 +4,10 @@
 // Rules for every operator
 // * Activations are float32 rows, [tokens, width]. Row t of the output depends on row t of the input alone (attention: on
 //   the same sequence's earlier rows too), with the same bits for any number of rows, threads, or neighbours.
-// * Shapes are checked by the caller; a violated precondition is a bug (assert), not an Error.
+// * Shapes are checked by the caller; a violated precondition is a bug (assert), not an Error. Matrices have at least one
+//   row and one column; a batch may have no rows.
 // * Operators may use several OpenMP threads (see ops/threads.hpp) and are safe to call from several host threads at once.
-// * In-place is allowed exactly where an operator takes a single MatrixView.
+// * In-place is allowed where an operator takes a single MatrixView, or says so.
 #pragma once
 
 #include <cstddef>
@@ -97,12 +98,13 @@ class Backend {
   virtual std::string description() const = 0;
 
   /// Makes `w` ready for matmul. Float32 matrices may be used in place (oneDNN and the scalar backend do it), so their mapping
-  /// must outlive the result unless its owned_bytes() say that it is a copy.
+  /// must outlive the result unless its owned_bytes() say that it is a copy. Throws std::bad_alloc, backend_failed (oneDNN).
   virtual std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format = WeightFormat::f32,
                                                         Inputs inputs = Inputs::any) const = 0;
 
-  /// y[t, o] = sum_i x[t, i] w[o, i] + bias[o], rounded as w's format says. x [T, in], w [out, in], bias [out] or null,
-  /// y [T, out]; y overlaps nothing. `then` follows, with the bits that activate(then.activation, y) and add(then.sum, y) give.
+  /// y[t, o] = sum_i x[t, i] w[o, i] + bias[o], rounded as w's format says; w is of this backend's prepare. x [T, in], w [out,
+  /// in], bias [out] or null, y [T, out]; y overlaps nothing. `then` follows, with the bits that activate(then.activation, y)
+  /// and add(then.sum, y) give.
   virtual void matmul(ConstMatrixView x, const PreparedMatrix& w, const float* bias, MatrixView y,
                       const Epilogue& then = {}) const = 0;
 

@@ -16,8 +16,8 @@ void round_to_bf16(const float* x, std::size_t n, std::uint16_t* out) noexcept;
 
 inline float f32_from_bf16(std::uint16_t x) noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(x) << 16); }
 
-/// q[i] = x[i] / scale rounded to nearest even, scale = max |x| / 127. A group smaller than kSmallestGroup counts as zeros
-/// (scale 0); one that holds an infinity or NaN has scale NaN, and q without meaning. Returns scale.
+/// q[i] = x[i] * (127 / max |x|) rounded to nearest even; scale = max |x| / 127. A group smaller than kSmallestGroup counts as
+/// zeros (scale 0); one that holds an infinity or NaN has scale NaN, and q without meaning. Returns scale.
 float quantise_int8(const float* x, std::size_t n, std::int8_t* q) noexcept;
 
 inline constexpr float kSmallestGroup = 0x1p-100F;
@@ -27,7 +27,8 @@ struct Int4Scale {
   std::uint16_t minimum = 0;  // bf16
 };
 
-/// x[i] ~ scale q[i] + minimum with q[i] in 0 .. 15. Both NaN where the group holds an infinity or NaN.
+/// x[i] ~ scale q[i] + minimum with q[i] in 0 .. 15. Both NaN where the group holds an infinity or NaN, or its
+/// range is beyond float32.
 Int4Scale quantise_int4(const float* x, std::size_t n, std::uint8_t* q) noexcept;
 
 }  // namespace ffmem

@@ -2,6 +2,7 @@
 // a o + b u, o and u the scores of two vectors, as they do when a memory is taken out of the last layer.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 
 namespace ffmem {
@@ -23,7 +24,7 @@ struct SoftmaxTerms {
 struct SoftmaxChange {
   double linear = 0.0;        // S = sum p delta
   double remainder = 0.0;     // Q = sum p (e^delta - 1 - delta), which keeps its digits however small delta is
-  float best = 0.0F;          // the largest new logit; begin with -infinity
+  float best = -INFINITY;     // the largest new logit
   std::size_t best_word = 0;  // where it is; of equal ones the first
   float largest = 0.0F;       // the largest |delta|
 };

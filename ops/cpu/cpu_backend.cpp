@@ -2,7 +2,6 @@
 
 #include <omp.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "ops/cpu/cpu_attention.hpp"

@@ -50,9 +50,10 @@ AttentionShape make_shape(std::size_t n_heads, std::size_t n_kv_heads, std::size
 std::vector<AttentionShape> shapes() {
   static const std::vector<float> slopes = {0.5F, 0.25F, 0.125F, 0.0625F};
   std::vector<AttentionShape> all;
-  for (const std::size_t head_dim : {6, 12, 16, 20, 64, 72}) all.push_back(make_shape(2, 2, head_dim));
+  for (const std::size_t head_dim : {1, 3, 6, 12, 16, 20, 64, 72}) all.push_back(make_shape(2, 2, head_dim));
   all.push_back(make_shape(4, 2, 32));
   all.push_back(make_shape(6, 1, 20));
+  all.push_back(make_shape(71, 1, 8));  // more than are scored at a time
   for (const std::size_t window : {1, 2, 5, 16, 100, 128, 129}) {
     all.push_back(make_shape(2, 1, 20));
     all.back().window = window;

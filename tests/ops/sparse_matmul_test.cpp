@@ -76,6 +76,32 @@ TEST_CASE("sparse matmul: any share of active inputs gives the dense product's b
   });
 }
 
+TEST_CASE("sparse matmul: weights of other types give the bits of the same numbers as float32") {
+  constexpr std::size_t kIn = 70;
+  constexpr std::size_t kOut = 37;
+  // Small whole numbers, which every type holds.
+  std::vector<float> f32(kIn * kOut);
+  std::vector<double> f64(f32.size());
+  std::vector<std::uint16_t> f16(f32.size());
+  constexpr std::uint16_t kHalves[] = {0xC000, 0xBC00, 0x0000, 0x3C00, 0x4000};  // -2 to 2
+  for (std::size_t i = 0; i < f32.size(); ++i) {
+    const std::size_t digit = i * 7919 % 5;
+    f32[i] = static_cast<float>(digit) - 2.0F;
+    f64[i] = f32[i];
+    f16[i] = kHalves[digit];
+  }
+  for_each_isa([&](const Backend& backend) {
+    const Matrix x = sparse_matrix(5, kIn, 0.3, 3);
+    const auto of = [&](const void* data, DType type) {
+      const auto w = backend.prepare({data, type, kOut, kIn, 1, kOut}, WeightFormat::f32, Inputs::sparse);
+      return product(backend, x.view(), *w, nullptr);
+    };
+    const Matrix expected = of(f32.data(), DType::f32);
+    CHECK(same_bits(of(f64.data(), DType::f64), expected));
+    CHECK(same_bits(of(f16.data(), DType::f16), expected));
+  });
+}
+
 TEST_CASE("sparse matmul: products too small for a float leave the same zeros") {
   for_each_isa([](const Backend& backend) {
     // The first input's product rounds to -0; the zeros behind it bring the dense sum back to 0. One run: a second would, too.

@@ -100,7 +100,7 @@ class Algebra {
   /// Everything about the memories [first, first + n), whose cases are `cases`.
   void remove_units(std::size_t first, std::size_t n, std::span<const std::size_t> cases) {
     prepare_units(first, n, cases);
-    state_.assign(cases.size() * n_bands_, SoftmaxChange{.best = -INFINITY});
+    state_.assign(cases.size() * n_bands_, SoftmaxChange{});
     target_changes_.assign(cases.size(), 0.0F);
     entry_changes_.assign(cases.size() * n_bands_, 0.0F);
     AlignedBuffer logits_buffer(n_examples_ * OutputHead::kVocabularyBlock);

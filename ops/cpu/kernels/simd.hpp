@@ -6,7 +6,7 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
+#include <utility>
 #include <xsimd/xsimd.hpp>
 
 namespace ffmem::kernels {
