@@ -1,6 +1,7 @@
 #include "loaders/atomic_file.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,7 +69,10 @@ AtomicFile::AtomicFile(std::filesystem::path target) : target_(resolve_target(ta
   for (int i = 0; i < kMaxNames; ++i) {
     temporary_ = i == 0 ? base : base + "." + std::to_string(i);
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ >= 0) return;
+    if (descriptor_ >= 0) {
+      ::flock(descriptor_, LOCK_EX | LOCK_NB);  // tells other machines that share the folder that the file has a writer
+      return;
+    }
     if (errno != EEXIST) fail_unwritable(target, system_text(errno));
   }
   fail_unwritable(target, concat("expected a free temporary name, found ", base, " and ", kMaxNames - 1, " more"));
@@ -97,9 +101,9 @@ void AtomicFile::commit() {
   if (descriptor_ < 0) fail(ErrorCode::argument_invalid, target_.string(), ": expected one commit(), found another");
   write_all(descriptor_, buffer_.data(), buffer_.size(), target_);
   if (::fsync(descriptor_) != 0) fail_unwritable(target_, system_text(errno));
-  if (::close(std::exchange(descriptor_, -1)) != 0) fail_unwritable(target_, system_text(errno));
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_unwritable(target_, system_text(errno));
   temporary_.clear();
+  ::close(std::exchange(descriptor_, -1));  // ends the lock; all is synced, so nothing can fail here any more
   sync_folder(target_);
 }
 

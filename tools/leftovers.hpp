@@ -1,5 +1,5 @@
-// What killed processes left half written: temporary files (loaders/atomic_file.hpp names them TARGET.tmp.PID) whose process is
-// gone.
+// What killed processes left half written: temporary files (loaders/atomic_file.hpp names them TARGET.tmp.PID and locks them)
+// whose process is gone. A process on another machine that shares the folder is known by its lock.
 #pragma once
 
 #include <filesystem>

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "loaders/atomic_file.hpp"
 #include "loaders/mapped_file.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
@@ -259,6 +260,16 @@ TEST_CASE("trigger_checkpoint: comes back whole, and only for the same search an
   CHECK(contains(thrown([&] { read_checkpoint(path, expected, 1, 3); }).what(), "shard"));
   CHECK(thrown([&] { read_checkpoint(path, example_info(), 2, 3); }).code() == ErrorCode::store_invalid);
   CHECK(thrown([&] { TriggerStore store(path); }).code() == ErrorCode::store_invalid);
+}
+
+TEST_CASE("remove_leftovers: a temporary file that another machine's process is writing stays") {
+  const TemporaryFolder folder;
+  AtomicFile file(folder.path() / "out");
+  const std::string own = "out.tmp." + std::to_string(::getpid());
+  const std::string foreign = "out.tmp." + std::to_string(std::numeric_limits<pid_t>::max());  // not a process of this machine
+  std::filesystem::rename(folder.path() / own, folder.path() / foreign);
+  remove_leftovers_in(folder.path());
+  CHECK(std::filesystem::exists(folder.path() / foreign));
 }
 
 TEST_CASE("trigger_checkpoint: temporary files of killed processes are removed, other files are not") {
