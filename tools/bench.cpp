@@ -12,6 +12,7 @@
 #include "tools/commands.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
+#include "tools/option_checks.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/progress.hpp"
@@ -212,14 +213,15 @@ void add_bench(CLI::App& app) {
       app.add_subcommand("bench", "How fast a model runs here: prompts, new tokens, share of the machine's peak");
   add_model_options(*command, options->model);
   command->get_option("MODEL")->required(false);
-  command->add_option("--shape", options->shape, "A model of random weights instead of MODEL")
-      ->check(CLI::IsMember(names_of_shapes()))
+  check_word(command->add_option("--shape", options->shape, "A model of random weights instead of MODEL"), names_of_shapes())
       ->type_name("NAME");
-  command->add_option("--activity", options->activity, "With a ReLU shape: the share of memories that is active")
+  check_number(
+      command->add_option("--activity", options->activity, "With a ReLU shape: the share of memories that is active, above 0"),
+      0.0, 1.0)
       ->type_name("SHARE");
   add_plan_options(*command, options->prompt, options->plan);
-  command->add_option("--logits", options->logits, "Which positions of a prompt get scores over the vocabulary")
-      ->check(CLI::IsMember({"none", "last", "all"}))
+  check_word(command->add_option("--logits", options->logits, "Which positions of a prompt get scores over the vocabulary"),
+             {"none", "last", "all"})
       ->capture_default_str();
   command->add_flag("--json", options->json, "One JSON object");
   command->footer(

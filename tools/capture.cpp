@@ -89,7 +89,7 @@ void add_capture(CLI::App& app) {
   command->add_option("--layers", options->layers, "Layers A to B - 1 (A:B, A:, :B), or a single one (A)")
       ->capture_default_str()
       ->type_name("A:B");
-  command->add_option("-o,--output", options->output, "The file to write; it appears whole or not at all")
+  command->add_option("-o,--out", options->output, "The file to write; it appears whole or not at all")
       ->required()
       ->type_name("FILE");
   options->interventions.add_options(*command);

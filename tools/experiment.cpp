@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "tools/commands.hpp"
 #include "tools/experiments/command_line.hpp"
@@ -20,10 +21,18 @@ struct Options {
   std::shared_ptr<ExperimentOptions> experiment = std::make_shared<ExperimentOptions>();
 };
 
+const Experiment& named(const std::string& name) {
+  try {
+    return experiment_from_name(name);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
+
 void run(const Options& options) {
   const ThreadScope threads(options.experiment->model.threads);
   catch_interrupts();
-  const Experiment& experiment = experiment_from_name(options.name);
+  const Experiment& experiment = named(options.name);
   Workbench bench(*options.experiment);
   if (rank() > 0) return bench.assist_rank_0();
   const Result result = write_result(options.experiment->out, experiment.run(bench));

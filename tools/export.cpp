@@ -15,6 +15,7 @@
 #include "tools/export/neuron_records.hpp"
 #include "tools/export/npy.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/option_checks.hpp"
 #include "tools/options.hpp"
 #include "tools/progress.hpp"
 #include "tools/store_model.hpp"
@@ -84,7 +85,26 @@ void run_neuron_records(const Options& options, const TriggerStore& store) {
   }
 }
 
+/// An option that the form does not read would be believed to have acted.
+void refuse_options_of_other_forms(const Options& options) {
+  const auto refuse = [&](bool given, std::string_view option, std::string_view forms) {
+    if (given && forms.find(options.format) == std::string_view::npos) {
+      throw UsageError(concat(option, ": for --format ", forms, ", not ", options.format));
+    }
+  };
+  const Options unset;
+  refuse(options.layers != unset.layers, "--layers", "authors, openai or neuronpedia");
+  refuse(options.units != unset.units, "--units", "authors, openai or neuronpedia");
+  refuse(options.top != unset.top, "--top", "authors, openai or neuronpedia");
+  refuse(!options.model.folder.empty(), "--model", "openai or neuronpedia");
+  refuse(!options.values.empty(), "--values", "neuronpedia");
+  refuse(!options.names.model.empty(), "--model-id", "neuronpedia");
+  refuse(!options.names.source_set.empty(), "--source-set", "neuronpedia");
+}
+
 void run(const Options& options) {
+  refuse_options_of_other_forms(options);
+  check_is_no_input(options.out, {options.input, options.values});
   const ThreadScope threads(options.model.threads);
   catch_interrupts();
   if (options.format == "npy") return run_npy(options);
@@ -104,9 +124,7 @@ void add_model_options_of_export(CLI::App& command, Options& options) {
       .add_option("--model", options.model.folder,
                   "Model folder for openai and neuronpedia (default: the one that was searched)")
       ->type_name("FOLDER");
-  command.add_option("--threads", options.model.threads, "Threads to run it with (default: all there are)")
-      ->check(CLI::Range(1, 4096).description(""))
-      ->type_name("N");
+  add_threads_option(command, options.model.threads, "Threads to run it with (default: all there are)");
   command
       .add_option("--values", options.values,
                   "What ffmem values wrote, of the model and weights searched: neuronpedia's topLogits")
@@ -122,10 +140,9 @@ void add_export(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("export", "Write results in the forms that other programs read");
   command->add_option("FILE", options->input, "What ffmem triggers wrote (for npy: any safetensors file)")->required();
-  command->add_option("--format", options->format, "authors, openai, neuronpedia or npy; see below")
-      ->required()
-      ->check(CLI::IsMember({"authors", "openai", "neuronpedia", "npy"}))
-      ->type_name("FORM");
+  check_word(command->add_option("--format", options->format, "The form; see below"),
+             {"authors", "openai", "neuronpedia", "npy"})
+      ->required();
   command->add_option("-o,--out", options->out, "The file or folder to write")->required()->type_name("OUT");
   add_selection_options(*command, *options);
   add_model_options_of_export(*command, *options);

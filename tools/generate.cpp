@@ -13,6 +13,7 @@
 #include "tools/interrupt.hpp"
 #include "tools/interventions.hpp"
 #include "tools/json_text.hpp"
+#include "tools/option_checks.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/stop_strings.hpp"
@@ -100,15 +101,18 @@ std::string_view end_name(Generation::End end, bool stopped) {
 void print_speed(const Generation& result) {
   const auto rate = [](std::size_t n, double seconds) { return seconds > 0 ? static_cast<double>(n) / seconds : 0.0; };
   const std::size_t n_decoded = result.tokens.empty() ? 0 : result.tokens.size() - 1;  // the first comes with the prompt
-  const std::string line =
-      fmt::format("ffmem: prompt of {} tokens in {:.3f} s ({:.1f} tokens/s), {} new tokens in {:.3f} s ({:.1f} tokens/s)\n",
-                  result.prompt_tokens, result.prompt_seconds, rate(result.prompt_tokens, result.prompt_seconds),
-                  result.tokens.size(), result.decode_seconds, rate(n_decoded, result.decode_seconds));
-  std::fputs(line.c_str(), stderr);
+  std::string line = fmt::format("ffmem: prompt of {} tokens in {:.3f} s ({:.1f} tokens/s)", result.prompt_tokens,
+                                 result.prompt_seconds, rate(result.prompt_tokens, result.prompt_seconds));
+  if (n_decoded > 0) {
+    line += fmt::format(", {} new tokens in {:.3f} s ({:.1f} tokens/s)", result.tokens.size(), result.decode_seconds,
+                        rate(n_decoded, result.decode_seconds));
+  }
+  std::fputs((line + "\n").c_str(), stderr);
 }
 
 void run(Options& options) {
   require_prompt(options.prompt, "--prompt or --tokens");
+  if (options.sampling.top_p == 0.0F) throw UsageError("--top-p: expected a number above 0 and at most 1, found 0");
   const ThreadScope threads(options.model.threads);
   const auto [model, tokenizer] = load_model_and_tokenizer(options.model);
   const ModelConfig& config = model->config();
@@ -142,15 +146,15 @@ void run(Options& options) {
 }
 
 void add_sampling_options(CLI::App& command, SamplingOptions& sampling) {
-  command.add_option("--temperature", sampling.temperature, "Sample at this temperature; 0: take the best token")
-      ->check(CLI::NonNegativeNumber.description(""))
+  check_number(command.add_option("--temperature", sampling.temperature, "Sample at this temperature; 0: take the best token"),
+               0.0)
       ->capture_default_str()
       ->type_name("T");
   check_count(command.add_option("--top-k", sampling.top_k, "Sample among the K best tokens; 0: among all"))
       ->capture_default_str()
       ->type_name("K");
-  command.add_option("--top-p", sampling.top_p, "Sample among the best tokens that reach probability P in sum")
-      ->check(CLI::Range(0.0, 1.0).description(""))
+  check_number(command.add_option("--top-p", sampling.top_p, "Sample among the best tokens that reach probability P in sum"),
+               0.0, 1.0)
       ->capture_default_str()
       ->type_name("P");
   check_count(command.add_option("--seed", sampling.seed, "Seed of the sampling; the same seed gives the same text"))

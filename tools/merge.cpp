@@ -9,6 +9,7 @@
 #include "hooks/top_triggers.hpp"
 #include "ops/error.hpp"
 #include "tools/commands.hpp"
+#include "tools/options.hpp"
 #include "tools/trigger_store.hpp"
 
 namespace ffmem::tools {
@@ -66,6 +67,7 @@ NamedSentences merge_sentences(const TriggerTable& table, const std::vector<std:
 }
 
 void run(const Options& options) {
+  check_is_no_input(options.out, options.stores);
   std::vector<std::unique_ptr<TriggerStore>> stores;
   for (const auto& path : options.stores) stores.push_back(std::make_unique<TriggerStore>(path));
   TriggerInfo info = stores.front()->info();
@@ -76,7 +78,9 @@ void run(const Options& options) {
   }
   write_trigger_store(options.out, table, info, merge_sentences(table, stores), stores.front()->vocabulary());
   const std::string covers = info.shards.whole() ? "the whole corpus" : "shards " + info.shards.text();
-  std::fputs(fmt::format("ffmem: {} stores merged: {}, {} sentences\n", stores.size(), covers, info.counts.n_sentences).c_str(),
+  std::fputs(fmt::format("ffmem: {} store{} merged: {}, {} sentences\n", stores.size(), stores.size() == 1 ? "" : "s", covers,
+                         info.counts.n_sentences)
+                 .c_str(),
              stderr);
 }
 

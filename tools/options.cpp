@@ -9,6 +9,7 @@
 #include "loaders/mapped_file.hpp"
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
+#include "tools/option_checks.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -86,25 +87,15 @@ WeightMode parse_weight_mode(std::string_view text) {
   throw UsageError(concat("--weights: expected f32, bf16, int8 or int4, found '", text, "'"));
 }
 
-CLI::Option* check_count(CLI::Option* option, std::size_t least) {
-  const auto complaint = [least](const std::string& text) {
-    std::size_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    // The parser behind takes a number that begins with 0 for an octal one.
-    const bool is_plain = text.size() == 1 || !text.starts_with('0');
-    if (error == std::errc() && end == text.data() + text.size() && value >= least && is_plain) return std::string();
-    return concat("expected a whole number of at least ", least, ", found '", text, "'");
-  };
-  return option->check(CLI::Validator(complaint, ""));
+void add_threads_option(CLI::App& command, int& threads, const std::string& what) {
+  check_count(command.add_option("--threads", threads, what), 1, 4096)->type_name("N");
 }
 
 void add_model_options(CLI::App& command, ModelArguments& arguments) {
   command.add_option("MODEL", arguments.folder, "Folder with config.json, weights (safetensors) and tokenizer")
       ->required()
       ->type_name("");
-  command.add_option("--threads", arguments.threads, "Threads to compute with (default: all there are, or OMP_NUM_THREADS)")
-      ->check(CLI::Range(1, 4096).description(""))
-      ->type_name("N");
+  add_threads_option(command, arguments.threads, "Threads to compute with (default: all there are, or OMP_NUM_THREADS)");
   command
       .add_option_function<std::string>(
           "--weights", [&arguments](const std::string& text) { arguments.weights = parse_weight_mode(text); },
@@ -220,6 +211,15 @@ float parse_number(std::string_view text, std::string_view what) {
     throw UsageError(concat(what, ": expected a number, found '", text, "'"));
   }
   return value;
+}
+
+void check_is_no_input(const std::filesystem::path& out, const std::vector<std::filesystem::path>& inputs) {
+  for (const auto& input : inputs) {
+    std::error_code error;  // one of the two is not there: not the same
+    if (std::filesystem::equivalent(out, input, error)) {
+      throw UsageError(concat("-o ", out.string(), ": the result would replace what it is made from"));
+    }
+  }
 }
 
 std::string read_standard_input() {

@@ -17,7 +17,6 @@
 
 namespace CLI {
 class App;
-class Option;
 }  // namespace CLI
 
 namespace ffmem::tools {
@@ -28,9 +27,6 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The option takes whole numbers from `least` on; -1 or one too large for 64 bits is an error instead of another number.
-CLI::Option* check_count(CLI::Option* option, std::size_t least = 0);
-
 /// MODEL, --threads and --weights.
 struct ModelArguments {
   std::filesystem::path folder;
@@ -38,6 +34,9 @@ struct ModelArguments {
   WeightMode weights = WeightMode::f32;
 };
 void add_model_options(CLI::App& command, ModelArguments& arguments);
+
+/// --threads, alone.
+void add_threads_option(CLI::App& command, int& threads, const std::string& what);
 
 /// The folder as results record it: as it was given, in its plainest spelling.
 std::string model_name_of(const std::filesystem::path& folder);
@@ -102,6 +101,9 @@ std::size_t parse_count(std::string_view text, std::string_view what);
 
 /// The text as a number. Throws UsageError naming `what`.
 float parse_number(std::string_view text, std::string_view what);
+
+/// Throws UsageError if `out`, which is to be written, is the same file as one of `inputs`.
+void check_is_no_input(const std::filesystem::path& out, const std::vector<std::filesystem::path>& inputs);
 
 /// All of standard input.
 std::string read_standard_input();

@@ -8,6 +8,7 @@
 #include "ops/error.hpp"
 #include "runtime/model.hpp"
 #include "tools/commands.hpp"
+#include "tools/option_checks.hpp"
 #include "tools/output.hpp"
 #include "tools/report/page.hpp"
 #include "tools/report/summary.hpp"
@@ -52,6 +53,7 @@ Page make_page(const TriggerStore& store, const ValueTable& values, const Summar
 }
 
 void run(const Options& options) {
+  check_is_no_input(options.out, {options.triggers, options.values});
   const TriggerStore store(options.triggers);
   const ValueTable values = read_value_table(options.values);
   check_values(store, values, options);
@@ -64,11 +66,17 @@ void run(const Options& options) {
 void add_report(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("report", "Write a page of each layer's most telling memories");
-  command->add_option("--triggers", options->triggers, "trigger store, from ffmem triggers")->required();
-  command->add_option("--values", options->values, "value table of all layers, from ffmem values")->required();
-  command->add_option("-o,--out", options->out, "the page to write (HTML, one file, opens from disk)")->required();
-  command->add_option("--memories", options->summary.memories, "memories shown of each layer")->capture_default_str();
-  command->add_option("--examples", options->summary.examples, "trigger examples shown of each memory")->capture_default_str();
+  command->add_option("--triggers", options->triggers, "What ffmem triggers wrote")->required()->type_name("FILE");
+  command->add_option("--values", options->values, "What ffmem values wrote, of all layers")->required()->type_name("FILE");
+  command->add_option("-o,--out", options->out, "The page to write (HTML, one file, opens from disk)")
+      ->required()
+      ->type_name("FILE");
+  check_count(command->add_option("--memories", options->summary.memories, "Memories shown of each layer"), 1)
+      ->capture_default_str()
+      ->type_name("N");
+  check_count(command->add_option("--examples", options->summary.examples, "Trigger examples shown of each memory"))
+      ->capture_default_str()
+      ->type_name("N");
   command->footer(
       "Half of a layer's memories are chosen by how often their value's top token follows their trigger examples, half by how\n"
       "often these end in one token.\n"

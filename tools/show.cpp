@@ -10,6 +10,7 @@
 #include "tools/commands.hpp"
 #include "tools/json_text.hpp"
 #include "tools/lens.hpp"
+#include "tools/option_checks.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/store_model.hpp"
@@ -145,13 +146,16 @@ void add_show(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("show", "Show one memory: what triggers its key, what its value promotes");
   command->add_option("TRIGGERS", options->store, "A file that ffmem triggers wrote")->required();
-  command->add_option("LAYER", options->layer, "From 0")->required()->check(CLI::Range(0, 1000000000));
-  command->add_option("UNIT", options->unit, "From 0")->required()->check(CLI::Range(0, 1000000000));
-  command->add_option("--top", options->top, "Trigger examples shown at most")->capture_default_str()->type_name("N");
+  check_count(command->add_option("LAYER", options->layer, "From 0"))->required()->type_name("");
+  check_count(command->add_option("UNIT", options->unit, "From 0"))->required()->type_name("");
+  check_count(command->add_option("--top", options->top, "Trigger examples shown at most"))
+      ->capture_default_str()
+      ->type_name("N");
   command->add_option("--model", options->model.folder, "Model folder (default: the one that was searched, if it is there)")
       ->type_name("FOLDER");
-  command->add_option("--lens", options->lens, "raw (v . E, the paper's) or final-norm (the model's final norm first)")
-      ->check(CLI::IsMember({"raw", "final-norm"}))
+  check_word(
+      command->add_option("--lens", options->lens, "raw (v . E, the paper's) or final-norm (the model's final norm first)"),
+      {"raw", "final-norm"})
       ->capture_default_str();
   command->add_flag("--json", options->json, "One JSON object");
   command->footer("Example:\n  ffmem show triggers.safetensors 3 17 --top 10");

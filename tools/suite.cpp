@@ -113,7 +113,6 @@ std::string manifest(Workbench& bench, const Facts& facts, const Timings& timing
 
 void run(const Options& options) {
   const ExperimentOptions& asked = *options.experiment;
-  if (asked.train.empty() || asked.valid.empty()) throw UsageError("suite: give both texts: --train FILE --valid FILE");
   const ThreadScope threads(asked.model.threads);
   catch_interrupts();
   Timings timings;
@@ -136,6 +135,7 @@ void add_suite(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("suite", "Run all of the paper's experiments and write the report");
   add_experiment_options(*command, options->experiment);
+  for (const char* text : {"--train", "--valid"}) command->get_option(text)->required();
   command->add_flag("--json", options->json, "Print the manifest as JSON");
   command->footer(
       "A suite that was ended goes on when the same command is given again: what lies in OUT/data is not computed twice.\n"

@@ -113,12 +113,15 @@ void add_tokenize(CLI::App& app) {
   command->add_option("MODEL", options->folder, "Folder with a tokenizer; nothing else is needed")->required()->type_name("");
   CLI::Option* text = command->add_option("TEXT", options->text, "The text; - reads standard input")->type_name("");
   CLI::Option* file = command->add_option("--file", options->file, "Read the text from a file")->type_name("FILE");
-  command->add_flag("--ids", options->ids_only, "Ids alone, on one line");
-  command->add_flag("--special", options->special, "Add the special tokens that the tokenizer puts around a text");
+  CLI::Option* ids_only = command->add_flag("--ids", options->ids_only, "Ids alone, on one line");
+  CLI::Option* special =
+      command->add_flag("--special", options->special, "Add the special tokens that the tokenizer puts around a text");
   command->add_option("--decode", options->ids, "Print the text of these ids (\"5,17\" or \"5 17\"; - reads standard input)")
       ->type_name("IDS")
       ->excludes(text)
-      ->excludes(file);
+      ->excludes(file)
+      ->excludes(ids_only)
+      ->excludes(special);
   file->excludes(text);
   command->add_flag("--json", options->json, "One JSON object: ids and tokens, or ids and text");
   command->footer(

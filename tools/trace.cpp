@@ -14,6 +14,7 @@
 #include "tools/json_text.hpp"
 #include "tools/layer_trace.hpp"
 #include "tools/lens.hpp"
+#include "tools/option_checks.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/token_text.hpp"

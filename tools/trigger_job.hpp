@@ -14,6 +14,11 @@
 
 namespace ffmem::tools {
 
+/// The largest that a command line may ask for.
+constexpr std::size_t kMostTop = 100'000;
+constexpr std::size_t kMostSentences = std::size_t{1} << 50;
+constexpr std::size_t kMostBatchTokens = std::size_t{1} << 20;
+
 /// What is searched for, and in what steps.
 struct TriggerRequest {
   std::size_t top = 50;

@@ -13,6 +13,7 @@
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
 #include "tools/leftovers.hpp"
+#include "tools/option_checks.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/ranks.hpp"
@@ -131,8 +132,10 @@ void print_summary(const Options& options, const TriggerJob& job, const TriggerO
 }
 
 /// Before the work, not after it.
-void check_writable(const std::filesystem::path& out) {
+void check_writable(const Options& options) {
+  const std::filesystem::path& out = options.out;
   if (out.empty()) throw UsageError("triggers: -o FILE says where the result goes");
+  check_is_no_input(out, options.corpus);
   const auto checkpoint = checkpoint_path(out, rank(), n_ranks());
   const AtomicFile probe(rank() == 0 ? out : checkpoint);
   if (rank() == 0) remove_leftovers(out);
@@ -142,7 +145,7 @@ void check_writable(const std::filesystem::path& out) {
 void run(const Options& options) {
   const ThreadScope threads(options.model.threads);
   catch_interrupts();
-  if (!options.plan) check_writable(options.out);
+  if (!options.plan) check_writable(options);
   TriggerJob job = prepare(options);
   if (options.plan) return rank() == 0 ? print_plan(options, job) : void();
   const TriggerOutcome outcome = run_trigger_job(job, options.restart, options.quiet);
@@ -150,33 +153,33 @@ void run(const Options& options) {
 }
 
 void add_search_options(CLI::App& command, Options& options) {
-  command.add_option("--top", options.request.top, "Examples kept for each key")
-      ->check(CLI::Range(1, 100000))
+  check_count(command.add_option("--top", options.request.top, "Examples kept for each key"), 1, kMostTop)
       ->capture_default_str()
       ->type_name("T");
-  command.add_option("--sentences", options.sentences, "How a line is cut: icu (Unicode's sentence boundaries), lines (not)")
-      ->check(CLI::IsMember({"icu", "lines"}))
+  check_word(command.add_option("--sentences", options.sentences,
+                                "How a line is cut: icu (Unicode's sentence boundaries), lines (not)"),
+             {"icu", "lines"})
       ->capture_default_str();
   command.add_flag("--every-prefix", options.request.every_prefix, "Let several prefixes of one sentence count for a key");
   command.add_flag("--smallest", options.request.smallest, "The most negative coefficients instead (gated layers)");
-  command.add_option("--max-sentences", options.request.max_sentences, "Only the first N sentences of the corpus")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 50))
+  check_count(command.add_option("--max-sentences", options.request.max_sentences, "Only the first N sentences of the corpus"),
+              1, kMostSentences)
       ->type_name("N");
-  command
-      .add_option("--context", options.request.context,
-                  "Tokens at which a sentence is cut (default: the model's, at most 4096)")
+  check_count(command.add_option("--context", options.request.context,
+                                 "Tokens at which a sentence is cut (default: the model's, at most 4096)"),
+              1)
       ->type_name("N");
   command.add_option("--shard", options.shard, "I/N: only sentences whose number modulo N is I; see ffmem merge")
       ->type_name("I/N");
 }
 
 void add_run_options(CLI::App& command, Options& options) {
-  command.add_option("--batch-tokens", options.request.batch_tokens, "Tokens run at a time")
-      ->check(CLI::Range(1, 1 << 20))
+  check_count(command.add_option("--batch-tokens", options.request.batch_tokens, "Tokens run at a time"), 1, kMostBatchTokens)
       ->capture_default_str()
       ->type_name("N");
-  command.add_option("--checkpoint-every", options.request.checkpoint_seconds, "Write OUT.partial at most so often")
-      ->check(CLI::Range(0.0, 1e9))
+  check_number(
+      command.add_option("--checkpoint-every", options.request.checkpoint_seconds, "Write OUT.partial at most so often"), 0.0,
+      1e9)
       ->capture_default_str()
       ->type_name("SECONDS");
   command.add_flag("--restart", options.restart, "Begin anew although OUT.partial is there");

@@ -16,6 +16,7 @@
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
 #include "tools/lens.hpp"
+#include "tools/option_checks.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/progress.hpp"
@@ -24,6 +25,8 @@
 
 namespace ffmem::tools {
 namespace {
+
+constexpr std::size_t kMostTop = 100'000;
 
 struct Options {
   ModelArguments model;
@@ -125,12 +128,12 @@ void add_values(CLI::App& app) {
   CLI::App* command = app.add_subcommand("values", "Find the tokens that each value promotes");
   add_model_options(*command, options->model);
   command->add_option("-o,--out", options->out, "The table to write (safetensors)")->required()->type_name("FILE");
-  command->add_option("--top", options->top, "Tokens kept for each value")
-      ->check(CLI::Range(1, 100000))
+  check_count(command->add_option("--top", options->top, "Tokens kept for each value"), 1, kMostTop)
       ->capture_default_str()
       ->type_name("K");
-  command->add_option("--lens", options->lens, "raw (v . E, the paper's) or final-norm (the model's final norm first)")
-      ->check(CLI::IsMember({"raw", "final-norm"}))
+  check_word(
+      command->add_option("--lens", options->lens, "raw (v . E, the paper's) or final-norm (the model's final norm first)"),
+      {"raw", "final-norm"})
       ->capture_default_str();
   command->add_option("--layers", options->layers, "Layer A, or layers A to B - 1 (default: all)")->type_name("A:B");
   command

@@ -63,6 +63,61 @@ TEST_CASE("ffmem: a command line that makes no sense is exit code 2") {
   check_complaint({"perplexity", kDemo, "x", "--window", "8", "--stride", "9"}, 2, {"--stride 9"});
 }
 
+TEST_CASE("ffmem: a number is plain and in its range, or exit code 2 names it") {
+  const std::vector<Arguments> counts{{"triggers", kDemo, "c.txt", "-o", "x", "--top"},
+                                      {"triggers", kDemo, "c.txt", "-o", "x", "--max-sentences"},
+                                      {"triggers", kDemo, "c.txt", "-o", "x", "--context"},
+                                      {"triggers", kDemo, "c.txt", "-o", "x", "--batch-tokens"},
+                                      {"values", kDemo, "-o", "x", "--top"},
+                                      {"report", "--triggers", "t", "--values", "v", "-o", "x", "--memories"},
+                                      {"experiment", "memory-effects", kDemo, "-o", "x", "--effect-layer"},
+                                      {"info", kDemo, "--threads"},
+                                      {"show", "t.safetensors", "1"}};
+  for (const Arguments& command : counts) {
+    for (const std::string number : {"010", "0x2", "-1", "nan", "1.5", ""}) {
+      CAPTURE(command.back());
+      check_complaint(with(command, {number}), 2, {"expected a whole number", "'" + number + "'"});
+    }
+  }
+  check_complaint({"values", kDemo, "-o", "x", "--top", "100001"}, 2, {"1 to 100000", "'100001'"});
+  const std::vector<Arguments> numbers{{"generate", kDemo, "--tokens", "5", "--temperature"},
+                                       {"generate", kDemo, "--tokens", "5", "--top-p"},
+                                       {"triggers", kDemo, "c.txt", "-o", "x", "--checkpoint-every"},
+                                       {"experiment", "active-memories", kDemo, "-o", "x", "--active-above"},
+                                       {"bench", "--shape", "paper", "--activity"}};
+  for (const Arguments& command : numbers) {
+    for (const std::string number : {"nan", "inf", "-0.5", "much"}) {
+      CAPTURE(command.back());
+      check_complaint(with(command, {number}), 2, {"expected a number", "'" + number + "'"});
+    }
+  }
+  check_complaint({"generate", kDemo, "--tokens", "5", "--top-p", "0"}, 2, {"above 0"});
+}
+
+TEST_CASE("ffmem: a result that would replace what it is made from is exit code 2") {
+  const TemporaryFolder folder;
+  const std::string text = folder.write("corpus.txt", "A sentence.\n");
+  const std::string alias = (folder.path() / "alias.txt").string();
+  std::filesystem::create_hard_link(text, alias);
+  check_complaint({"triggers", kDemo, text, "-o", text}, 2, {text, "would replace"});
+  check_complaint({"triggers", kDemo, text, "-o", alias}, 2, {alias, "would replace"});
+  check_complaint({"merge", text, "-o", text}, 2, {"would replace"});
+  check_complaint({"export", text, "--format", "npy", "-o", text}, 2, {"would replace"});
+  check_complaint({"report", "--triggers", "t", "--values", text, "-o", text}, 2, {"would replace"});
+  CHECK(read_text_file(text) == "A sentence.\n");
+}
+
+TEST_CASE("ffmem export: an option of another form is exit code 2") {
+  const Arguments npy{"export", "x", "--format", "npy", "-o", "y"};
+  const Arguments authors{"export", "x", "--format", "authors", "-o", "y"};
+  for (const std::string option : {"--layers", "--units", "--model", "--values", "--model-id", "--source-set"}) {
+    check_complaint(with(npy, {option, "3"}), 2, {option, "not npy"});
+  }
+  for (const std::string option : {"--model", "--values", "--model-id", "--source-set"}) {
+    check_complaint(with(authors, {option, "3"}), 2, {option, "not authors"});
+  }
+}
+
 TEST_CASE("ffmem: a malformed intervention is exit code 2 and shows the form") {
   check_complaint(with(kGenerate, {"--set", "coefficients:1=3"}), 2, {"coefficients:1=3", "POINT:LAYER:UNIT=VALUE"});
   check_complaint(with(kGenerate, {"--set", "coefficients:1:2"}), 2, {"POINT:LAYER:UNIT=VALUE"});

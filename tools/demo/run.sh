@@ -5,6 +5,11 @@
 # then runs all of the paper's experiments, with a page for every memory.
 #   sh tools/demo/run.sh [OUTPUT_FOLDER]     default: demo-report
 set -eu
+case "${1:-}" in -*)
+  echo "usage: sh tools/demo/run.sh [OUTPUT_FOLDER]" >&2
+  exit 2
+  ;;
+esac
 cd "$(dirname "$0")/../.."
 output=${1:-demo-report}
 model=tools/demo/wikitext2-relu-12x256

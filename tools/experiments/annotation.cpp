@@ -198,10 +198,9 @@ Estimate cohens_kappa(std::span<const KeyAnnotation> first, std::span<const KeyA
 Result annotation(Workbench& bench) {
   const ExperimentOptions& options = bench.options();
   Annotated annotated{.keys = keys_to_annotate(bench), .annotators = {}};
-  for (const auto& path : options.annotations) {
-    // A folder may hold another experiment's labels alone.
-    if (std::filesystem::is_directory(path) && !std::filesystem::exists(path / "annotation.csv")) continue;
-    annotated.annotators.push_back(read_annotations(path, annotated.keys));
+  for (const auto& folder : options.annotations) {
+    if (!std::filesystem::exists(folder / "annotation.csv")) continue;  // it may hold another experiment's labels alone
+    annotated.annotators.push_back(read_annotations(folder, annotated.keys));
   }
 
   Result result{.name = "annotation",

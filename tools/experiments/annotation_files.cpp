@@ -128,13 +128,11 @@ Coverage coverage(const KeyAnnotation& key, std::size_t example) {
   return shallow ? Coverage::shallow : semantic ? Coverage::semantic : Coverage::none;
 }
 
-std::vector<KeyAnnotation> read_annotations(const std::filesystem::path& path, const std::vector<KeyToAnnotate>& keys) {
-  const bool is_folder = std::filesystem::is_directory(path);
-  const std::filesystem::path folder = is_folder ? path : path.parent_path();
+std::vector<KeyAnnotation> read_annotations(const std::filesystem::path& folder, const std::vector<KeyToAnnotate>& keys) {
   const CsvTable patterns(folder / "patterns.csv", {"layer", "unit", "pattern", "description", "type"});
   std::vector<std::string> columns{"layer", "unit", "example"};
   for (std::size_t p = 1; p <= kPatternColumns; ++p) columns.push_back(fmt::format("pattern {}", p));
-  const CsvTable prefixes(is_folder ? path / "annotation.csv" : path, columns);
+  const CsvTable prefixes(folder / "annotation.csv", columns);
   Reader reader(keys);
   reader.read_patterns(patterns);
   reader.read_prefixes(prefixes);

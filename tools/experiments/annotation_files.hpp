@@ -56,10 +56,10 @@ inline constexpr std::array<std::string_view, kCoverages> kCoverageNames{"shallo
                                                                          "not covered"};
 Coverage coverage(const KeyAnnotation& key, std::size_t example);
 
-/// One annotator's files, in a folder or as the path of annotation.csv with patterns.csv beside it; one element for each of
-/// `keys`. Throws what CsvTable throws and argument_invalid, naming file, line and column: a key or example that is not among
-/// those to annotate, is there twice or is missing; a pattern without description, of a type that is neither shallow nor
-/// semantic, described twice, not described or in fewer than three prefixes.
-std::vector<KeyAnnotation> read_annotations(const std::filesystem::path& path, const std::vector<KeyToAnnotate>& keys);
+/// One annotator's annotation.csv and patterns.csv; one element for each of `keys`. Throws what CsvTable throws and
+/// argument_invalid, naming file, line and column: a key or example that is not among those to annotate, is there twice or is
+/// missing; a pattern without description, of a type that is neither shallow nor semantic, described twice, not described or in
+/// fewer than three prefixes.
+std::vector<KeyAnnotation> read_annotations(const std::filesystem::path& folder, const std::vector<KeyToAnnotate>& keys);
 
 }  // namespace ffmem::tools

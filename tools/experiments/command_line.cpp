@@ -6,22 +6,22 @@
 #include <string>
 
 #include "tools/lens.hpp"
+#include "tools/option_checks.hpp"
 
 namespace ffmem::tools {
 namespace {
+
+constexpr std::size_t kMostSeed = std::numeric_limits<std::int64_t>::max();  // results hold it as a signed number
 
 /// An option that takes one of two words.
 template <class T>
 void add_choice(CLI::App& command, const std::string& name, T& value, T first, const std::string& first_word, T second,
                 const std::string& second_word, const std::string& what) {
-  const std::string shown = value == first ? first_word : second_word;
-  command
-      .add_option_function<std::string>(
-          name, [&value, first, second, first_word](const std::string& word) { value = word == first_word ? first : second; },
-          what)
-      ->check(CLI::IsMember({first_word, second_word}))
-      ->default_str(shown)
-      ->type_name(first_word + "|" + second_word);
+  const auto take = [&value, first, second, first_word](const std::string& word) {
+    value = word == first_word ? first : second;
+  };
+  check_word(command.add_option_function<std::string>(name, take, what), {first_word, second_word})
+      ->default_str(value == first ? first_word : second_word);
 }
 
 void add_count(CLI::App& command, const std::string& name, std::size_t& value, const std::string& what) {
@@ -30,23 +30,31 @@ void add_count(CLI::App& command, const std::string& name, std::size_t& value, c
 
 void add_sources(CLI::App& command, ExperimentOptions& options) {
   add_model_options(command, options.model);
-  command.add_option("--train", options.train, "UTF-8 text whose sentences are searched for trigger examples")
-      ->type_name("FILE...");
-  command.add_option("--valid", options.valid, "UTF-8 text from which prefixes are sampled")->type_name("FILE...");
+  // One file each time: more would swallow the MODEL behind them.
+  command
+      .add_option("--train", options.train,
+                  "UTF-8 text whose sentences are searched for trigger examples (sections 3 and 4; may be given again)")
+      ->allow_extra_args(false)
+      ->type_name("FILE");
+  command
+      .add_option("--valid", options.valid,
+                  "UTF-8 text from which prefixes are sampled (section 5 and memory-effects; may be given again)")
+      ->allow_extra_args(false)
+      ->type_name("FILE");
   command.add_option("-o,--out", options.out, "Folder for the results; intermediate ones in OUT/data are used again")
       ->required()
       ->type_name("FOLDER");
   add_choice(command, "--sentences", options.triggers.sentences, SentenceMode::icu, "icu", SentenceMode::lines, "lines",
              "How a line is cut: Unicode's sentence boundaries, or not");
-  command.add_option("--max-sentences", options.triggers.max_sentences, "Only the first N sentences of the training text")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 50))
+  check_count(
+      command.add_option("--max-sentences", options.triggers.max_sentences, "Only the first N sentences of the training text"),
+      1, kMostSentences)
       ->type_name("N");
-  command
-      .add_option("--context", options.triggers.context,
-                  "Tokens at which a sentence is cut (default: the model's, at most 4096)")
+  check_count(command.add_option("--context", options.triggers.context,
+                                 "Tokens at which a sentence is cut (default: the model's, at most 4096)"),
+              1)
       ->type_name("N");
-  command.add_option("--batch-tokens", options.triggers.batch_tokens, "Tokens run at a time")
-      ->check(CLI::Range(1, 1 << 20))
+  check_count(command.add_option("--batch-tokens", options.triggers.batch_tokens, "Tokens run at a time"), 1, kMostBatchTokens)
       ->capture_default_str()
       ->type_name("N");
 }
@@ -61,8 +69,8 @@ void add_definitions(CLI::App& command, ExperimentOptions& options) {
              "A trigger example's token: the one behind the prefix (the paper), or its last (the authors' script)");
   add_choice(command, "--agreeing", options.agreeing, AgreeingMemories::active, "active", AgreeingMemories::all, "all",
              "Zero agreement: among memories whose coefficient is not 0, scored weighted, or among all values, scored bare");
-  command.add_option("--active-above", options.active_above, "A memory is active if its |coefficient| is greater")
-      ->check(CLI::NonNegativeNumber)
+  check_number(command.add_option("--active-above", options.active_above, "A memory is active if its |coefficient| is greater"),
+               0.0)
       ->capture_default_str()
       ->type_name("X");
   command.add_flag("--every-prefix", options.triggers.every_prefix,
@@ -73,11 +81,12 @@ void add_definitions(CLI::App& command, ExperimentOptions& options) {
 }
 
 void add_sizes(CLI::App& command, ExperimentOptions& options) {
-  command.add_option("--seed", options.seed, "Of everything that is sampled")
-      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()).description(""))
+  check_count(command.add_option("--seed", options.seed, "Of everything that is sampled"), 0, kMostSeed)
       ->capture_default_str()
       ->type_name("N");
-  add_count(command, "--top", options.triggers.top, "Trigger examples of each key");
+  check_count(command.add_option("--top", options.triggers.top, "Trigger examples of each key"), 1, kMostTop)
+      ->capture_default_str()
+      ->type_name("N");
   add_count(command, "--examples", options.n_examples, "Sampled prefixes (sections 5.1 and 5.2)");
   add_count(command, "--removal-keys", options.removal_keys, "Keys a layer in token-removal");
   add_count(command, "--annotated-keys", options.annotated_keys, "Keys a layer in annotation");
@@ -88,9 +97,8 @@ void add_sizes(CLI::App& command, ExperimentOptions& options) {
       ->expected(1, 2)
       ->type_name("FOLDER [FOLDER]");
   add_count(command, "--changes", options.changes, "last-layer-changes: cases to label");
-  command
-      .add_option("--effect-layer", options.effect_layer,
-                  "memory-effects: whose memories are removed, counted from 0 (default: the last)")
+  check_count(command.add_option("--effect-layer", options.effect_layer,
+                                 "memory-effects: whose memories are removed, counted from 0 (default: the last)"))
       ->type_name("LAYER");
   add_count(command, "--effect-examples", options.effect_examples, "memory-effects: prefixes on which they are removed");
   command.add_flag("--quiet", options.quiet, "No progress");

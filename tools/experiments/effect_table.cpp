@@ -151,9 +151,6 @@ EffectTable effect_table(Workbench& bench) {
   const ExperimentOptions& options = bench.options();
   EffectTable table;
   table.layer = options.effect_layer.value_or(bench.n_layers() - 1);
-  if (table.layer >= bench.n_layers()) {
-    fail(ErrorCode::layer_out_of_range, "--effect-layer: expected 0 to ", bench.n_layers() - 1, ", found ", table.layer);
-  }
   table.method = removal_method(*bench.model(), table.layer);
   Origin origin = bench.sample_origin(options.effect_examples);
   origin.emplace("format", "ffmem-memory-effects-2");

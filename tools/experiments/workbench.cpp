@@ -46,13 +46,18 @@ void require_train(const ExperimentOptions& options) {
   if (options.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
 }
 
-/// A mistyped folder would otherwise be one without labels.
-void check_annotations(const std::vector<std::filesystem::path>& annotations) {
-  for (const auto& path : annotations) {
-    if (std::filesystem::is_regular_file(path)) continue;
+/// Before the work: a mistyped folder would otherwise be one without labels, and a wrong layer show after all other
+/// experiments.
+void check_options(const ExperimentOptions& options, const ModelConfig& config) {
+  for (const auto& path : options.annotations) {
     if (std::filesystem::exists(path / "annotation.csv") || std::filesystem::exists(path / "changes.csv")) continue;
     fail(ErrorCode::argument_invalid, "--annotations: ", path.string(),
-         ": expected annotation.csv or changes.csv, found neither");
+         ": expected a folder with annotation.csv or changes.csv, found ",
+         std::filesystem::exists(path) ? "neither" : "nothing");
+  }
+  if (options.effect_layer.value_or(0) >= config.n_layers) {
+    fail(ErrorCode::layer_out_of_range, "--effect-layer ", *options.effect_layer, ": the model has layers 0 to ",
+         config.n_layers - 1);
   }
 }
 
@@ -76,7 +81,7 @@ Workbench::Workbench(ExperimentOptions options)
       model_(load_model(options_.model)),
       tokenizer_(require_tokenizer(options_.model, model_->config())),
       model_fingerprint_(tools::model_fingerprint(options_.model.folder, weight_files(*model_))) {
-  check_annotations(options_.annotations);
+  check_options(options_, model_->config());
   make_folder(options_.out / "data");
   if (rank() == 0) remove_leftovers_of_runs(options_.out);
 }

@@ -207,7 +207,7 @@ TEST_CASE("annotation: one annotator's files give the figure, shares that sum to
   CHECK(std::get<std::string>(result.tables[1].rows[0][5]) == "rain");
 
   // Two annotators, one given by the path of the file.
-  options.annotations = {model.texts().path() / "first", model.texts().path() / "second" / "annotation.csv"};
+  options.annotations = {model.texts().path() / "first", model.texts().path() / "second"};
   Workbench both(options);
   const Result agreed = annotation(both);
   REQUIRE(find_estimate(agreed, "Cohen's kappa") != nullptr);

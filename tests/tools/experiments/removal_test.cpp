@@ -106,14 +106,6 @@ TEST_CASE("compute_removals: the closed form and the output vectors agree where 
   }
 }
 
-TEST_CASE("effect_table: a layer that the model has not is an error") {
-  const ExperimentModel model("hf/gpt2-relu");
-  auto options = model.options();
-  options.effect_layer = 3;
-  Workbench bench(options);
-  CHECK(thrown([&] { effect_table(bench); }).code() == ErrorCode::layer_out_of_range);
-}
-
 TEST_CASE("effect_table: own predictions and ranks are those of the signed value") {
   const ExperimentModel model("hf/llama");
   auto options = model.options();

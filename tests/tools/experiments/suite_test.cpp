@@ -35,9 +35,9 @@ struct SuiteRun {
   SuiteRun() { model.add_tokenizer(64); }
 
   std::vector<std::string> command(const std::string& out, const std::string& threads = "2") const {
-    return {"suite",      model.path(),
-            "--train",    train,
-            "--valid",    valid,
+    return {"suite",      "--train",
+            train,        "--valid",
+            valid,        model.path(),
             "-o",         (folder.path() / out).string(),
             "--top",      "5",
             "--examples", "40",
@@ -88,9 +88,9 @@ TEST_CASE("ffmem suite: one thread or two, and again over what is there: the sam
 
 TEST_CASE("ffmem suite: what is missing or wrong is one line") {
   const SuiteRun run;
-  CHECK(ffmem_command({"suite", run.model.path(), "--train", run.train, "-o", "x"}).exit_code == 2);
+  CHECK(ffmem_command({"suite", "--train", run.train, run.model.path(), "-o", "x"}).exit_code == 2);
   auto command = run.command("out");
-  command[3] = (run.folder.path() / "nowhere").string();
+  command[2] = (run.folder.path() / "nowhere").string();
   const CommandResult result = ffmem_command(command);
   CHECK(result.exit_code == 1);
   CHECK(contains(result.err, "nowhere"));
