@@ -24,7 +24,10 @@ def arguments():
     parser.add_argument("--ffmem", required=True, help="the ffmem to run")
     parser.add_argument("--work", required=True, type=Path, help="where models and results lie")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--shape", default="gpt2", help="a model of random_model.py (default: gpt2, 124 M parameters)")
+    parser.add_argument("--shape", default="gpt2",
+                        choices=["gpt2", "gpt2-medium", "gpt2-large", "paper", "llama-135m", "llama-360m"],
+                        help="a model of random_model.py (default: gpt2, 124 M parameters; paper: the paper's layers with "
+                             "GPT-2's vocabulary and positions)")
     parser.add_argument("--precisions", default="f32,bf16,int8,int4", help="of f32, bf16, int8, int4 (default: all)")
     parser.add_argument("--programs", default=",".join(PROGRAMS), help=f"of {', '.join(PROGRAMS)} (default: all)")
     parser.add_argument("--prompt", type=int, default=512, help="tokens run at once (default: 512)")

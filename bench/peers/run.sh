@@ -14,15 +14,25 @@ ffmem=build/tools/ffmem
 work=build-peers
 threads=$(nproc)
 script=compare.py
-while [ $# -gt 0 ]; do
-  case $1 in
-    --ffmem) ffmem=$2; shift 2 ;;
-    --work) work=$2; shift 2 ;;
-    --search) script=trigger_search.py; shift ;;
-    -h | --help) exec python3 "$here/$script" --help ;;
-    *) break ;;
+help=""
+left=$#
+while [ "$left" -gt 0 ]; do  # what is not ours goes to the end of the arguments, for the script
+  argument=$1
+  shift
+  left=$((left - 1))
+  case $argument in
+    --ffmem | --work)
+      [ "$left" -gt 0 ] || { echo "run.sh: $argument: expected a path behind it" >&2; exit 2; }
+      [ "$argument" = --work ] && work=$1 || ffmem=$1
+      shift
+      left=$((left - 1))
+      ;;
+    --search) script=trigger_search.py ;;
+    -h | --help) help=yes ;;
+    *) set -- "$@" "$argument" ;;
   esac
 done
+[ -z "$help" ] || exec python3 "$here/$script" --help
 if [ ! -x "$ffmem" ]; then
   echo "run.sh: $ffmem: no such program; build it (meson setup build && meson compile -C build) or give --ffmem" >&2
   exit 1

@@ -26,7 +26,8 @@ def arguments():
     parser.add_argument("--work", required=True, type=Path, help="where model and sentences lie")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--shape", default="paper", choices=["paper", "gpt2", "gpt2-medium", "gpt2-large"],
-                        help="a model of random_model.py (default: paper)")
+                        help="a model of random_model.py (default: paper, the paper's layers with GPT-2's vocabulary and "
+                             "positions)")
     parser.add_argument("--precisions", default="f32", help="of f32, bf16 (default: f32)")
     parser.add_argument("--batches", type=int, default=16, help=f"of {BATCH} tokens each (default: 16)")
     parser.add_argument("--rounds", type=int, default=3)
