@@ -4,6 +4,9 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "ops/cpu/parallel.hpp"
 #include "ops/quantise.hpp"
@@ -63,6 +66,24 @@ template <class Element, std::size_t N>
   }
 }
 
+// A whole line, which is read long after, by the first product: fetching what it replaces would be in vain.
+inline void write_past_caches(const std::uint32_t* line, std::uint32_t* to) {
+#if defined(__SSE2__)
+  for (std::size_t i = 0; i < kLanes; i += 4) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i), _mm_load_si128(reinterpret_cast<const __m128i*>(line + i)));
+  }
+#else
+  std::memcpy(to, line, kLineBytes);
+#endif
+}
+
+// Before other threads read what this one wrote so.
+inline void end_writes_past_caches() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 template <class Element>
 [[gnu::always_inline]] inline void copy_strided(StoredElements w, std::size_t n_out, std::size_t n_in, std::uint32_t* lines) {
   constexpr std::size_t kStep = kUnitBytes / sizeof(Element);
@@ -70,7 +91,9 @@ template <class Element>
     // Inputs lie too far apart for the hardware to see the next one coming.
     if (w.out_bytes == sizeof(Element)) __builtin_prefetch(w.first + kLinesAhead * w.in_bytes);
     if (n_in - i >= kStep && n_out == kLanes) {
-      copy_line<Element, kStep>(w, kLanes, lines);
+      alignas(kLineBytes) std::uint32_t line[kLanes];
+      copy_line<Element, kStep>(w, kLanes, line);
+      write_past_caches(line, lines);
     } else if (n_in - i >= kStep) {
       copy_line<Element, kStep>(w, n_out, lines);
     } else {
@@ -179,6 +202,7 @@ PackedMatrix::PackedMatrix(const WeightMatrix& w, WeightFormat format) : CpuMatr
   allocate(n_panels() * panel_bytes, panel_bytes, kLineBytes);
   parallel_for(n_panels(), kLanes * cols() * 10, [&](std::size_t panel) {
     for (std::size_t input = 0; input < cols(); input += kTileInputs) pack_tile(w, panel, input);
+    end_writes_past_caches();
   });
 }
 
