@@ -15,7 +15,7 @@ namespace ffmem::tools {
 ///               else those of f32: a float's upper half is multiplied as a float
 ///   int8, int4  products of tiles on avx512amx, for int8; dot products of four bytes: one instruction on avx512amx and
 ///               avx512bf16, else multiply, add in pairs, add (AVX2, AVX-512); else those of f32
-/// Best of several tries, measured once per process. Not for several host threads.
+/// Best of several tries, which take some hundredths of a second.
 double peak_flops(const std::string& isa, WeightFormat format = WeightFormat::f32, int n_threads = 1);
 
 /// Bytes per second that n_threads threads read from memory at once, four streams each. Best of several tries.
