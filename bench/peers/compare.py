@@ -34,6 +34,9 @@ def arguments():
     parser.add_argument("--new", type=int, default=64, help="tokens after it, one at a time (default: 64)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=2, help="measurements in a process, after one to warm up (default: 2)")
+    parser.add_argument("--limit", type=int, default=300,
+                        help="seconds after which a measurement is given up, as PyTorch's in bf16 may be on processors that do "
+                             "not multiply bf16 (default: 300)")
     parser.add_argument("--under", default="", help="a command to run every measurement under, as 'numactl -N 0'")
     parser.add_argument("--cpu-time", action="store_true",
                         help="one thread, and seconds of its processor time: for a machine that does other work meanwhile")
@@ -56,8 +59,11 @@ class NotRun(Exception):
 
 
 def run_json(options, command):
-    result = subprocess.run([*shlex.split(options.under), *map(str, command)], capture_output=True, text=True,
-                            env=environment(options))
+    try:
+        result = subprocess.run([*shlex.split(options.under), *map(str, command)], capture_output=True, text=True,
+                                env=environment(options), timeout=options.limit)
+    except subprocess.TimeoutExpired:
+        raise NotRun(f"took longer than {options.limit} s") from None
     if result.returncode != 0:
         lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
         raise NotRun(lines[-1])
@@ -89,7 +95,7 @@ def measure(options, model, precisions, programs):
     for number in range(1, options.rounds + 1):
         for precision in precisions:
             for name in ("ffmem", *programs):
-                if name in missing[precision]:
+                if name in missing[precision]:  # it would fail again
                     continue
                 print(f"round {number} of {options.rounds}: {precision} {name}", file=sys.stderr, flush=True)
                 try:
@@ -122,7 +128,8 @@ def table(precision, measured, missing):
         theirs = medians(rounds)
         cells = [f"{theirs[c]:.0f} ({ours[c] / theirs[c]:.2f})" if c in theirs else "" for c in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += [f"| {name} | not run: {reason} |" + " |" * (len(columns) - 1) for name, reason in missing.items()]
+    lines += [f"| {name} | not run: {reason} |" + " |" * (len(columns) - 1) for name, reason in missing.items()
+              if name not in measured]
     return "\n".join(lines)
 
 
