@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "ops/error.hpp"
+#include "ops/parallel.hpp"
 
 namespace ffmem {
 
@@ -29,15 +30,14 @@ void Histogram::read(const PointView& view) {
          view.layer, " with ", view.values.cols);
   }
   std::uint32_t* const layer_counts = counts_.data() + view.layer * d_memory_ * kBins;
-#pragma omp parallel for schedule(static)
-  for (std::size_t unit = 0; unit < d_memory_; ++unit) {
+  parallel_for(d_memory_, view.values.rows, [&](std::size_t unit) {
     std::uint32_t* const unit_counts = layer_counts + unit * kBins;
     for (std::size_t row = 0; row < view.values.rows; ++row) {
       if (skip_first_ && view.origins[row].position == 0) continue;
       const float coefficient = view.values.row_data(row)[unit];
       if (!std::isnan(coefficient)) ++unit_counts[bin_of(coefficient)];
     }
-  }
+  });
 }
 
 }  // namespace ffmem

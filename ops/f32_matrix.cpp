@@ -3,12 +3,10 @@
 #include <cstdint>
 
 #include "ops/huge_pages.hpp"
+#include "ops/parallel.hpp"
 
 namespace ffmem {
 namespace {
-
-// Converting fewer costs less than waking other threads.
-constexpr std::size_t kParallelElements = 100'000;
 
 bool usable_in_place(const WeightMatrix& w) noexcept {
   return w.dtype == DType::f32 && (w.row_stride == 1 || w.col_stride == 1) &&
@@ -26,8 +24,7 @@ F32Matrix::F32Matrix(const WeightMatrix& w)
   const bool by_column = w.row_stride == 1 && w.col_stride != 1;
   const WeightMatrix lines = by_column ? w.transposed() : w;
   copy_ = in_huge_pages(rows_ * cols_);
-#pragma omp parallel for schedule(static) if (rows_ * cols_ > kParallelElements)
-  for (std::size_t i = 0; i < lines.rows; ++i) read_row(lines, i, copy_.data() + i * lines.cols);
+  parallel_for(lines.rows, lines.cols, [&](std::size_t i) { read_row(lines, i, copy_.data() + i * lines.cols); });
   row_stride_ = by_column ? 1 : cols_;
   col_stride_ = by_column ? rows_ : 1;
   data_ = copy_.data();

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ops/aligned_buffer.hpp"
+#include "ops/parallel.hpp"
 #include "runtime/output_head.hpp"
 
 namespace ffmem {
@@ -11,9 +12,6 @@ namespace {
 
 /// Logits held at once: 64 MiB.
 constexpr std::size_t kHeldLogits = std::size_t{1} << 24;
-
-/// Below about as many compares waking other threads costs more than it saves.
-constexpr std::size_t kParallelElements = 100'000;
 
 /// How many of the words first_word, first_word + 1, ... come before the target: x + offset above its score, or equal to it
 /// with a smaller id.
@@ -45,8 +43,8 @@ TargetRanks OutputHead::ranks_of(ConstMatrixView hidden, std::span<const TargetQ
                                            queries.subspan(begin).begin());
     const LogitRows rows =
         logits_for_ranks(hidden.rows_between(first_row, last_row), first_row, queries.subspan(begin, end - begin), logits);
-#pragma omp parallel for schedule(dynamic, 4) if ((end - begin) * vocab_size() > kParallelElements)
-    for (std::size_t q = begin; q < end; ++q) {
+    parallel_tasks(end - begin, vocab_size(), [&](std::size_t i) {
+      const std::size_t q = begin + i;
       const std::size_t row = queries[q].row - first_row;
       const std::size_t own = band_of(queries[q].token);
       const auto target = static_cast<std::size_t>(queries[q].token);
@@ -61,7 +59,7 @@ TargetRanks OutputHead::ranks_of(ConstMatrixView hidden, std::span<const TargetQ
                          : count_before(words, band_begin(b), target, rows.offset(row, b), result.log_probabilities[q]);
       }
       result.ranks[q] = static_cast<std::uint32_t>(rank);
-    }
+    });
   }
   return result;
 }

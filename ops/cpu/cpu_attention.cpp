@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "ops/cpu/parallel.hpp"
+#include "ops/parallel.hpp"
 
 namespace ffmem {
 namespace {

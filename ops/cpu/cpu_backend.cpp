@@ -10,9 +10,9 @@
 #include "ops/cpu/input_rows.hpp"
 #include "ops/cpu/onednn_matmul.hpp"
 #include "ops/cpu/packed_matrix.hpp"
-#include "ops/cpu/parallel.hpp"
 #include "ops/cpu/top_k_row.hpp"
 #include "ops/f32_matrix.hpp"
+#include "ops/parallel.hpp"
 #include "ops/threads.hpp"
 
 namespace ffmem {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "ops/cpu/parallel.hpp"
+#include "ops/parallel.hpp"
 #include "ops/threads.hpp"
 
 namespace ffmem {

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "ops/cpu/parallel.hpp"
+#include "ops/parallel.hpp"
 #include "ops/threads.hpp"
 
 namespace ffmem {

@@ -8,7 +8,7 @@
 #include <emmintrin.h>
 #endif
 
-#include "ops/cpu/parallel.hpp"
+#include "ops/parallel.hpp"
 #include "ops/quantise.hpp"
 
 namespace ffmem {
