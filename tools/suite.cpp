@@ -91,6 +91,34 @@ void write_pages(Workbench& bench) {
                                                         .model_name = bench.model_name()});
 }
 
+/// Every option that bears on a number or a table, by its name on the command line.
+Json options_json(const ExperimentOptions& options) {
+  const TriggerRequest& triggers = options.triggers;
+  return JsonObject()
+      .add("sentences", sentence_mode_name(triggers.sentences))
+      .add("max-sentences", triggers.max_sentences)
+      .add("context", triggers.context)
+      .add("top", triggers.top)
+      .add("every-prefix", triggers.every_prefix)
+      .add("smallest", triggers.smallest)
+      .add("lens", lens_name(options.value_lens))
+      .add("stream-lens", lens_name(options.stream_lens))
+      .add("target", options.target == Target::next ? "next" : "last-read")
+      .add("agreeing", options.agreeing == AgreeingMemories::active ? "active" : "all")
+      .add("active-above", options.active_above)
+      .add("one-per-sentence", options.one_per_sentence)
+      .add("examples", options.n_examples)
+      .add("removal-keys", options.removal_keys)
+      .add("annotated-keys", options.annotated_keys)
+      .add("annotated-examples", options.annotated_examples)
+      .add("annotations", options.annotations)
+      .add("changes", options.changes)
+      .add("effect-layer", options.effect_layer)
+      .add("effect-examples", options.effect_examples)
+      .add("seed", options.seed)
+      .json();
+}
+
 std::string manifest(Workbench& bench, const Facts& facts, const Timings& timings) {
   JsonObject about;
   for (const auto& [name, value] : facts) about.add(name, value);
@@ -104,8 +132,9 @@ std::string manifest(Workbench& bench, const Facts& facts, const Timings& timing
       .add("ffmem", FFMEM_VERSION)
       .add("backend", bench.model()->backend().description())
       .add("threads", available_threads())
-      .add("model", std::filesystem::canonical(bench.options().model.folder))
+      .add("model", model_name_of(bench.options().model.folder))
       .add("run", about.json())
+      .add("options", options_json(bench.options()))
       .add("seconds", seconds.json())
       .add("total_seconds", total)
       .line();

@@ -71,7 +71,13 @@ TEST_CASE("ffmem suite: every experiment leaves its folder, and the report shows
     CHECK(std::filesystem::exists(out / experiment.name / "result.json"));
     CHECK(contains(report, std::string("<section id=\"").append(experiment.name).append("\">")));
   }
-  CHECK(contains(read_text_file(out / "manifest.json"), "\"total_seconds\""));
+  const auto manifest = nlohmann::json::parse(read_text_file(out / "manifest.json"));
+  CHECK(manifest.contains("total_seconds"));
+  CHECK(manifest["model"] == run.model.path());
+  CHECK(manifest["options"]["top"] == 5);
+  CHECK(manifest["options"]["sentences"] == "lines");
+  CHECK(manifest["options"]["target"] == "next");
+  CHECK(manifest["options"]["effect-layer"].is_null());
   CHECK(contains(read_text_file(out / "memories" / "index.html"), "\"layers\": 3"));
   CHECK(contains(read_text_file(out / "memories" / "block-1.js"), "ffmem_block(1,["));  // 132 memories, 128 a file
 }
