@@ -63,7 +63,7 @@ void write_all(int descriptor, const char* data, std::size_t n_bytes, const std:
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::filesystem::path target) : target_(resolve_target(target)) {
+AtomicFile::AtomicFile(const std::filesystem::path& target) : target_(resolve_target(target)) {
   buffer_.reserve(kBufferBytes);
   const std::string base = target_.string() + ".tmp." + std::to_string(::getpid());
   for (int i = 0; i < kMaxNames; ++i) {

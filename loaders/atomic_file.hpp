@@ -14,7 +14,7 @@ class AtomicFile {
   /// it has that name. A target that is a
   /// symbolic link stands for the file it leads to. Throws file_unwritable, naming the target: no such folder, no permission,
   /// a target that exists and is not a regular file (a directory, /dev/stdout: there is nothing to rename over).
-  explicit AtomicFile(std::filesystem::path target);
+  explicit AtomicFile(const std::filesystem::path& target);
 
   /// Removes the temporary file unless commit() was reached.
   ~AtomicFile();

@@ -1,7 +1,7 @@
 #include "tools/leftovers.hpp"
 
 #include <fcntl.h>
-#include <signal.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): has kill()
 #include <sys/file.h>
 #include <unistd.h>
 

@@ -156,7 +156,8 @@ TEST_CASE("last_layer_changes: of the annotators' folders and what stands there,
   CHECK(annotation(given).run_found.starts_with("Nobody has annotated"));  // no folder has annotation.csv
 
   cases.options.annotations = {folder("frist")};
-  CHECK(contains(thrown([&] { Workbench mistyped(cases.options); }).what(), "expected a folder with annotation.csv or changes.csv"));
+  CHECK(contains(thrown([&] { Workbench mistyped(cases.options); }).what(),
+                 "expected a folder with annotation.csv or changes.csv"));
 }
 
 TEST_CASE("last_layer_changes: of two annotators every label counts, and their agreement is told") {
