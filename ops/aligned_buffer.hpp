@@ -16,6 +16,9 @@ namespace ffmem {
 
 class AlignedBuffer {
  public:
+  /// Of more the bytes would be no number.
+  static constexpr std::size_t kMostElements = std::size_t{1} << 60;
+
   AlignedBuffer() = default;
 
   /// Throws std::bad_alloc.
@@ -52,8 +55,7 @@ class AlignedBuffer {
 
  private:
   static constexpr std::size_t kAlignment = 64;
-  static constexpr std::size_t kMostElements = std::size_t{1} << 60;  // whose bytes are a number
-  std::shared_ptr<void> block_;                                       // its deleter says where the memory is from
+  std::shared_ptr<void> block_;  // its deleter says where the memory is from
   float* data_ = nullptr;
   std::size_t size_ = 0;
 };

@@ -16,7 +16,6 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 /// What is reserved for some buffers together; only what they write becomes memory.
 constexpr std::size_t kReservation = 32 * kHugePage;
 constexpr std::size_t kCacheLine = 64;
-constexpr std::size_t kMostElements = std::size_t{1} << 60;  // whose bytes are a number
 
 std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -79,7 +78,7 @@ AlignedBuffer in_huge_pages(std::size_t n_elements) {
   // It knows where a buffer ends only of those that the allocator gives.
   return AlignedBuffer(n_elements);
 #endif
-  if (n_elements > kMostElements) throw std::bad_alloc();
+  if (n_elements > AlignedBuffer::kMostElements) throw std::bad_alloc();
   static std::mutex mutex;
   static std::weak_ptr<Reservation> latest;
   const std::size_t n_bytes = round_up(std::max<std::size_t>(n_elements * sizeof(float), 1), kCacheLine);

@@ -155,12 +155,10 @@ def description(options, measured):
 
 def main():
     options = arguments()
-    from random_model import SHAPES, write_model
+    from random_model import write_model
 
     precisions = options.precisions.split(",")
     programs = options.programs.split(",")
-    if options.shape not in SHAPES:
-        sys.exit(f"compare.py: --shape: expected one of {', '.join(SHAPES)}, found '{options.shape}'")
     for name in programs:
         if name not in PROGRAMS:
             sys.exit(f"compare.py: --programs: expected some of {', '.join(PROGRAMS)}, found '{name}'")
