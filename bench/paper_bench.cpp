@@ -10,11 +10,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,16 +28,11 @@
 #include "tools/experiments/layer_rows.hpp"
 #include "tools/speed/machine_peaks.hpp"
 #include "tools/speed/pass_cost.hpp"
+#include "tools/speed/seconds.hpp"
 #include "tools/value_table.hpp"
 
 namespace ffmem::bench {
 namespace {
-
-double seconds_of(const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 double median(std::vector<double> values) {
   std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
@@ -65,7 +58,7 @@ std::vector<const PreparedMatrix*> layer_matrices(const PreparedLayer& layer) {
 /// Seconds of the products with the vocabulary alone for n rows.
 double head_products(const Model& model, std::size_t n_rows) {
   const AlignedBuffer rows(OutputHead::kRowBlock * model.head().hidden_width());
-  return seconds_of([&] {
+  return tools::seconds_of([&] {
     for (std::size_t done = 0; done < n_rows; done += OutputHead::kRowBlock) {
       const std::size_t n = std::min(OutputHead::kRowBlock, n_rows - done);
       model.head().walk_scores(rows.matrix(n, model.head().hidden_width()), [](const ScoreBlock&, ConstMatrixView) {});
@@ -79,7 +72,7 @@ double layer_products(const Model& model, std::size_t n_rows) {
       std::max({model.config().d_memory, model.config().d_model, model.config().n_heads * model.config().head_dim});
   const AlignedBuffer in(kFeedForwardRows * width);
   const AlignedBuffer out(kFeedForwardRows * width);
-  return seconds_of([&] {
+  return tools::seconds_of([&] {
     for (std::size_t done = 0; done < n_rows; done += kFeedForwardRows) {
       const std::size_t n = std::min(kFeedForwardRows, n_rows - done);
       for (std::size_t layer = 0; layer < model.config().n_layers; ++layer) {
@@ -116,7 +109,7 @@ void values_onto_vocabulary(const Model& model, int rounds) {
   Rates rates;
   double seconds = 0.0;
   for (int round = 0; round < rounds; ++round) {
-    seconds = seconds_of([&] {
+    seconds = tools::seconds_of([&] {
       for (std::size_t unit = 0; unit < n_values; unit += OutputHead::kRowBlock) {
         tools::value_top_tokens(model, 0, unit, std::min(OutputHead::kRowBlock, n_values - unit), 10, Lens::raw);
       }
@@ -146,7 +139,7 @@ void layers_of_prefixes(tools::Workbench& bench, int rounds) {
   const tools::ExampleSet examples = tools::sample_examples(bench, bench.options().n_examples, "examples");
   const double before = peak_memory_mib();
   std::unique_ptr<tools::ValuePredictions> values;
-  const double once = seconds_of([&] { values = std::make_unique<tools::ValuePredictions>(bench); });
+  const double once = tools::seconds_of([&] { values = std::make_unique<tools::ValuePredictions>(bench); });
   const std::size_t n_tokens = tokens_of(examples, bench);
   // r, y and o of every layer go to the vocabulary; y once more where the two lenses differ.
   const bool one_lens = bench.options().value_lens == bench.options().stream_lens || !model.weights().final_norm.present;
@@ -156,7 +149,7 @@ void layers_of_prefixes(tools::Workbench& bench, int rounds) {
   Rates rates;
   double seconds = 0.0;
   for (int round = 0; round < rounds; ++round) {
-    seconds = seconds_of([&] { tools::measure_layers(bench, *values, examples); });
+    seconds = tools::seconds_of([&] { tools::measure_layers(bench, *values, examples); });
     rates.add(flops, seconds, layer_products(model, n_tokens) + head_products(model, n_rows));
   }
   std::printf(

@@ -113,4 +113,10 @@ void write_file(const std::filesystem::path& path, std::string_view text) {
   file.commit();
 }
 
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail(ErrorCode::file_unwritable, folder.string(), ": ", error.message());
+}
+
 }  // namespace ffmem

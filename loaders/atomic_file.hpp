@@ -38,4 +38,7 @@ class AtomicFile {
 /// The whole file at once. Throws what AtomicFile does.
 void write_file(const std::filesystem::path& path, std::string_view text);
 
+/// The folder and those above it, where they are not there yet. Throws file_unwritable.
+void make_folder(const std::filesystem::path& folder);
+
 }  // namespace ffmem

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 
 #include "ops/error.hpp"
@@ -81,8 +80,7 @@ std::size_t bounded_max_new(const Options& options, std::size_t n_prompt, std::s
   }
   const std::size_t room = context - n_prompt + 1;
   if (options.max_new > room) {
-    std::fputs(fmt::format("ffmem: note: the context of {} tokens leaves room for {} new ones\n", context, room).c_str(),
-               stderr);
+    note(fmt::format("note: the context of {} tokens leaves room for {} new ones", context, room));
   }
   return std::min(options.max_new, room);
 }
@@ -101,13 +99,13 @@ std::string_view end_name(Generation::End end, bool stopped) {
 void print_speed(const Generation& result) {
   const auto rate = [](std::size_t n, double seconds) { return seconds > 0 ? static_cast<double>(n) / seconds : 0.0; };
   const std::size_t n_decoded = result.tokens.empty() ? 0 : result.tokens.size() - 1;  // the first comes with the prompt
-  std::string line = fmt::format("ffmem: prompt of {} tokens in {:.3f} s ({:.1f} tokens/s)", result.prompt_tokens,
+  std::string line = fmt::format("prompt of {} tokens in {:.3f} s ({:.1f} tokens/s)", result.prompt_tokens,
                                  result.prompt_seconds, rate(result.prompt_tokens, result.prompt_seconds));
   if (n_decoded > 0) {
     line += fmt::format(", {} new tokens in {:.3f} s ({:.1f} tokens/s)", result.tokens.size(), result.decode_seconds,
                         rate(n_decoded, result.decode_seconds));
   }
-  std::fputs((line + "\n").c_str(), stderr);
+  note(line);
 }
 
 void run(Options& options) {

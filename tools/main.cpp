@@ -31,7 +31,7 @@ constexpr int kInterrupted = 130;
 void complain(std::string message) {
   std::ranges::replace(message, '\n', ' ');
   std::fflush(stdout);
-  std::fputs(("ffmem: " + message + "\n").c_str(), stderr);
+  note(message);
 }
 
 void add_commands(CLI::App& app) {

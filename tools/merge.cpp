@@ -3,13 +3,13 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 
 #include "hooks/top_triggers.hpp"
 #include "ops/error.hpp"
 #include "tools/commands.hpp"
 #include "tools/options.hpp"
+#include "tools/output.hpp"
 #include "tools/trigger_store.hpp"
 
 namespace ffmem::tools {
@@ -78,10 +78,8 @@ void run(const Options& options) {
   }
   write_trigger_store(options.out, table, info, merge_sentences(table, stores), stores.front()->vocabulary());
   const std::string covers = info.shards.whole() ? "the whole corpus" : "shards " + info.shards.text();
-  std::fputs(fmt::format("ffmem: {} store{} merged: {}, {} sentences\n", stores.size(), stores.size() == 1 ? "" : "s", covers,
-                         info.counts.n_sentences)
-                 .c_str(),
-             stderr);
+  note(fmt::format("{} store{} merged: {}, {} sentences", stores.size(), stores.size() == 1 ? "" : "s", covers,
+                   info.counts.n_sentences));
 }
 
 }  // namespace

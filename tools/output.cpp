@@ -25,6 +25,8 @@ void flush_out() {
   if (std::ferror(stdout) != 0) fail(ErrorCode::file_unwritable, "standard output: an earlier write failed");
 }
 
+void note(std::string_view text) { std::fprintf(stderr, "ffmem: %.*s\n", static_cast<int>(text.size()), text.data()); }
+
 void reserve_standard_descriptors() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;

@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cmath>
-#include <cstdio>
 #include <memory>
 
 #include "tools/commands.hpp"
@@ -47,12 +46,6 @@ std::string readable(std::string_view bytes) {
   return text;
 }
 
-std::string bytes_of(const TriggerStore& store, std::span<const TokenId> tokens) {
-  std::string bytes;
-  for (const TokenId token : tokens) bytes += store.token_bytes(token);
-  return bytes;
-}
-
 std::string token_text(const TriggerStore& store, TokenId token) {
   const auto bytes = store.token_bytes(token);
   return bytes.empty() ? fmt::format("#{}", token) : visible_text(bytes);
@@ -69,16 +62,14 @@ std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore
   ModelArguments arguments = options.model;
   arguments.folder = find_model_folder(arguments.folder, store);
   if (arguments.folder.empty()) {
-    const std::string text =
-        fmt::format("ffmem: note: there is no model at {}, seen from this folder; --model FOLDER shows the value's tokens\n",
-                    store.info().model);
-    std::fputs(text.c_str(), stderr);
+    note(fmt::format("note: there is no model at {}, seen from this folder; --model FOLDER shows the value's tokens",
+                     store.info().model));
     return std::nullopt;
   }
   arguments.weights = parse_weight_mode(store.info().weights);
   const auto model = load_model(arguments);
   if (!is_model_of(store, *model, arguments.folder)) {
-    std::fputs("ffmem: note: this model is not the one whose keys were searched\n", stderr);
+    note("note: this model is not the one whose keys were searched");
   }
   return value_top_tokens(*model, options.layer, options.unit, 1, kValueTokens, lens_from_name(options.lens));
 }
@@ -90,7 +81,7 @@ std::string as_text(const Options& options, const TriggerStore& store, const std
                                  examples.empty() ? "the key never fired" : "coefficient, trigger prefix, next token");
   for (const auto& example : examples) {
     text += fmt::format("{:9.4f}  {}{} {} {}\n", example.coefficient,
-                        readable(bytes_of(store, example.prefix.first(example.prefix.size() - 1))),
+                        readable(store.bytes(example.prefix.first(example.prefix.size() - 1))),
                         marked(store.token_bytes(example.prefix.back()), terminal), "\u2192",
                         example.next ? token_text(store, *example.next) : "(end)");
   }
@@ -107,7 +98,7 @@ Json example_json(const TriggerStore& store, const TriggerStore::Example& exampl
   json.add("coefficient", example.coefficient)
       .add("sentence", example.sentence)
       .add("position", example.prefix.size() - 1)
-      .add("prefix", bytes_of(store, example.prefix))
+      .add("prefix", store.bytes(example.prefix))
       .add("trigger", store.token_bytes(example.prefix.back()))
       .add("next", example.next ? std::optional(store.token_bytes(*example.next)) : std::nullopt)
       .add("tokens", example.prefix)

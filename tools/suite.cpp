@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -73,7 +72,7 @@ std::vector<Result> run_experiments(Workbench& bench, Timings& timings) {
   std::vector<Result> results;
   for (const Experiment& experiment : all_experiments()) {
     throw_if_interrupted();
-    if (!bench.options().quiet) std::fputs(fmt::format("ffmem: {}\n", experiment.name).c_str(), stderr);
+    if (!bench.options().quiet) note(experiment.name);
     Result result = timed(timings, std::string(experiment.name), [&] { return experiment.run(bench); });
     results.push_back(write_result(bench.options().out, std::move(result)));
   }

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <utility>
 
 #include "ops/error.hpp"
 #include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/output.hpp"
 #include "tools/progress.hpp"
 #include "tools/ranks.hpp"
 #include "tools/trigger_reduction.hpp"
@@ -42,7 +42,7 @@ std::optional<TriggerCheckpoint> find_start(const TriggerJob& job, bool restart,
   try {
     auto start = read_checkpoint(path, job.info, job.model->config().n_layers, job.model->config().d_memory);
     if (start && !quiet) {
-      std::fputs(fmt::format("ffmem: going on from {} at sentence {}\n", path.string(), start->next_sentence).c_str(), stderr);
+      note(fmt::format("going on from {} at sentence {}", path.string(), start->next_sentence));
     }
     return start;
   } catch (const Error& error) {

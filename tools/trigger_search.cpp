@@ -8,6 +8,7 @@
 
 #include "ops/error.hpp"
 #include "tools/speed/blind_hook.hpp"
+#include "tools/speed/seconds.hpp"
 #include "tools/trigger_store.hpp"
 
 namespace ffmem::tools {
@@ -62,11 +63,6 @@ void TriggerSearch::run_batch(Session& session, const SentenceBatch& batch) {
 
 /// Each of the two goes first in every other batch.
 void TriggerSearch::compare_batch(Session& session, const SentenceBatch& batch) {
-  const auto seconds_of = [](auto&& work) {
-    const auto begin = Clock::now();
-    work();
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  };
   const auto search = [&] { comparison_.search_seconds += seconds_of([&] { run_batch(session, batch); }); };
   if (search_first_) search();
   BlindHook blind;

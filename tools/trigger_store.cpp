@@ -194,6 +194,12 @@ std::span<const TokenId> TriggerStore::sentence_tokens(std::int64_t sentence) co
   return sentence_tokens_.subspan(begin, static_cast<std::size_t>(sentence_offsets_[i + 1]) - begin);
 }
 
+std::string TriggerStore::bytes(std::span<const TokenId> tokens) const {
+  std::string bytes;
+  for (const TokenId token : tokens) bytes += token_bytes(token);
+  return bytes;
+}
+
 std::string_view TriggerStore::token_bytes(TokenId id) const noexcept {
   if (id < 0 || static_cast<std::size_t>(id) >= vocab_size()) return {};
   const auto begin = static_cast<std::size_t>(vocabulary_offsets_[static_cast<std::size_t>(id)]);

@@ -102,6 +102,9 @@ class TriggerStore {
   /// vocabulary.
   std::string_view token_bytes(TokenId id) const noexcept;
 
+  /// What tokens say, one behind the other.
+  std::string bytes(std::span<const TokenId> tokens) const;
+
   Vocabulary vocabulary() const;
 
   TriggerTable table() const { return read_trigger_table(file_); }

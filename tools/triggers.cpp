@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 
 #include "loaders/atomic_file.hpp"
@@ -102,18 +101,14 @@ Json as_json(const std::optional<ForwardComparison>& comparison) {
 void print_summary(const Options& options, const TriggerJob& job, const TriggerOutcome& outcome) {
   const TriggerCounts& counts = outcome.counts;
   if (!options.quiet) {
-    const std::string text = fmt::format(
-        "ffmem: {} sentences, {} tokens ({:.0f} tokens/s), {} sentences cut to the context of {}; {} of {} keys never fired\n",
+    note(fmt::format(
+        "{} sentences, {} tokens ({:.0f} tokens/s), {} sentences cut to the context of {}; {} of {} keys never fired",
         counts.n_sentences, counts.n_tokens, outcome.tokens_per_second, counts.n_cut, job.info.context,
-        outcome.n_keys_never_fired, outcome.n_keys);
-    std::fputs(text.c_str(), stderr);
+        outcome.n_keys_never_fired, outcome.n_keys));
     if (outcome.comparison) {
       const ComparedRates rates = rates_of(*outcome.comparison);
-      std::fputs(
-          fmt::format("ffmem: the model's passes alone: {:.0f} tokens/s with the search, {:.0f} without: it costs {:.1f} %\n",
-                      rates.search, rates.forward, 100.0 * rates.costs())
-              .c_str(),
-          stderr);
+      note(fmt::format("the model's passes alone: {:.0f} tokens/s with the search, {:.0f} without: it costs {:.1f} %",
+                       rates.search, rates.forward, 100.0 * rates.costs()));
     }
   }
   if (options.json) {

@@ -1,12 +1,12 @@
 #include "tools/experiments/command_line.hpp"
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <limits>
 #include <string>
 
 #include "tools/lens.hpp"
 #include "tools/option_checks.hpp"
+#include "tools/output.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -106,9 +106,7 @@ void add_sizes(CLI::App& command, ExperimentOptions& options) {
 
 }  // namespace
 
-void warn_of_no_gnuplot() {
-  std::fputs("ffmem: gnuplot is not installed: figures are left as numbers (.csv) and scripts (.gp)\n", stderr);
-}
+void warn_of_no_gnuplot() { note("gnuplot is not installed: figures are left as numbers (.csv) and scripts (.gp)"); }
 
 void add_experiment_options(CLI::App& command, const std::shared_ptr<ExperimentOptions>& options) {
   add_sources(command, *options);

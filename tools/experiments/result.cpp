@@ -1,7 +1,6 @@
 #include "tools/experiments/result.hpp"
 
 #include "loaders/atomic_file.hpp"
-#include "ops/error.hpp"
 #include "tools/json_text.hpp"
 
 namespace ffmem::tools {
@@ -42,9 +41,7 @@ std::string to_json_text(const Result& result) {
 
 Result write_result(const std::filesystem::path& out, Result result) {
   const std::filesystem::path folder = out / result.name;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail(ErrorCode::file_unwritable, folder.string(), ": ", error.message());
+  make_folder(folder);
   for (const Table& table : result.tables) write_file(folder / (table.name + ".csv"), to_csv(table));
   for (const Material& material : result.materials) write_file(folder / material.name, material.content);
   for (const Figure& figure : result.figures) result.figures_drawn = draw_figure(folder, figure) && result.figures_drawn;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "loaders/atomic_file.hpp"
 #include "loaders/safetensors.hpp"
 #include "ops/error.hpp"
 #include "tools/experiments/experiments.hpp"
@@ -27,12 +28,6 @@ bool is_finished_search(const std::filesystem::path& path, const TriggerInfo& in
   } catch (const Error&) {
     return false;
   }
-}
-
-void make_folder(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail(ErrorCode::file_unwritable, folder.string(), ": ", error.message());
 }
 
 /// What killed runs left half written in OUT and the folders that this program makes there.

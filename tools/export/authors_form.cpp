@@ -18,15 +18,9 @@ bool is_space(std::string_view text, std::size_t at, const tokenization::Utf8Ste
          u_isUWhiteSpace(static_cast<UChar32>(tokenization::utf8_at(text, at).code)) != 0;
 }
 
-std::string bytes_of(const TriggerStore& store, std::span<const TokenId> tokens) {
-  std::string bytes;
-  for (const TokenId token : tokens) bytes += store.token_bytes(token);
-  return bytes;
-}
-
 /// Without the space that some tokenizers put before the first word.
 std::string sentence_text(const TriggerStore& store, std::span<const TokenId> tokens) {
-  const std::string bytes = bytes_of(store, tokens);
+  const std::string bytes = store.bytes(tokens);
   return bytes.starts_with(' ') ? bytes.substr(1) : bytes;
 }
 
@@ -34,7 +28,7 @@ Json record(const TriggerStore& store, const TriggerStore::Example& example, std
   return JsonObject()
       .add("rank", rank)
       .add("layer_index", layer)
-      .add("token_indice", words_begun(bytes_of(store, example.prefix)))
+      .add("token_indice", words_begun(store.bytes(example.prefix)))
       .add("fc1_value", example.coefficient)
       .add("text", sentence_text(store, example.tokens))
       .json();

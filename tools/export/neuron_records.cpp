@@ -3,7 +3,6 @@
 #include <cmath>
 #include <optional>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "loaders/atomic_file.hpp"
@@ -42,9 +41,7 @@ std::string openai_record(const TriggerStore& store, const KeyActivations& key) 
 }
 
 void write_one(const std::filesystem::path& path, std::string_view text) {
-  std::error_code error;
-  std::filesystem::create_directories(path.parent_path(), error);
-  if (error) fail(ErrorCode::file_unwritable, path.parent_path().string(), ": ", error.message());
+  make_folder(path.parent_path());
   write_file(path, text);
 }
 

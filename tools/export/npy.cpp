@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <system_error>
 
 #include "loaders/atomic_file.hpp"
 #include "ops/error.hpp"
@@ -88,9 +87,7 @@ std::string npy_header(std::string_view type, const std::vector<std::size_t>& sh
 void export_npy(const SafetensorsFile& file, const std::filesystem::path& folder,
                 const std::function<void(std::size_t)>& done) {
   for (const auto& [name, tensor] : file.tensors()) file_of(tensor, folder);  // before the first is written
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail(ErrorCode::file_unwritable, folder.string(), ": ", error.message());
+  make_folder(folder);
   std::size_t n_bytes = 0;
   for (const auto& [name, tensor] : file.tensors()) {
     AtomicFile out(file_of(tensor, folder));

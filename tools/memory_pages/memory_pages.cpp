@@ -8,7 +8,6 @@
 
 #include "hooks/histogram.hpp"
 #include "loaders/atomic_file.hpp"
-#include "ops/error.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
 #include "tools/memory_pages/viewer.hpp"
@@ -70,12 +69,6 @@ class PageWriter {
         .json();
   }
 
-  std::string text_of(std::span<const TokenId> tokens) const {
-    std::string text;
-    for (const TokenId token : tokens) text += store_.token_bytes(token);
-    return text;
-  }
-
   void write_block(std::size_t number, std::size_t first, std::size_t end) {
     std::string text = "ffmem_block(" + std::to_string(number) + ",[\n";
     for (std::size_t memory = first; memory < end; ++memory)
@@ -118,7 +111,7 @@ class PageWriter {
   Json example_json(const TriggerStore::Example& example) const {
     const auto before = example.prefix.first(example.prefix.size() - 1);
     const bool is_cut = before.size() > kPrefixTokens;
-    const std::string shown = (is_cut ? "… " : "") + text_of(is_cut ? before.last(kPrefixTokens) : before);
+    const std::string shown = (is_cut ? "… " : "") + store_.bytes(is_cut ? before.last(kPrefixTokens) : before);
     std::optional<std::string_view> next;
     if (example.next) next = store_.token_bytes(*example.next);
     return JsonArray().add(example.coefficient).add(shown).add(store_.token_bytes(example.prefix.back())).add(next).json();
@@ -180,9 +173,7 @@ class PageWriter {
 std::size_t memories_per_block(std::size_t n_memories) noexcept { return std::max<std::size_t>(128, (n_memories + 255) / 256); }
 
 void write_memory_pages(const std::filesystem::path& folder, const MemorySources& sources) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail(ErrorCode::file_unwritable, folder.string(), ": ", error.message());
+  make_folder(folder);
   PageWriter(folder, sources).write();
 }
 

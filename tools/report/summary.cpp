@@ -71,12 +71,6 @@ ValueRow value_row(const ValueTable& values, std::size_t layer, std::size_t unit
   return {std::span(values.tokens).subspan(begin, values.k), std::span(values.probabilities).subspan(begin, values.k)};
 }
 
-std::string text_of(const TriggerStore& store, std::span<const TokenId> tokens) {
-  std::string text;
-  for (const TokenId token : tokens) text += store.token_bytes(token);
-  return text;
-}
-
 PageMemory describe(const TriggerStore& store, const ValueTable& values, std::size_t layer, const Reading& reading,
                     std::size_t n_examples) {
   PageMemory memory{.layer = layer,
@@ -88,7 +82,7 @@ PageMemory describe(const TriggerStore& store, const ValueTable& values, std::si
                     .value = {}};
   const ValueRow value = value_row(values, layer, reading.unit);
   for (const TriggerStore::Example& example : store.examples(layer, reading.unit, n_examples)) {
-    memory.examples.push_back({.before = text_of(store, example.prefix.first(example.prefix.size() - 1)),
+    memory.examples.push_back({.before = store.bytes(example.prefix.first(example.prefix.size() - 1)),
                                .trigger = std::string(store.token_bytes(example.prefix.back())),
                                .next = example.next ? std::string(store.token_bytes(*example.next)) : std::string(),
                                .predicted = example.next == value.tokens.front(),

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <random>
@@ -15,15 +14,10 @@
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/speed/seconds.hpp"
 
 namespace ffmem::tools {
 namespace {
-
-double seconds_of(const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 /// Pages of this process that are in memory now (Linux; 0 elsewhere).
 std::size_t resident_bytes() {
