@@ -83,15 +83,16 @@ struct Matmul {
     return b.w.first + (panel - panel % Stored::kPanels) * b.w.panel_stride + line * b.w.line_stride;
   }
 
-  // All rows by a run of Stored's lines, which lie at `w` as Format has them, panels `panel_stride` apart. Each tile fetches
-  // the lines of y that the next one writes, whose rows lie in pages of their own (waiting for them would cost a sixth of the
-  // time), and a share of the panels that come after these.
+  // All rows by a run of Stored's lines, which lie at `w` as n_lines of Format's, panels `panel_stride` apart. Each tile
+  // fetches the lines of y that the next one writes, whose rows lie in pages of their own (waiting for them would cost a sixth
+  // of the time), and a share of the panels that come after these.
   template <class Stored, class Format>
-  static void run_tiles(const MatmulBlock& b, const Run& run, const std::byte* w, std::size_t panel_stride) noexcept {
+  static void run_tiles(const MatmulBlock& b, const Run& run, const std::byte* w, std::size_t n_lines,
+                        std::size_t panel_stride) noexcept {
     const RowTiles tiles{b.n_rows, Stored::kRows};
     const std::size_t share = (run.n_lines() + tiles.count() - 1) / tiles.count();
     const std::size_t output = run.panel * kLanes;
-    const bool last = run.end * Stored::kStep >= b.n_in;
+    const bool last = run.end == Stored::n_lines(b);
     for (std::size_t tile = 0, row = 0; tile < tiles.count(); ++tile) {
       const std::size_t after = tiles.begin(tile + 1);
       if (tiles.count() > 1) {
@@ -106,10 +107,11 @@ struct Matmul {
       }
       const Part part{.b = b,
                       .row = row,
-                      .x = b.x + row * b.x_units + run.begin * Stored::kUnits * (after - row),
+                      .group = Stored::group(run.begin),
+                      .x = b.x + row * b.x_units + Stored::units(run.begin) * (after - row),
                       .w = w,
                       .panel_stride = panel_stride,
-                      .n_lines = run.n_lines() * Stored::kUnits / Format::kUnits,
+                      .n_lines = n_lines,
                       .first = run.begin == 0,
                       .y = b.y + row * b.y_stride + output,
                       .y_stride = b.y_stride,
@@ -123,43 +125,32 @@ struct Matmul {
     }
   }
 
-  // A run as float32 lines, each panel's one after the other.
-  template <class Stored>
-  static void widen(const MatmulBlock& b, const Run& run, std::byte* out) noexcept {
-    for (std::size_t v = 0; v < run.vectors; ++v) {
-      auto* to = reinterpret_cast<float*>(out + v * kSumRun * kLineBytes);
-      const std::size_t place = (run.panel + v) % Stored::kPanels;
-      const std::byte* line = stored_line<Stored>(b, run.panel + v, run.begin);
-      for (std::size_t i = 0; i < run.n_lines(); ++i, line += b.w.line_stride) {
-        const auto w = Lanes::weights(line);
-        for (std::size_t s = 0; s < Stored::kStep; ++s, to += kLanes) {
-          Lanes::store(Stored::Line::floats(w, place + s), to, kLanes);
-        }
-      }
-    }
-  }
-
   // All rows by a run.
   template <class Format>
   static void run_rows(const MatmulBlock& b, const Run& run) noexcept {
-    if constexpr (Format::kStoredRows < Format::kRows) {
+    if constexpr (Format::kWidens) {
       if (b.n_rows > Format::kStoredRows) {
-        alignas(64) std::byte room[kVectors * kSumRun * kLineBytes];
-        widen<Format>(b, run, room);
-        return run_tiles<Format, typename Format::Widened>(b, run, room, kSumRun * kLineBytes);
+        constexpr std::size_t kStride = Format::kWideLines * kLineBytes;
+        alignas(64) std::byte room[kVectors * kStride];
+        std::size_t n_lines = 0;
+        for (std::size_t v = 0; v < run.vectors; ++v) {
+          const std::byte* const line = stored_line<Format>(b, run.panel + v, run.begin);
+          const std::size_t place = (run.panel + v) % Format::kPanels;
+          n_lines = Format::widen(line, b.w.line_stride, run.n_lines(), place, room + v * kStride);
+        }
+        return run_tiles<Format, typename Format::Widened>(b, run, room, n_lines, kStride);
       }
     }
     if constexpr (Format::kStoredRows > 0) {
-      run_tiles<Format, Format>(b, run, stored_line<Format>(b, run.panel, run.begin), b.w.panel_stride);
+      run_tiles<Format, Format>(b, run, stored_line<Format>(b, run.panel, run.begin), run.n_lines(), b.w.panel_stride);
     }
   }
 
   template <class Format>
   static void matmul(const MatmulBlock& b) noexcept {
     const std::size_t n_panels = (b.n_out + kLanes - 1) / kLanes;
-    const std::size_t n_lines =
-        Format::kRunLines == 0 ? b.w.panel_stride / kLineBytes : (b.n_in + Format::kStep - 1) / Format::kStep;
-    const std::size_t run = Format::kRunLines == 0 ? n_lines : Format::kRunLines;
+    const std::size_t n_lines = Format::n_lines(b);
+    constexpr std::size_t run = Format::kRunLines;
     // Few rows wait for their weights, and so read them in order. Many go on with the run of inputs that their cache holds, for
     // as many outputs as it holds too until the next run adds to them.
     const bool few = b.n_rows <= Format::kRows;

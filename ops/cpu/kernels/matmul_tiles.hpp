@@ -7,7 +7,7 @@
 //
 //   f32         a chain for each run of kSumRun inputs, starting from zero; the runs' sums added in order, to zero
 //   bf16        one chain over all inputs; it stops after each run and goes on from y
-//   int8, int4  exact inside a group, the groups chained in float32
+//   int8, int4  exact inside a group, the groups chained in float32; the chain stops after each run too
 //
 // All instruction sets with fused multiply-add give f32 the same bits, and bf16 too but for those that multiply pairs of it.
 // Runs keep a piece of the panel in cache for all rows.
@@ -20,7 +20,7 @@
 
 namespace ffmem::kernels {
 
-// Inputs that float32 products sum in one chain.
+// Inputs of a run.
 constexpr std::size_t kSumRun = 512;
 
 template <class Lanes>
@@ -33,6 +33,7 @@ struct MatmulTiles {
   struct Part {
     const MatmulBlock& b;
     std::size_t row;
+    std::size_t group;       // the first line's, of the formats that have groups
     const std::uint32_t* x;  // the first line's units of the tile's rows
     const std::byte* w;      // the first line of the first panel
     std::size_t panel_stride;
@@ -122,17 +123,41 @@ struct MatmulTiles {
   // Where the chains of float32 sums begin and end.
   enum class Chains { runs, whole };
 
-  // Inputs and weights multiplied as float32. Rows beyond the line's own take lines that were widened to F32Line.
+  // A format says:
+  //
+  //   kRows        rows of a tile
+  //   kStoredRows  those that multiply lines as they are stored; more take lines widened to what the format Widened has, if
+  //                kWidens: widen() does so with a run's lines of one panel, to at most kWideLines
+  //   kPanels      panels that a line is part of
+  //   kRunLines    lines of a run
+  //   n_lines(b), units(n), group(n)   lines of a panel; units of a row, and groups, before line n, which begins a run
+  //   run<Rows, Vectors>(part)         the tile's product by some lines
+
+  // Inputs and weights multiplied as float32.
   template <class Stored, Chains Order>
   struct Floats {
-    using Line = Stored;
     using Widened = Floats<F32Line, Order>;
     static constexpr std::size_t kRows = Lanes::kF32Rows;
     static constexpr std::size_t kStoredRows = Stored::kRows;
+    static constexpr bool kWidens = kStoredRows < kRows;
+    static constexpr std::size_t kWideLines = kSumRun;
     static constexpr std::size_t kPanels = Stored::kPanels;
-    static constexpr std::size_t kStep = Stored::kStep;
-    static constexpr std::size_t kUnits = Stored::kStep;
-    static constexpr std::size_t kRunLines = kSumRun / kStep;
+    static constexpr std::size_t kRunLines = kSumRun / Stored::kStep;
+
+    static std::size_t n_lines(const MatmulBlock& b) noexcept { return (b.n_in + Stored::kStep - 1) / Stored::kStep; }
+    static std::size_t units(std::size_t line) noexcept { return line * Stored::kStep; }
+    static std::size_t group(std::size_t /*line*/) noexcept { return 0; }
+
+    // The number of lines that `out` now has. place: which of the stored line's panels.
+    static std::size_t widen(const std::byte* line, std::size_t stride, std::size_t n, std::size_t place,
+                             std::byte* out) noexcept {
+      auto* to = reinterpret_cast<float*>(out);
+      for (std::size_t i = 0; i < n; ++i, line += stride) {
+        const Weights w = Lanes::weights(line);
+        for (std::size_t s = 0; s < Stored::kStep; ++s, to += kLanes) Lanes::store(Stored::floats(w, place + s), to, kLanes);
+      }
+      return n * Stored::kStep;
+    }
 
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
@@ -142,7 +167,7 @@ struct MatmulTiles {
       } else {
         for_each(sums, [&](std::size_t r, std::size_t v, const Sum& /*sum*/) { return y(p, r, v); });
       }
-      chain<kUnits>(p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t i) {
+      chain<Stored::kStep>(p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t i) {
         return Lanes::add_product(sum, __builtin_bit_cast(float, x), Stored::floats(w, i));
       });
       // y = 0 + sum after the first run, y + sum after the others. The 0 makes -0 the same as 0: see input_rows.hpp.
@@ -159,10 +184,13 @@ struct MatmulTiles {
   struct Bf16Pairs {
     static constexpr std::size_t kRows = Lanes::kF32Rows;
     static constexpr std::size_t kStoredRows = kRows;
+    static constexpr bool kWidens = false;
     static constexpr std::size_t kPanels = 1;
-    static constexpr std::size_t kStep = kBf16Step;
-    static constexpr std::size_t kUnits = 1;
-    static constexpr std::size_t kRunLines = kSumRun / kStep;
+    static constexpr std::size_t kRunLines = kSumRun / kBf16Step;
+
+    static std::size_t n_lines(const MatmulBlock& b) noexcept { return (b.n_in + kBf16Step - 1) / kBf16Step; }
+    static std::size_t units(std::size_t line) noexcept { return line; }
+    static std::size_t group(std::size_t /*line*/) noexcept { return 0; }
 
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
@@ -172,42 +200,72 @@ struct MatmulTiles {
       } else {
         for_each(sums, [&](std::size_t r, std::size_t v, const Sum& /*sum*/) { return y(p, r, v); });
       }
-      chain<kUnits>(p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t /*i*/) {
-        return Lanes::dot_bf16(sum, x, w);
-      });
+      chain<1>(p, sums,
+               [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t /*i*/) { return Lanes::dot_bf16(sum, x, w); });
       store(p, sums);
     }
   };
 
-  // Groups of whole numbers. Format says how large they are, how a step's line is multiplied with `kUnits` of x, which lie
-  // `next` apart, and what a group's count and line of scales add to the sum.
-  template <class Format>
+  // Groups of whole numbers. Group says how many lines follow their line of scales, how one of them is multiplied with `kUnits`
+  // of x, which lie `next` apart, and what a group's count and scales add to the sum.
+  template <class Group>
   struct Grouped {
+    using Widened = Grouped<typename Group::Widened>;
     static constexpr std::size_t kRows = Lanes::kIntRows;
     static constexpr std::size_t kStoredRows = kRows;
+    static constexpr bool kWidens = !std::is_same_v<Group, typename Group::Widened>;
     static constexpr std::size_t kPanels = 1;
-    static constexpr std::size_t kStep = Format::kStep;
-    static constexpr std::size_t kUnits = Format::kUnits;
-    static constexpr std::size_t kRunLines = 0;  // the whole panel at once
+    static constexpr std::size_t kGroupLines = 1 + Group::kSteps;
+    static constexpr std::size_t kRunLines = kSumRun / Group::kInputs * kGroupLines;
+    static constexpr std::size_t kWideLines = kSumRun / Group::kInputs * (1 + Group::kUnits * Group::kSteps);
+
+    static std::size_t n_lines(const MatmulBlock& b) noexcept { return b.w.panel_stride / kLineBytes; }
+    static std::size_t units(std::size_t line) noexcept { return group(line) * Group::kSteps * Group::kUnits; }
+    static std::size_t group(std::size_t line) noexcept { return line / kGroupLines; }
+
+    static std::size_t widen(const std::byte* line, std::size_t stride, std::size_t n, std::size_t /*place*/,
+                             std::byte* out) noexcept {
+      auto* to = reinterpret_cast<float*>(out);
+      const auto put = [&](const Weights& w) {
+        Lanes::store(Lanes::as_floats(w), to, kLanes);
+        to += kLanes;
+      };
+      for (std::size_t i = 0; i < n; ++i, line += stride) {
+        const Weights w = Lanes::weights(line);
+        if (i % kGroupLines == 0) {
+          put(w);
+        } else {
+          put(Lanes::low_fours(w));
+          put(Lanes::high_fours(w));
+        }
+      }
+      return static_cast<std::size_t>(to - reinterpret_cast<float*>(out)) / kLanes;
+    }
 
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
-      clear(sums);
-      const std::size_t n_steps = (p.b.n_in + kStep - 1) / kStep;
+      if (p.first) {
+        clear(sums);
+      } else {
+        for_each(sums, [&](std::size_t r, std::size_t v, const Sum& /*sum*/) { return y(p, r, v); });
+      }
       const std::byte* w = p.w;
-      for (std::size_t g = 0; g < p.b.n_groups; ++g) {
+      const std::byte* const end = w + p.n_lines * kLineBytes;
+      const std::uint32_t* x = p.x;
+      for (std::size_t g = p.group; w != end; ++g) {
         const std::byte* scales = w;
         w += kLineBytes;
         Count counts[Rows][Vectors];
 #pragma GCC unroll 8
         for (std::size_t r = 0; r < Rows; ++r) {
-          const Count start = Format::start(p.b.x_sums[(p.row + r) * p.b.n_groups + g]);
+          const Count start = Group::start(p.b.x_sums[(p.row + r) * p.b.n_groups + g]);
 #pragma GCC unroll 4
           for (std::size_t v = 0; v < Vectors; ++v) counts[r][v] = start;
         }
-        const std::size_t end = (g + 1) * Format::kGroupSteps < n_steps ? (g + 1) * Format::kGroupSteps : n_steps;
-        for (std::size_t i = g * Format::kGroupSteps; i < end; ++i, w += kLineBytes) {
+        const auto left = static_cast<std::size_t>(end - w) / kLineBytes;
+        const std::size_t n_steps = left < Group::kSteps ? left : Group::kSteps;
+        for (std::size_t i = 0; i < n_steps; ++i, w += kLineBytes, x += Group::kUnits * Rows) {
           Weights line[Vectors];
 #pragma GCC unroll 4
           for (std::size_t v = 0; v < Vectors; ++v) line[v] = Lanes::weights(w + v * p.panel_stride);
@@ -215,7 +273,7 @@ struct MatmulTiles {
           for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
             for (std::size_t v = 0; v < Vectors; ++v) {
-              counts[r][v] = Format::dot(counts[r][v], line[v], p.x + kUnits * i * Rows + r, Rows);
+              counts[r][v] = Group::dot(counts[r][v], line[v], x + r, Rows);
             }
           }
         }
@@ -225,7 +283,7 @@ struct MatmulTiles {
 #pragma GCC unroll 4
           for (std::size_t v = 0; v < Vectors; ++v) {
             sums[r][v] =
-                Format::add(sums[r][v], counts[r][v], p.b.x_scales[group], p.b.x_sums[group], scales + v * p.panel_stride);
+                Group::add(sums[r][v], counts[r][v], p.b.x_scales[group], p.b.x_sums[group], scales + v * p.panel_stride);
           }
         }
       }
@@ -234,8 +292,9 @@ struct MatmulTiles {
   };
 
   struct Int8Group {
-    static constexpr std::size_t kStep = kInt8Step;
-    static constexpr std::size_t kGroupSteps = kInt8Group / kInt8Step;
+    using Widened = Int8Group;
+    static constexpr std::size_t kInputs = kInt8Group;
+    static constexpr std::size_t kSteps = kInt8Group / kInt8Step;
     static constexpr std::size_t kUnits = 1;
     static Count start(std::int32_t x_sum) noexcept { return Lanes::int8_start(x_sum); }
     static Count dot(const Count& count, const Weights& line, const std::uint32_t* x, std::size_t /*next*/) noexcept {
@@ -247,18 +306,28 @@ struct MatmulTiles {
     }
   };
 
-  struct Int4Group {
-    static constexpr std::size_t kStep = kInt4Step;
-    static constexpr std::size_t kGroupSteps = kInt4Group / kInt4Step;
-    static constexpr std::size_t kUnits = 2;
+  // Four inputs to a line, a byte each.
+  struct WideInt4Group {
+    using Widened = WideInt4Group;
+    static constexpr std::size_t kInputs = kInt4Group;
+    static constexpr std::size_t kSteps = kInt4Group / 4;
+    static constexpr std::size_t kUnits = 1;
     static Count start(std::int32_t /*x_sum*/) noexcept { return Lanes::count(0); }
-    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x, std::size_t next) noexcept {
-      return Lanes::dot_int4(Lanes::dot_int4(count, Lanes::low_fours(line), x[0]), Lanes::high_fours(line), x[next]);
+    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x, std::size_t /*next*/) noexcept {
+      return Lanes::dot_int4(count, line, *x);
     }
     static Sum add(const Sum& sum, const Count& count, float x_scale, std::int32_t x_sum, const std::byte* scales) noexcept {
       const Weights pairs = Lanes::weights(scales);
       const Sum scaled = Lanes::add_scaled(sum, count, x_scale, Lanes::upper_bf16(pairs));
       return Lanes::add_product(scaled, static_cast<float>(x_sum) * x_scale, Lanes::lower_bf16(pairs));
+    }
+  };
+  struct Int4Group : WideInt4Group {
+    using Widened = WideInt4Group;
+    static constexpr std::size_t kSteps = kInt4Group / kInt4Step;
+    static constexpr std::size_t kUnits = 2;
+    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x, std::size_t next) noexcept {
+      return Lanes::dot_int4(Lanes::dot_int4(count, Lanes::low_fours(line), x[0]), Lanes::high_fours(line), x[next]);
     }
   };
 
