@@ -42,11 +42,6 @@ struct Matmul {
     return Format::template run<Rows, Vectors>;
   }
 
-  // Fetches n lines, `stride` bytes apart.
-  static void fetch(const std::byte* line, std::size_t n, std::size_t stride) noexcept {
-    for (std::size_t i = 0; i < n; ++i) __builtin_prefetch(line + i * stride);
-  }
-
   // A tile whose last outputs do not exist, by way of memory where they do.
   template <class Format>
   static void run_edge(Part part, std::size_t vectors, std::size_t rows, std::size_t n_out) noexcept {
@@ -83,28 +78,28 @@ struct Matmul {
     return b.w.first + (panel - panel % Stored::kPanels) * b.w.panel_stride + line * b.w.line_stride;
   }
 
-  // All rows by a run of Stored's lines, which lie at `w` as n_lines of Format's, panels `panel_stride` apart. Each tile
-  // fetches the lines of y that the next one writes, whose rows lie in pages of their own (waiting for them would cost a sixth
-  // of the time), and a share of the panels that come after these.
+  // What follows tile `tile` of a run: the next tile's y, or that of the first one of the panels behind, and a share of theirs.
+  template <class Stored>
+  static typename Tiles::Next next_of(const MatmulBlock& b, const Run& run, const RowTiles& tiles, std::size_t tile) noexcept {
+    const std::size_t share = (run.n_lines() + tiles.count() - 1) / tiles.count();
+    const std::byte* const behind = stored_line<Stored>(b, run.panel + run.vectors, run.begin + tile * share);
+    // The last lane: where rows are not whole lines, the line of the first is there since the panel before.
+    const float* y = b.y + run.panel * kLanes + kLanes - 1;
+    y += tile + 1 < tiles.count() ? tiles.begin(tile + 1) * b.y_stride : run.vectors * kLanes;
+    return {.y = y,
+            .w = {.first = behind, .panel_stride = b.w.panel_stride, .line_stride = b.w.line_stride},
+            .n_lines = tiles.count() > 1 ? share : 0};
+  }
+
+  // All rows by a run of Stored's lines, which lie at `w` as n_lines of Format's, panels `panel_stride` apart.
   template <class Stored, class Format>
   static void run_tiles(const MatmulBlock& b, const Run& run, const std::byte* w, std::size_t n_lines,
                         std::size_t panel_stride) noexcept {
     const RowTiles tiles{b.n_rows, Stored::kRows};
-    const std::size_t share = (run.n_lines() + tiles.count() - 1) / tiles.count();
     const std::size_t output = run.panel * kLanes;
     const bool last = run.end == Stored::n_lines(b);
     for (std::size_t tile = 0, row = 0; tile < tiles.count(); ++tile) {
       const std::size_t after = tiles.begin(tile + 1);
-      if (tiles.count() > 1) {
-        const std::size_t rows_after = tile + 1 < tiles.count() ? tiles.begin(tile + 2) - after : 0;
-        for (std::size_t v = 0; v < run.vectors; ++v) {
-          // The last lane: where rows are not whole lines, the line of the first is there since the panel before.
-          const float* y = b.y + after * b.y_stride + output + (v + 1) * kLanes - 1;
-          fetch(reinterpret_cast<const std::byte*>(y), rows_after, b.y_stride * sizeof *y);
-          const std::byte* const next = stored_line<Stored>(b, run.panel + run.vectors + v, run.begin + tile * share);
-          fetch(next, share, b.w.line_stride);
-        }
-      }
       const Part part{.b = b,
                       .row = row,
                       .group = Stored::group(run.begin),
@@ -115,7 +110,8 @@ struct Matmul {
                       .first = run.begin == 0,
                       .y = b.y + row * b.y_stride + output,
                       .y_stride = b.y_stride,
-                      .bias = b.bias != nullptr && last ? b.bias + output : nullptr};
+                      .bias = b.bias != nullptr && last ? b.bias + output : nullptr,
+                      .next = next_of<Stored>(b, run, tiles, tile)};
       if (output + run.vectors * kLanes <= b.n_out) {
         runner<Format>(run.vectors, after - row)(part);
       } else {

@@ -29,6 +29,14 @@ struct MatmulTiles {
   using Count = typename Lanes::Count;      // 16 whole numbers
   using Weights = typename Lanes::Weights;  // 64 bytes of weights
 
+  // What is read after this tile: the next one's y, and this tile's share of the panels that come next. They are fetched evenly
+  // through the tile: in one go they would wait for each other.
+  struct Next {
+    const float* y;
+    WeightLines w;
+    std::size_t n_lines;  // of each panel; 0: nothing is fetched
+  };
+
   // Some lines of a tile, all lanes of whose vectors exist.
   struct Part {
     const MatmulBlock& b;
@@ -42,6 +50,7 @@ struct MatmulTiles {
     float* y;             // of the tile's first row
     std::size_t y_stride;
     const float* bias;  // null: none, or not in this run
+    Next next;
   };
 
   static Sum y(const Part& p, std::size_t r, std::size_t v) noexcept {
@@ -77,21 +86,43 @@ struct MatmulTiles {
     for_each(sums, [](std::size_t /*r*/, std::size_t /*v*/, const Sum& /*sum*/) { return Lanes::zero(); });
   }
 
+  // Piece `piece` of n_pieces of what is to be fetched. All pieces take the same way through it, so that no branch is
+  // mispredicted, and the last ones may fetch what is there already.
+  template <std::size_t Rows, std::size_t Vectors>
+  [[gnu::always_inline]] static void fetch(const Part& p, std::size_t piece, std::size_t n_pieces) noexcept {
+    if constexpr (Rows == 1) return;  // alone: there is no next tile
+    const std::size_t row = piece / Vectors < Rows ? piece / Vectors : Rows - 1;
+    __builtin_prefetch(p.next.y + row * p.y_stride + piece % Vectors * kLanes);
+    const std::size_t share = (p.next.n_lines * Vectors + n_pieces - 1) / n_pieces;
+    for (std::size_t i = piece * share; i < (piece + 1) * share; ++i) {
+      __builtin_prefetch(p.next.w.first + i % Vectors * p.next.w.panel_stride + i / Vectors * p.next.w.line_stride);
+    }
+  }
+
   // sums[r][v] = dot(sums[r][v], units of row r, line of panel v) over the lines of the part, of `Units` units each, which lie
   // Rows apart.
   template <std::size_t Units, std::size_t Rows, std::size_t Vectors, class Dot>
   [[gnu::always_inline]] static void chain(const Part& p, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
+    constexpr std::size_t kPieceLines = 32 / Lanes::kVectors;
+    const std::size_t n_pieces = (p.n_lines + kPieceLines - 1) / kPieceLines;
+    std::size_t i = 0;
+    for (std::size_t piece = 0; piece < n_pieces; ++piece) {
+      fetch<Rows, Vectors>(p, piece, n_pieces);
+      const std::size_t end = piece + 1 < n_pieces ? i + kPieceLines : p.n_lines;
 #pragma GCC unroll 4
-    for (std::size_t i = 0; i < p.n_lines; ++i) {
-      Weights w[Vectors];
+      for (; i < end; ++i) {
+        Weights w[Vectors];
 #pragma GCC unroll 4
-      for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.panel_stride + i * kLineBytes);
+        for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.panel_stride + i * kLineBytes);
 #pragma GCC unroll 2
-      for (std::size_t u = 0; u < Units; ++u) {
+        for (std::size_t u = 0; u < Units; ++u) {
 #pragma GCC unroll 8
-        for (std::size_t r = 0; r < Rows; ++r) {
+          for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-          for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = dot(sums[r][v], p.x[(i * Units + u) * Rows + r], w[v], u);
+            for (std::size_t v = 0; v < Vectors; ++v) {
+              sums[r][v] = dot(sums[r][v], p.x[(i * Units + u) * Rows + r], w[v], u);
+            }
+          }
         }
       }
     }
@@ -253,7 +284,9 @@ struct MatmulTiles {
       const std::byte* w = p.w;
       const std::byte* const end = w + p.n_lines * kLineBytes;
       const std::uint32_t* x = p.x;
+      const std::size_t n_groups = (p.n_lines + kGroupLines - 1) / kGroupLines;
       for (std::size_t g = p.group; w != end; ++g) {
+        fetch<Rows, Vectors>(p, g - p.group, n_groups);
         const std::byte* scales = w;
         w += kLineBytes;
         Count counts[Rows][Vectors];
