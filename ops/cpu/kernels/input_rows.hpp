@@ -4,7 +4,7 @@
 // kernels therefore make it 0 at the end of the first run.
 #pragma once
 
-#include "ops/cpu/kernels/matmul_tiles.hpp"
+#include "ops/cpu/kernels/float_tiles.hpp"
 
 namespace ffmem::kernels {
 

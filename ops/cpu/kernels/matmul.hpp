@@ -7,8 +7,8 @@ namespace ffmem::kernels {
 
 template <class Lanes>
 struct Matmul {
-  using Tiles = MatmulTiles<Lanes>;
-  using Part = typename Tiles::Part;
+  using Part = typename RegisterTile<Lanes>::Part;
+  using Next = typename RegisterTile<Lanes>::Next;
   static constexpr std::size_t kVectors = Lanes::kVectors;          // panels that are summed together
   static constexpr std::size_t kLoneVectors = Lanes::kLoneVectors;  // likewise for a single row, >= kVectors
   static constexpr std::size_t kBlockPanels = 16;                   // a multiple of either
@@ -80,7 +80,7 @@ struct Matmul {
 
   // What follows tile `tile` of a run: the next tile's y, or that of the first one of the panels behind, and a share of theirs.
   template <class Stored>
-  static typename Tiles::Next next_of(const MatmulBlock& b, const Run& run, const RowTiles& tiles, std::size_t tile) noexcept {
+  static Next next_of(const MatmulBlock& b, const Run& run, const RowTiles& tiles, std::size_t tile) noexcept {
     const std::size_t share = (run.n_lines() + tiles.count() - 1) / tiles.count();
     const std::byte* const behind = stored_line<Stored>(b, run.panel + run.vectors, run.begin + tile * share);
     // The last lane: where rows are not whole lines, the line of the first is there since the panel before.

@@ -13,14 +13,14 @@
 //   release()                               before any other code runs for long
 #pragma once
 
-#include "ops/cpu/kernels/matmul_tiles.hpp"
+#include "ops/cpu/kernels/group_tiles.hpp"
 
 namespace ffmem::kernels {
 
 template <class Lanes, class Unit>
 struct TileMatmul {
   using Sum = typename Lanes::Sum;
-  using Int8 = typename MatmulTiles<Lanes>::Int8Group;
+  using Int8 = typename GroupTiles<Lanes>::Int8Group;
 
   static constexpr std::size_t kTileRows = 16;
   static constexpr std::size_t kTileLines = 16;  // of weights, and units of a row of x

@@ -1,0 +1,117 @@
+// A tile of a matrix product: a few rows by a few panels of weights, with the sums in registers. What all formats of weights
+// share; the products are in float_tiles.hpp and group_tiles.hpp, the rules for them in matmul_tiles.hpp. Vectors of 16
+// outputs, whose arithmetic is given by Lanes (lanes.hpp, lanes_avx2.hpp, lanes_avx512.hpp).
+#pragma once
+
+#include "ops/cpu/matmul_kernels.hpp"
+
+namespace ffmem::kernels {
+
+// Inputs of a run.
+constexpr std::size_t kSumRun = 512;
+
+template <class Lanes>
+struct RegisterTile {
+  using Sum = typename Lanes::Sum;  // 16 float32
+
+  // What is read after this tile: the next one's y, and this tile's share of the panels that come next. They are fetched evenly
+  // through the tile: in one go they would wait for each other.
+  struct Next {
+    const float* y;
+    WeightLines w;
+    std::size_t n_lines;  // of each panel; 0: nothing is fetched
+  };
+
+  // Some lines of a tile, all lanes of whose vectors exist.
+  struct Part {
+    const MatmulBlock& b;
+    std::size_t row;
+    std::size_t group;       // the first line's, of the formats that have groups
+    const std::uint32_t* x;  // the first line's units of the tile's rows
+    const std::byte* w;      // the first line of the first panel
+    std::size_t panel_stride;
+    std::size_t n_lines;  // one after the other
+    bool first;           // nothing is in y yet
+    float* y;             // of the tile's first row
+    std::size_t y_stride;
+    const float* bias;  // null: none, or not in this run
+    Next next;
+  };
+
+  static Sum y(const Part& p, std::size_t r, std::size_t v) noexcept {
+    return Lanes::load(p.y + r * p.y_stride + v * kLanes, kLanes);
+  }
+
+  // sums[r][v] = f(r, v, sums[r][v])
+  template <std::size_t Rows, std::size_t Vectors, class F>
+  [[gnu::always_inline]] static void for_each(Sum (&sums)[Rows][Vectors], F f) noexcept {
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = f(r, v, sums[r][v]);
+    }
+  }
+
+  template <std::size_t Rows, std::size_t Vectors>
+  [[gnu::always_inline]] static void store(const Part& p, Sum (&sums)[Rows][Vectors]) noexcept {
+    if (p.bias != nullptr) {
+      for_each(sums, [&](std::size_t /*r*/, std::size_t v, const Sum& sum) {
+        return Lanes::add(sum, Lanes::load(p.bias + v * kLanes, kLanes));
+      });
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < Vectors; ++v) Lanes::store(sums[r][v], p.y + r * p.y_stride + v * kLanes, kLanes);
+    }
+  }
+
+  template <std::size_t Rows, std::size_t Vectors>
+  [[gnu::always_inline]] static void clear(Sum (&sums)[Rows][Vectors]) noexcept {
+    for_each(sums, [](std::size_t /*r*/, std::size_t /*v*/, const Sum& /*sum*/) { return Lanes::zero(); });
+  }
+
+  // Piece `piece` of n_pieces of what is to be fetched. All pieces take the same way through it, so that no branch is
+  // mispredicted, and the last ones may fetch what is there already.
+  template <std::size_t Rows, std::size_t Vectors>
+  [[gnu::always_inline]] static void fetch(const Part& p, std::size_t piece, std::size_t n_pieces) noexcept {
+    if constexpr (Rows == 1) return;  // alone: there is no next tile
+    const std::size_t row = piece / Vectors < Rows ? piece / Vectors : Rows - 1;
+    __builtin_prefetch(p.next.y + row * p.y_stride + piece % Vectors * kLanes);
+    const std::size_t share = (p.next.n_lines * Vectors + n_pieces - 1) / n_pieces;
+    for (std::size_t i = piece * share; i < (piece + 1) * share; ++i) {
+      __builtin_prefetch(p.next.w.first + i % Vectors * p.next.w.panel_stride + i / Vectors * p.next.w.line_stride);
+    }
+  }
+
+  // sums[r][v] = dot(sums[r][v], units of row r, line of panel v) over the lines of the part, of `Units` units each, which lie
+  // Rows apart.
+  template <std::size_t Units, std::size_t Rows, std::size_t Vectors, class Dot>
+  [[gnu::always_inline]] static void chain(const Part& p, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
+    constexpr std::size_t kPieceLines = 32 / Lanes::kVectors;
+    const std::size_t n_pieces = (p.n_lines + kPieceLines - 1) / kPieceLines;
+    std::size_t i = 0;
+    for (std::size_t piece = 0; piece < n_pieces; ++piece) {
+      fetch<Rows, Vectors>(p, piece, n_pieces);
+      const std::size_t end = piece + 1 < n_pieces ? i + kPieceLines : p.n_lines;
+#pragma GCC unroll 4
+      for (; i < end; ++i) {
+        typename Lanes::Weights w[Vectors];
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.panel_stride + i * kLineBytes);
+#pragma GCC unroll 2
+        for (std::size_t u = 0; u < Units; ++u) {
+#pragma GCC unroll 8
+          for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+            for (std::size_t v = 0; v < Vectors; ++v) {
+              sums[r][v] = dot(sums[r][v], p.x[(i * Units + u) * Rows + r], w[v], u);
+            }
+          }
+        }
+      }
+    }
+  }
+};
+
+}  // namespace ffmem::kernels
