@@ -89,6 +89,7 @@ struct RegisterTile {
   template <std::size_t Units, std::size_t Rows, std::size_t Vectors, class Dot>
   [[gnu::always_inline]] static void chain(const Part& p, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
     constexpr std::size_t kPieceLines = 32 / Lanes::kVectors;
+    constexpr std::size_t kLinesAhead = 64;  // of a row alone, which waits for its weights
     const std::size_t n_pieces = (p.n_lines + kPieceLines - 1) / kPieceLines;
     std::size_t i = 0;
     for (std::size_t piece = 0; piece < n_pieces; ++piece) {
@@ -99,6 +100,11 @@ struct RegisterTile {
         typename Lanes::Weights w[Vectors];
 #pragma GCC unroll 4
         for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.panel_stride + i * kLineBytes);
+        if constexpr (Rows == 1) {
+          const std::byte* const ahead = p.w + (i + kLinesAhead) * kLineBytes;
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < Vectors; ++v) __builtin_prefetch(ahead + v * p.panel_stride);
+        }
 #pragma GCC unroll 2
         for (std::size_t u = 0; u < Units; ++u) {
 #pragma GCC unroll 8
