@@ -109,6 +109,7 @@ Json example_json(const TriggerStore& store, const TriggerStore::Example& exampl
 std::string as_json(const Options& options, const TriggerStore& store, const std::vector<TriggerStore::Example>& examples,
                     const std::optional<TopTokens>& value) {
   std::vector<Json> example_list;
+  example_list.reserve(examples.size());
   for (const auto& example : examples) example_list.push_back(example_json(store, example));
   JsonObject json;
   json.add("layer", options.layer).add("unit", options.unit).add("examples", example_list);

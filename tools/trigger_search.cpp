@@ -106,9 +106,10 @@ void TriggerSearch::run(const TriggerSearchOptions& options) {
       save(options);
       saved = Clock::now();
     }
-    if (stop)
+    if (stop) {
       fail(ErrorCode::interrupted, "stopped before sentence ", next_sentence_, "; the same command goes on from ",
            options.checkpoint.string());
+    }
     more = reading.get();
     std::swap(batch, following);
   }
