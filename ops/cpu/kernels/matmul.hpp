@@ -79,16 +79,18 @@ struct Matmul {
   }
 
   // What follows tile `tile` of a run: the next tile's y, or that of the first one of the panels behind, and a share of theirs.
+  // A tile alone is followed by the next run, or by the panels behind.
   template <class Stored>
   static Next next_of(const MatmulBlock& b, const Run& run, const RowTiles& tiles, std::size_t tile) noexcept {
     const std::size_t share = (run.n_lines() + tiles.count() - 1) / tiles.count();
-    const std::byte* const behind = stored_line<Stored>(b, run.panel + run.vectors, run.begin + tile * share);
+    const bool goes_on = tiles.count() == 1 && run.end < Stored::n_lines(b);
+    const std::byte* const next =
+        goes_on ? stored_line<Stored>(b, run.panel, run.end)
+                : stored_line<Stored>(b, run.panel + run.vectors, tiles.count() == 1 ? 0 : run.begin + tile * share);
     // The last lane: where rows are not whole lines, the line of the first is there since the panel before.
     const float* y = b.y + run.panel * kLanes + kLanes - 1;
     y += tile + 1 < tiles.count() ? tiles.begin(tile + 1) * b.y_stride : run.vectors * kLanes;
-    return {.y = y,
-            .w = {.first = behind, .panel_stride = b.w.panel_stride, .line_stride = b.w.line_stride},
-            .n_lines = tiles.count() > 1 ? share : 0};
+    return {.y = y, .w = {.first = next, .panel_stride = b.w.panel_stride, .line_stride = b.w.line_stride}, .n_lines = share};
   }
 
   // All rows by a run of Stored's lines, which lie at `w` as n_lines of Format's, panels `panel_stride` apart.
