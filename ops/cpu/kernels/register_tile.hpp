@@ -19,7 +19,7 @@ struct RegisterTile {
   struct Next {
     const float* y;
     WeightLines w;
-    std::size_t n_lines;  // of each panel; 0: nothing is fetched
+    std::size_t n_lines;  // of each panel
   };
 
   // Some lines of a tile, all lanes of whose vectors exist.
@@ -75,7 +75,7 @@ struct RegisterTile {
   // mispredicted, and the last ones may fetch what is there already.
   template <std::size_t Rows, std::size_t Vectors>
   [[gnu::always_inline]] static void fetch(const Part& p, std::size_t piece, std::size_t n_pieces) noexcept {
-    if constexpr (Rows == 1) return;  // alone: there is no next tile
+    if constexpr (Rows == 1) return;  // int8 lost a fifth by it; chain() has its own way
     const std::size_t row = piece / Vectors < Rows ? piece / Vectors : Rows - 1;
     __builtin_prefetch(p.next.y + row * p.y_stride + piece % Vectors * kLanes);
     const std::size_t share = (p.next.n_lines * Vectors + n_pieces - 1) / n_pieces;
