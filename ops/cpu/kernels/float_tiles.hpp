@@ -67,10 +67,10 @@ struct FloatTiles : RegisterTile<Lanes> {
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
-      if (Order == Chains::runs || p.first) {
+      if (Order == Chains::runs) {
         Base::clear(sums);
       } else {
-        Base::for_each(sums, [&](std::size_t r, std::size_t v, const Sum& /*sum*/) { return Base::y(p, r, v); });
+        Base::resume(p, sums);
       }
       Base::template chain<Stored::kStep>(p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t i) {
         return Lanes::add_product(sum, __builtin_bit_cast(float, x), Stored::floats(w, i));
@@ -101,11 +101,7 @@ struct FloatTiles : RegisterTile<Lanes> {
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
-      if (p.first) {
-        Base::clear(sums);
-      } else {
-        Base::for_each(sums, [&](std::size_t r, std::size_t v, const Sum& /*sum*/) { return Base::y(p, r, v); });
-      }
+      Base::resume(p, sums);
       Base::template chain<1>(p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t /*i*/) {
         return Lanes::dot_bf16(sum, x, w);
       });

@@ -55,11 +55,7 @@ struct GroupTiles : RegisterTile<Lanes> {
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
-      if (p.first) {
-        Base::clear(sums);
-      } else {
-        Base::for_each(sums, [&](std::size_t r, std::size_t v, const Sum& /*sum*/) { return Base::y(p, r, v); });
-      }
+      Base::resume(p, sums);
       const std::byte* w = p.w;
       const std::byte* const end = w + p.n_lines * kLineBytes;
       const std::uint32_t* x = p.x;

@@ -71,6 +71,16 @@ struct RegisterTile {
     for_each(sums, [](std::size_t /*r*/, std::size_t /*v*/, const Sum& /*sum*/) { return Lanes::zero(); });
   }
 
+  // What earlier runs left in y; zeros in the first.
+  template <std::size_t Rows, std::size_t Vectors>
+  [[gnu::always_inline]] static void resume(const Part& p, Sum (&sums)[Rows][Vectors]) noexcept {
+    if (p.first) {
+      clear(sums);
+    } else {
+      for_each(sums, [&](std::size_t r, std::size_t v, const Sum& /*sum*/) { return y(p, r, v); });
+    }
+  }
+
   // Piece `piece` of n_pieces of what is to be fetched. All pieces take the same way through it, so that no branch is
   // mispredicted, and the last ones may fetch what is there already.
   template <std::size_t Rows, std::size_t Vectors>
