@@ -52,6 +52,20 @@ struct GroupTiles : RegisterTile<Lanes> {
       return static_cast<std::size_t>(to - reinterpret_cast<float*>(out)) / kLanes;
     }
 
+    // counts[r][v] += line of panel v times the units of row r that it multiplies.
+    template <std::size_t Rows, std::size_t Vectors>
+    [[gnu::always_inline]] static void add_line(Count (&counts)[Rows][Vectors], const std::byte* w, std::size_t panel_stride,
+                                                const std::uint32_t* x) noexcept {
+      Weights line[Vectors];
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < Vectors; ++v) line[v] = Lanes::weights(w + v * panel_stride);
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < Vectors; ++v) counts[r][v] = Group::dot(counts[r][v], line[v], x + r, Rows);
+      }
+    }
+
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
@@ -73,16 +87,15 @@ struct GroupTiles : RegisterTile<Lanes> {
         }
         const auto left = static_cast<std::size_t>(end - w) / kLineBytes;
         const std::size_t n_steps = left < Group::kSteps ? left : Group::kSteps;
-        for (std::size_t i = 0; i < n_steps; ++i, w += kLineBytes, x += Group::kUnits * Rows) {
-          Weights line[Vectors];
-#pragma GCC unroll 4
-          for (std::size_t v = 0; v < Vectors; ++v) line[v] = Lanes::weights(w + v * p.panel_stride);
-#pragma GCC unroll 8
-          for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
-            for (std::size_t v = 0; v < Vectors; ++v) {
-              counts[r][v] = Group::dot(counts[r][v], line[v], x + r, Rows);
-            }
+        // Whole groups in one piece: in a loop the compiler copies the counts from register to register.
+        if (n_steps == Group::kSteps) {
+#pragma GCC unroll 16
+          for (std::size_t i = 0; i < Group::kSteps; ++i, w += kLineBytes, x += Group::kUnits * Rows) {
+            add_line(counts, w, p.panel_stride, x);
+          }
+        } else {
+          for (std::size_t i = 0; i < n_steps; ++i, w += kLineBytes, x += Group::kUnits * Rows) {
+            add_line(counts, w, p.panel_stride, x);
           }
         }
 #pragma GCC unroll 8

@@ -18,7 +18,7 @@ struct Avx512Lanes {
   static constexpr std::size_t kLoneVectors = 4;
   static constexpr std::size_t kF32Rows = 6;   // 24 sums
   static constexpr std::size_t kBf16Rows = 4;  // 16 sums, 4 lines, 4 of them widened
-  static constexpr std::size_t kIntRows = 3;   // 12 sums, 12 counts
+  static constexpr std::size_t kIntRows = 6;   // 24 counts; the sums wait in memory for whole groups
   static constexpr bool kMultipliesBf16 = true;
 
   static __mmask16 first(std::size_t n) noexcept { return static_cast<__mmask16>((1U << n) - 1U); }
