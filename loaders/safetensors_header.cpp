@@ -1,14 +1,12 @@
 #include "loaders/safetensors_header.hpp"
 
-#include <unicode/utf8.h>
-
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <utility>
 
 #include "loaders/json_file.hpp"
+#include "loaders/tokenizer/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
@@ -234,24 +232,11 @@ class HeaderReader final : public json::json_sax_t {
   std::size_t ignored_depth_ = 0;
 };
 
-/// The offset of the first byte that is not UTF-8; nothing if all is.
-std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
-  const auto n = static_cast<std::int32_t>(text.size());
-  for (std::int32_t i = 0; i < n;) {
-    const std::int32_t begin = i;
-    UChar32 character = 0;
-    U8_NEXT(bytes, i, n, character);
-    if (character < 0) return static_cast<std::size_t>(begin);
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::string_view text, const std::filesystem::path& file) {
-  if (const auto offset = find_invalid_utf8(text)) {
-    fail(ErrorCode::header_not_utf8, file.string(), ": header: expected UTF-8, found an invalid byte at ", *offset);
+  if (const std::size_t valid = tokenization::valid_utf8_prefix(text); valid < text.size()) {
+    fail(ErrorCode::header_not_utf8, file.string(), ": header: expected UTF-8, found an invalid byte at ", valid);
   }
   // Two texts that the JSON library would take: a byte order mark in front, and anything behind a zero byte.
   if (text.starts_with("\xEF\xBB\xBF")) {
