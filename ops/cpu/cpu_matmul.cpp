@@ -13,9 +13,8 @@ namespace {
 
 // Rows that one task takes, about: their inputs of one run stay in the second-level cache.
 constexpr std::size_t kTaskRows = 192;
-// Up to so many rows the weights are the larger part of what is read.
-constexpr std::size_t kFewRows = 8;
-constexpr std::size_t kTasksPerThread = 8;
+// So that threads end at about the same time; few rows wait for memory, which one thread alone does not keep busy.
+constexpr std::size_t kTasksPerThread = 12;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
@@ -175,11 +174,9 @@ void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const CpuMatrix& 
   const RowPacker packer(kernels.matmul, kernel, x, w, buffers);
   packer.pack(rows);
   const MatmulBlock all = packer.block();
-  // Any cut gives the same bits. Few rows stream the weights once from memory, in long runs; many reuse their own block of the
-  // inputs for many panels.
+  // Any cut gives the same bits.
   const auto threads = static_cast<std::size_t>(available_threads());
-  const std::size_t wanted = x.rows <= kFewRows ? 4 * threads : ceil_div(kTasksPerThread * threads, rows.count());
-  const std::size_t out_parts = std::min(w.most_parts(), wanted);
+  const std::size_t out_parts = std::min(w.most_parts(), ceil_div(kTasksPerThread * threads, rows.count()));
   const std::size_t tasks = out_parts * rows.count();
   parallel_tasks(tasks, x.rows * w.rows() * w.cols() / tasks, [&](std::size_t task) {
     const OutputRange outputs = w.outputs(task / rows.count(), out_parts);
