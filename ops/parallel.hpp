@@ -1,7 +1,13 @@
 // Loops over OpenMP threads, for bodies that do not throw.
 #pragma once
 
+#include <omp.h>
+
+#include <atomic>
 #include <cstddef>
+#include <vector>
+
+#include "ops/threads.hpp"
 
 namespace ffmem {
 
@@ -15,11 +21,50 @@ void parallel_for(std::size_t n, std::size_t work, F f) {
   for (std::size_t i = 0; i < n; ++i) f(i);
 }
 
-/// Likewise for calls of unequal length: a thread that is done takes the next.
+/// The numbers below n, a share of consecutive ones for each of available_threads(), for threads to work through together.
+class TaskShares {
+ public:
+  explicit TaskShares(std::size_t n) : n_(n), shares_(static_cast<std::size_t>(available_threads())) {
+    for (std::size_t i = 0; i < shares_.size(); ++i) shares_[i].next = begin(i);
+  }
+
+  int count() const { return static_cast<int>(shares_.size()); }
+
+  /// f(i) for what is left of share `own`, then of those behind it and of the others. Any number of threads at once.
+  template <class F>
+  void run(std::size_t own, const F& f) {
+    for (std::size_t k = 0; k < shares_.size(); ++k) {
+      const std::size_t share = (own + k) % shares_.size();
+      while (true) {
+        const std::size_t i = shares_[share].next.fetch_add(1, std::memory_order_relaxed);
+        if (i >= begin(share + 1)) break;
+        f(i);
+      }
+    }
+  }
+
+ private:
+  struct alignas(64) Share {  // a cache line of its own
+    std::atomic<std::size_t> next;
+  };
+
+  std::size_t begin(std::size_t share) const { return n_ * share / shares_.size(); }
+
+  std::size_t n_;
+  std::vector<Share> shares_;
+};
+
+/// Likewise for calls of unequal length: each thread goes through its own equal share, where its cache holds what it read and
+/// wrote in the loops before, and then takes what is left of the others'.
 template <class F>
 void parallel_tasks(std::size_t n, std::size_t work, F f) {
-#pragma omp parallel for schedule(dynamic) if (n > 1 && n * work > kParallelWork)
-  for (std::size_t i = 0; i < n; ++i) f(i);
+  if (n <= 1 || n * work <= kParallelWork) {
+    for (std::size_t i = 0; i < n; ++i) f(i);
+    return;
+  }
+  TaskShares shares(n);
+#pragma omp parallel num_threads(shares.count())
+  shares.run(static_cast<std::size_t>(omp_get_thread_num()), f);
 }
 
 }  // namespace ffmem

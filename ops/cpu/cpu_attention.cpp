@@ -44,7 +44,9 @@ void attend(const KernelTable& kernels, const AttentionShape& shape, const Tasks
             std::size_t task, ConstMatrixView q, MatrixView out) {
   const std::size_t d = shape.head_dim;
   const std::size_t kv_head = task / tasks.per_head(sequence);
-  const std::size_t begin = task % tasks.per_head(sequence) * AttentionBlock::kMaxQueries;
+  // From the back: a head's last queries see the most keys, and long tasks should not come last.
+  const std::size_t block_index = tasks.per_head(sequence) - 1 - task % tasks.per_head(sequence);
+  const std::size_t begin = block_index * AttentionBlock::kMaxQueries;
   AttentionBlock block;
   block.keys = sequence.cache.keys + kv_head * sequence.cache.capacity * d;
   block.values = sequence.cache.values + kv_head * sequence.cache.capacity * d;
@@ -87,9 +89,7 @@ void cpu_attention(const KernelTable& kernels, const AttentionShape& shape, Cons
     work += sequence.n_rows * (sequence.past + sequence.n_rows) * shape.n_heads * shape.head_dim;
   }
   if (n == 0) return;
-  // From the back: a head's last queries see the most keys, and long tasks should not come last.
-  parallel_tasks(n, work / n, [&](std::size_t i) {
-    std::size_t task = n - 1 - i;
+  parallel_tasks(n, work / n, [&](std::size_t task) {
     std::size_t s = 0;
     while (task >= tasks.of(sequences[s])) task -= tasks.of(sequences[s++]);
     attend(kernels, shape, tasks, sequences[s], task, q, out);

@@ -18,16 +18,18 @@ constexpr std::size_t kTasksPerThread = 12;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-// The rows of a call in parts of about the same size, one for a task, which are whole tiles but for the last.
+// The rows of a call in parts of about the same size, one for a task, which are whole tiles but for the last. Where there are
+// more parts than threads each thread has as many, the same ones in every product: another core's cache is far away.
 struct RowParts {
   std::size_t n_rows;
   std::size_t tile_rows;
   std::size_t part_rows;
 
-  RowParts(std::size_t n_rows_, std::size_t tile_rows_)
-      : n_rows(n_rows_),
-        tile_rows(tile_rows_),
-        part_rows(ceil_div(ceil_div(n_rows, ceil_div(n_rows, kTaskRows)), tile_rows) * tile_rows) {}
+  RowParts(std::size_t n_rows_, std::size_t tile_rows_, std::size_t threads) : n_rows(n_rows_), tile_rows(tile_rows_) {
+    std::size_t parts = ceil_div(n_rows, kTaskRows);
+    if (parts > threads) parts = ceil_div(parts, threads) * threads;
+    part_rows = ceil_div(ceil_div(n_rows, parts), tile_rows) * tile_rows;
+  }
 
   std::size_t count() const { return ceil_div(n_rows, part_rows); }
   std::size_t begin(std::size_t part) const { return part * part_rows; }
@@ -170,17 +172,18 @@ void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const CpuMatrix& 
   if (x.rows == 0) return;
   static thread_local PackedRows buffers;
   const MatmulKernel kernel = w.kernel(kernels.matmul, x.rows);
-  const RowParts rows(x.rows, kernel.tile_rows);
+  const auto threads = static_cast<std::size_t>(available_threads());
+  const RowParts rows(x.rows, kernel.tile_rows, threads);
   const RowPacker packer(kernels.matmul, kernel, x, w, buffers);
   packer.pack(rows);
   const MatmulBlock all = packer.block();
   // Any cut gives the same bits.
-  const auto threads = static_cast<std::size_t>(available_threads());
   const std::size_t out_parts = std::min(w.most_parts(), ceil_div(kTasksPerThread * threads, rows.count()));
   const std::size_t tasks = out_parts * rows.count();
   parallel_tasks(tasks, x.rows * w.rows() * w.cols() / tasks, [&](std::size_t task) {
-    const OutputRange outputs = w.outputs(task / rows.count(), out_parts);
-    const std::size_t row = rows.begin(task % rows.count());
+    const OutputRange outputs = w.outputs(task % out_parts, out_parts);
+    const std::size_t part = task / out_parts;
+    const std::size_t row = rows.begin(part);
     MatmulBlock block = all;
     block.x += row * all.x_units;
     block.x_scales += row * all.n_groups;
@@ -189,7 +192,7 @@ void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const CpuMatrix& 
     block.bias = bias == nullptr ? nullptr : bias + outputs.begin;
     block.y = y.data + row * y.stride + outputs.begin;
     block.y_stride = y.stride;
-    block.n_rows = rows.tiles(task % rows.count()).n_rows;
+    block.n_rows = rows.tiles(part).n_rows;
     block.n_out = outputs.end - outputs.begin;
     kernel.run(block);
     finish(kernels, then, y, row, row + block.n_rows, outputs);

@@ -1,0 +1,40 @@
+#include "ops/parallel.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "ops/threads.hpp"
+
+using namespace ffmem;
+
+TEST_CASE("parallel: every call is made once, whatever the number of calls, threads and the work") {
+  for (const int threads : {1, 2, 3, 8}) {
+    const ThreadScope scope(threads);
+    for (const std::size_t n : {0UL, 1UL, 2UL, 7UL, 24UL, 1000UL}) {
+      for (const std::size_t work : {std::size_t{0}, kParallelWork + 1}) {
+        CAPTURE(threads);
+        CAPTURE(n);
+        CAPTURE(work);
+        std::vector<std::atomic<int>> calls(n);
+        parallel_for(n, work, [&](std::size_t i) { ++calls[i]; });
+        CHECK(std::ranges::all_of(calls, [](const std::atomic<int>& count) { return count == 1; }));
+        parallel_tasks(n, work, [&](std::size_t i) { ++calls[i]; });
+        CHECK(std::ranges::all_of(calls, [](const std::atomic<int>& count) { return count == 2; }));
+      }
+    }
+  }
+}
+
+TEST_CASE("parallel: a thread goes through its own share of tasks before it takes from those behind it and the others") {
+  const ThreadScope scope(3);
+  TaskShares shares(10);
+  REQUIRE(shares.count() == 3);
+  std::vector<std::size_t> order;
+  shares.run(1, [&](std::size_t i) { order.push_back(i); });
+  CHECK(order == std::vector<std::size_t>{3, 4, 5, 6, 7, 8, 9, 0, 1, 2});
+  shares.run(0, [&](std::size_t i) { order.push_back(i); });
+  CHECK(order.size() == 10);
+}
