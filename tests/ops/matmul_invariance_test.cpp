@@ -87,6 +87,29 @@ TEST_CASE("matmul: a row's bits do not depend on the number of rows or the numbe
   });
 }
 
+TEST_CASE("matmul: rows of many parts get the same bits, however the parts fall on threads") {
+  for_each_isa([](const Backend& backend) {
+    constexpr std::size_t kIn = 17;
+    constexpr std::size_t kOut = 130;
+    const Matrix x = normal_matrix(5761, kIn, 1);
+    const std::vector<float> weights = normal_values(kIn * kOut, 2);
+    const auto w = backend.prepare({weights.data(), DType::f32, kOut, kIn, kIn, 1});
+    const Matrix all = [&] {
+      const ThreadScope one_thread(1);
+      return product(backend, x, x.rows, *w, nullptr);
+    }();
+    for (const int threads : {2, 3, 5, 7}) {
+      const ThreadScope scope(threads);
+      CAPTURE(threads);
+      // Some numbers make fewer parts than a multiple of the threads: their rows are whole tiles.
+      for (const std::size_t rows : {385UL, 1000UL, 1345UL, 2881UL, 4033UL, 4861UL, 5761UL}) {
+        CAPTURE(rows);
+        CHECK(same_bits(product(backend, x, rows, *w, nullptr).row(0), all.row(0), rows * kOut));
+      }
+    }
+  });
+}
+
 TEST_CASE(
     "matmul: the backend's own kernels with fused multiply-add sum every element as one chain per 512 inputs, the chains added "
     "in order, then the bias") {
