@@ -94,7 +94,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  /// "cpu (avx512bw, oneDNN 2.6.3)": for people.
+  /// "cpu (avx512onednn, oneDNN 2.6.3)": for people.
   virtual std::string description() const = 0;
 
   /// Makes `w` ready for matmul. Float32 matrices may be used in place (oneDNN and the scalar backend do it), so their mapping

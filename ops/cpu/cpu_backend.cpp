@@ -24,8 +24,7 @@ constexpr std::size_t kFunctionWork = 16;
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const KernelTable& kernels) : kernels_(kernels) {
-    // Below AVX-512 no version of oneDNN was seen to give a row the same bits for any number of rows.
-    if (std::string_view(kernels.isa).starts_with("avx512")) onednn_ = std::make_unique<OneDnnMatmul>();
+    if (kernels.by_onednn) onednn_ = std::make_unique<OneDnnMatmul>();
   }
 
   std::string description() const override {

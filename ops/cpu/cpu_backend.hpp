@@ -1,5 +1,6 @@
-// The CPU backend: matrix products by oneDNN where it keeps the rules of ops/backend.hpp (onednn_matmul.hpp), everything else
-// by xsimd kernels compiled per instruction set and chosen at run time.
+// The CPU backend: kernels compiled per instruction set and chosen at run time. "avx512onednn" leaves float32 matrices where
+// the checkpoint's mapping has them, for products by oneDNN where it keeps the rules of ops/backend.hpp (onednn_matmul.hpp):
+// slower than "avx512bw", in about half of its memory.
 #pragma once
 
 #include <memory>
@@ -10,8 +11,8 @@
 
 namespace ffmem {
 
-/// Instruction sets compiled into this library that the machine has, best first ("avx512amx", "avx512bf16", "avx512bw", "avx2",
-/// "sse4_2", "sse2"; "neon64" on aarch64).
+/// Instruction sets compiled into this library that the machine has, best first ("avx512amx", "avx512bf16", "avx512bw",
+/// "avx512onednn", "avx2", "sse4_2", "sse2"; "neon64" on aarch64).
 std::vector<std::string> available_isas();
 
 /// A backend for `isa`, or for the best available one where it is empty. The environment variable FFMEM_ISA stands in for

@@ -56,6 +56,19 @@ bool may_use_tiles() {
 #endif
 #endif
 
+#ifdef FFMEM_HAVE_AVX512BW
+// Below AVX-512 no version of oneDNN was seen to give a row the same bits for any number of rows.
+const KernelTable& avx512onednn_kernels() {
+  static const KernelTable table = [] {
+    KernelTable kernels = kAvx512bwKernels;
+    kernels.isa = "avx512onednn";
+    kernels.by_onednn = true;
+    return kernels;
+  }();
+  return table;
+}
+#endif
+
 }  // namespace
 
 std::vector<const KernelTable*> available_kernels() {
@@ -73,6 +86,7 @@ std::vector<const KernelTable*> available_kernels() {
     }
 #endif
     tables.push_back(&kAvx512bwKernels);
+    tables.push_back(&avx512onednn_kernels());
   }
 #endif
 #ifdef FFMEM_HAVE_AVX2

@@ -30,6 +30,7 @@ struct AttentionBlock {
 
 struct KernelTable {
   const char* isa;
+  bool by_onednn = false;  // products by float32 weights, in place
 
   MatmulKernels matmul;
 
