@@ -1,7 +1,5 @@
 #include "loaders/tokenizer/pre_tokenizer.hpp"
 
-#include <optional>
-
 #include "loaders/tokenizer/byte_alphabet.hpp"
 #include "loaders/tokenizer/characters.hpp"
 #include "loaders/tokenizer/gpt2_scanner.hpp"
@@ -39,29 +37,31 @@ class Splitter {
         emit(part);
         break;
       case SplitBehavior::contiguous:
-        join(part, held_ && held_->is_match == part.is_match);
+        join(part, holds_ && held_.is_match == part.is_match);
         break;
       case SplitBehavior::merged_with_previous:
-        join(part, held_ && !held_->is_match && part.is_match);
+        join(part, holds_ && !held_.is_match && part.is_match);
         break;
       case SplitBehavior::merged_with_next:
-        join(part, held_ && held_->is_match && !part.is_match);
+        join(part, holds_ && held_.is_match && !part.is_match);
         break;
     }
   }
 
   void finish() {
-    if (held_) emit(*held_);
+    if (holds_) emit(held_);
   }
 
  private:
   /// Holds the part back, together with the one held so far or after letting that go.
   void join(Pattern::Part part, bool together) {
     if (together) {
-      held_ = {held_->begin, part.end, part.is_match};
+      held_.end = part.end;
+      held_.is_match = part.is_match;
     } else {
       finish();
       held_ = part;
+      holds_ = true;
     }
   }
 
@@ -72,7 +72,8 @@ class Splitter {
   Piece piece_;
   SplitBehavior behavior_;
   PieceSink sink_;
-  std::optional<Pattern::Part> held_;
+  Pattern::Part held_{};
+  bool holds_ = false;
 };
 
 class Split final : public PreTokenizer {
