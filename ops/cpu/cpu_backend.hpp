@@ -1,6 +1,6 @@
 // The CPU backend: kernels compiled per instruction set and chosen at run time. "avx512onednn" leaves float32 matrices where
 // the checkpoint's mapping has them, for products by oneDNN where it keeps the rules of ops/backend.hpp (onednn_matmul.hpp):
-// slower than "avx512bw", in about half of its memory.
+// slower than "avx512bw", but processes share the file's pages.
 #pragma once
 
 #include <memory>
