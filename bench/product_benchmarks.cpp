@@ -66,7 +66,7 @@ void matmul(State& state, const std::string& isa, const Program& program, std::s
   if (rows == 1) report_bytes(state, static_cast<double>(matrix_bytes));
 }
 
-// One row or few with a share of the inputs active, in percent, by weights that lie input by input.
+// Rows with a share of the inputs active, in percent, by weights that lie input by input.
 void matmul_sparse(State& state, const std::string& isa, std::size_t rows, std::size_t percent, Inputs inputs) {
   constexpr std::size_t kIn = 3072;
   constexpr std::size_t kOut = 768;
@@ -117,8 +117,9 @@ void register_matmul(const std::string& isa, const Program& program) {
 }
 
 void register_matmul_sparse(const std::string& isa) {
-  for (const std::size_t rows : {1, 2, 4}) {
+  for (const std::size_t rows : {1, 2, 4, 512}) {
     for (const std::size_t percent : {5, 10, 20, 40, 80}) {
+      if (rows > kMaxSparseRows && percent != 20) continue;  // zeros are multiplied too
       const std::string name = std::to_string(rows) + "x3072x768/" + std::to_string(percent) + "/" + isa;
       for (const Inputs inputs : {Inputs::sparse, Inputs::any}) {
         benchmark::RegisterBenchmark(((inputs == Inputs::sparse ? "matmul_sparse/" : "matmul_of_sparse/") + name).c_str(),

@@ -17,17 +17,21 @@ struct FloatTiles : RegisterTile<Lanes> {
     static constexpr std::size_t kStep = kF32Step;
     static constexpr std::size_t kPanels = 1;
     static constexpr std::size_t kRows = Lanes::kF32Rows;  // that multiply lines as they are
+    static constexpr bool kApart = false;                  // a panel's next line does not follow, but the next panel's does
     static Sum floats(const Weights& w, std::size_t /*i*/) noexcept { return Lanes::as_floats(w); }
   };
   struct Bf16Line {
     static constexpr std::size_t kStep = kBf16Step;
     static constexpr std::size_t kPanels = 1;
     static constexpr std::size_t kRows = Lanes::kBf16Rows;
+    static constexpr bool kApart = false;
     static Sum floats(const Weights& w, std::size_t i) noexcept { return i == 0 ? Lanes::lower_bf16(w) : Lanes::upper_bf16(w); }
   };
-  // Of weights that lie input by input.
+  // Of weights that lie input by input. Four panels' lines at a time are read where they lie; for one or two at a time a copy,
+  // whose lines follow each other, is faster.
   struct F32Row : F32Line {
-    static constexpr std::size_t kRows = 0;
+    static constexpr std::size_t kRows = Lanes::kVectors == kPanelsTogether ? Lanes::kF32Rows : 0;
+    static constexpr bool kApart = true;
   };
   struct Bf16Row : Bf16Line {
     static constexpr std::size_t kStep = 1;
@@ -72,9 +76,10 @@ struct FloatTiles : RegisterTile<Lanes> {
       } else {
         Base::resume(p, sums);
       }
-      Base::template chain<Stored::kStep>(p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t i) {
-        return Lanes::add_product(sum, __builtin_bit_cast(float, x), Stored::floats(w, i));
-      });
+      Base::template chain<Stored::kStep, Stored::kApart>(
+          p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t i) {
+            return Lanes::add_product(sum, __builtin_bit_cast(float, x), Stored::floats(w, i));
+          });
       // y = 0 + sum after the first run, y + sum after the others. The 0 makes -0 the same as 0: see input_rows.hpp.
       if (Order == Chains::runs && p.first) {
         Base::for_each(sums,

@@ -108,6 +108,7 @@ struct Matmul {
                       .x = b.x + row * b.x_units + Stored::units(run.begin) * (after - row),
                       .w = w,
                       .panel_stride = panel_stride,
+                      .line_stride = b.w.line_stride,
                       .n_lines = n_lines,
                       .first = run.begin == 0,
                       .y = b.y + row * b.y_stride + output,

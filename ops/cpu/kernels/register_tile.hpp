@@ -30,9 +30,10 @@ struct RegisterTile {
     const std::uint32_t* x;  // the first line's units of the tile's rows
     const std::byte* w;      // the first line of the first panel
     std::size_t panel_stride;
-    std::size_t n_lines;  // one after the other
-    bool first;           // nothing is in y yet
-    float* y;             // of the tile's first row
+    std::size_t line_stride;
+    std::size_t n_lines;
+    bool first;  // nothing is in y yet
+    float* y;    // of the tile's first row
     std::size_t y_stride;
     const float* bias;  // null: none, or not in this run
     Next next;
@@ -95,12 +96,14 @@ struct RegisterTile {
   }
 
   // sums[r][v] = dot(sums[r][v], units of row r, line of panel v) over the lines of the part, of `Units` units each, which lie
-  // Rows apart.
-  template <std::size_t Units, std::size_t Rows, std::size_t Vectors, class Dot>
+  // Rows apart. Apart: a line is followed by the next panel's, not by the panel's next.
+  template <std::size_t Units, bool Apart = false, std::size_t Rows, std::size_t Vectors, class Dot>
   [[gnu::always_inline]] static void chain(const Part& p, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
     constexpr std::size_t kPieceLines = 32 / Lanes::kVectors;
     constexpr std::size_t kLinesAhead = 64;  // of a row alone, which waits for its weights
     const std::size_t n_pieces = (p.n_lines + kPieceLines - 1) / kPieceLines;
+    const std::size_t line_stride = Apart ? p.line_stride : kLineBytes;
+    const std::size_t panel_stride = Apart ? kLineBytes : p.panel_stride;
     std::size_t i = 0;
     for (std::size_t piece = 0; piece < n_pieces; ++piece) {
       fetch<Rows, Vectors>(p, piece, n_pieces);
@@ -109,7 +112,7 @@ struct RegisterTile {
       for (; i < end; ++i) {
         typename Lanes::Weights w[Vectors];
 #pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * p.panel_stride + i * kLineBytes);
+        for (std::size_t v = 0; v < Vectors; ++v) w[v] = Lanes::weights(p.w + v * panel_stride + i * line_stride);
         if constexpr (Rows == 1) {
           const std::byte* const ahead = p.w + (i + kLinesAhead) * kLineBytes;
 #pragma GCC unroll 4
