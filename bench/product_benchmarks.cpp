@@ -140,9 +140,11 @@ void register_products(const std::string& isa) {
     register_matmul(isa,
                     {.name = name,
                      .prepare = [format = format](const WeightMatrix& w) { return std::make_unique<PackedMatrix>(w, format); },
-                     .product = [&kernels = choose_kernels(isa)](
-                                    ConstMatrixView x, const PreparedMatrix& w,
-                                    MatrixView y) { cpu_matmul(kernels, x, dynamic_cast<const CpuMatrix&>(w), nullptr, y); },
+                     .product =
+                         [&kernels = choose_kernels(isa)](ConstMatrixView x, const PreparedMatrix& w, MatrixView y) {
+                           const Product product{w, nullptr, y};
+                           cpu_matmul(kernels, x, {&product, 1});
+                         },
                      .format = format});
   }
 }

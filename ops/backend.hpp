@@ -90,6 +90,15 @@ struct Epilogue {
   MatrixView sum = {};  // [T, out], overlaps nothing else; without data: nothing is added
 };
 
+/// A matrix of this backend's prepare that rows are multiplied with, and where the product goes: w [out, in], bias [out] or
+/// null, y [T, out], which overlaps nothing.
+struct Product {
+  const PreparedMatrix& w;
+  const float* bias;
+  MatrixView y;
+  Epilogue then = {};
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -102,11 +111,14 @@ class Backend {
   virtual std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format = WeightFormat::f32,
                                                         Inputs inputs = Inputs::any) const = 0;
 
-  /// y[t, o] = sum_i x[t, i] w[o, i] + bias[o], rounded as w's format says; w is of this backend's prepare. x [T, in], w [out,
-  /// in], bias [out] or null, y [T, out]; y overlaps nothing. `then` follows, with the bits that activate(then.activation, y)
-  /// and add(then.sum, y) give.
-  virtual void matmul(ConstMatrixView x, const PreparedMatrix& w, const float* bias, MatrixView y,
-                      const Epilogue& then = {}) const = 0;
+  /// Each product's y[t, o] = sum_i x[t, i] w[o, i] + bias[o], rounded as w's format says; x [T, in]. `then` follows, with the
+  /// bits that activate(then.activation, y) and add(then.sum, y) give. What reads the same rows should come in one call: they
+  /// are made ready once, and no thread waits for another between the products.
+  virtual void matmul(ConstMatrixView x, std::span<const Product> products) const = 0;
+  void matmul(ConstMatrixView x, const PreparedMatrix& w, const float* bias, MatrixView y, const Epilogue& then = {}) const {
+    const Product product{w, bias, y, then};
+    matmul(x, {&product, 1});
+  }
 
   /// out[t] = table[ids[t]] as float32. table [V, d], ids [T] in range, out [T, d].
   virtual void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const = 0;

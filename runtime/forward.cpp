@@ -5,6 +5,7 @@
 #include "runtime/forward.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "runtime/embedding.hpp"
 #include "runtime/norm.hpp"
@@ -79,9 +80,7 @@ class ForwardPass {
     const MatrixView key = workspace_.key.matrix(n_rows_, config_.n_kv_heads * config_.head_dim);
     const MatrixView value = workspace_.value.matrix(n_rows_, config_.n_kv_heads * config_.head_dim);
     const MatrixView heads = workspace_.heads.matrix(n_rows_, config_.n_heads * config_.head_dim);
-    apply(layer.query, x, query);
-    apply(layer.key, x, key);
-    apply(layer.value, x, value);
+    backend_.matmul(x, std::array{product(layer.query, query), product(layer.key, key), product(layer.value, value)});
     head_norm(weights.query_norm, query);
     head_norm(weights.key_norm, key);
     if (config_.positions == PositionKind::rotary) {
@@ -97,7 +96,7 @@ class ForwardPass {
                                .alibi_slopes = config_.alibi_slopes.empty() ? nullptr : config_.alibi_slopes.data()};
     backend_.append_kv(shape, key, value, batch_.sequences[l]);
     backend_.attention(shape, query, batch_.sequences[l], heads);
-    apply(layer.output, heads, out, then);
+    backend_.matmul(heads, *layer.output.matrix, layer.output.bias, out, then);
   }
 
   /// residual += sum_i m_i v_i, a block of rows at a time.
@@ -119,18 +118,22 @@ class ForwardPass {
     visit(Point::ffn_in, l, input, begin);
     if (done_before(l, Point::key_scores)) return;
     const bool shows_scores = plan_.wants(Point::key_scores, l);
-    apply(layer.keys, input, coefficients, {.activation = shows_scores ? Activation::linear : config_.activation});
+    const Product scores =
+        product(layer.keys, coefficients, {.activation = shows_scores ? Activation::linear : config_.activation});
+    const MatrixView ups = layer.ups ? workspace_.ups.matrix(end - begin, config_.d_memory) : MatrixView{};
+    if (layer.ups) {
+      backend_.matmul(input, std::array{scores, product(layer.ups, ups)});
+    } else {
+      backend_.matmul(input, {&scores, 1});
+    }
     visit(Point::key_scores, l, coefficients, begin);
     if (shows_scores) backend_.activate(config_.activation, coefficients);
-    if (layer.ups) {
-      const MatrixView ups = workspace_.ups.matrix(end - begin, config_.d_memory);
-      apply(layer.ups, input, ups);
-      backend_.multiply(coefficients, ups);
-    }
+    if (layer.ups) backend_.multiply(coefficients, ups);
     visit(Point::coefficients, l, coefficients, begin);
     if (done_before(l, Point::ffn_out)) return;
     const bool at_once = sums_at_once(Point::ffn_out, l, weights.ffn_out);
-    apply(layer.values, coefficients, output, at_once ? Epilogue{.sum = stream} : Epilogue{});
+    backend_.matmul(coefficients, *layer.values.matrix, layer.values.bias, output,
+                    at_once ? Epilogue{.sum = stream} : Epilogue{});
     visit(Point::ffn_out, l, output, begin);
     norm(weights.ffn_out, output, output);
     if (!at_once) backend_.add(stream, output);
@@ -138,8 +141,8 @@ class ForwardPass {
     visit(Point::residual_post, l, stream, begin);
   }
 
-  void apply(const PreparedLinear& linear, ConstMatrixView x, MatrixView y, const Epilogue& then = {}) const {
-    backend_.matmul(x, *linear.matrix, linear.bias, y, then);
+  static Product product(const PreparedLinear& linear, MatrixView y, const Epilogue& then = {}) {
+    return {*linear.matrix, linear.bias, y, then};
   }
 
   /// True if nothing comes between a product and its addition to the stream: no hook at `point`, no norm.

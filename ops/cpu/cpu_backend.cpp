@@ -2,7 +2,9 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "ops/cpu/cpu_attention.hpp"
 #include "ops/cpu/cpu_matmul.hpp"
@@ -41,18 +43,16 @@ class CpuBackend final : public Backend {
     return std::make_unique<PackedMatrix>(w, format);
   }
 
-  void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y,
-              const Epilogue& then) const override {
-    assert(x.cols == prepared.cols() && y.cols == prepared.rows() && x.rows == y.rows);
-    if (const auto* by_onednn = dynamic_cast<const F32Matrix*>(&prepared)) {
-      onednn_->run(x, *by_onednn, bias, y);
-    } else if (const auto* rows = dynamic_cast<const InputRows*>(&prepared); rows != nullptr && x.rows <= kMaxSparseRows) {
-      rows->multiply_few(kernels_.matmul, x, bias, y);
-    } else {
-      return cpu_matmul(kernels_, x, dynamic_cast<const CpuMatrix&>(prepared), bias, y, then);
+  void matmul(ConstMatrixView x, std::span<const Product> products) const override {
+    while (!products.empty()) {
+      const std::size_t n = count_together(x, products);
+      if (n != 0) {
+        cpu_matmul(kernels_, x, products.first(n));
+      } else {
+        multiply_whole(x, products.front());
+      }
+      products = products.subspan(std::max(n, std::size_t{1}));
     }
-    activate(then.activation, y);
-    if (then.sum.data != nullptr) add(then.sum, y);
   }
 
   void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const override {
@@ -156,6 +156,30 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  // How many of the first products one kernel does a task at a time; 0: the first goes another way.
+  std::size_t count_together(ConstMatrixView x, std::span<const Product> products) const {
+    const auto kernel_of = [&](const Product& product) -> std::optional<MatmulKernel> {
+      assert(x.cols == product.w.cols() && product.y.cols == product.w.rows() && x.rows == product.y.rows);
+      const auto* const matrix = dynamic_cast<const CpuMatrix*>(&product.w);
+      if (matrix == nullptr || (x.rows <= kMaxSparseRows && dynamic_cast<const InputRows*>(matrix) != nullptr)) return {};
+      return matrix->kernel(kernels_.matmul, x.rows);
+    };
+    const std::optional<MatmulKernel> first = kernel_of(products.front());
+    std::size_t n = 0;
+    while (first && n < products.size() && kernel_of(products[n]) == first) ++n;
+    return n;
+  }
+
+  void multiply_whole(ConstMatrixView x, const Product& product) const {
+    if (const auto* by_onednn = dynamic_cast<const F32Matrix*>(&product.w)) {
+      onednn_->run(x, *by_onednn, product.bias, product.y);
+    } else {
+      dynamic_cast<const InputRows&>(product.w).multiply_few(kernels_.matmul, x, product.bias, product.y);
+    }
+    activate(product.then.activation, product.y);
+    if (product.then.sum.data != nullptr) add(product.then.sum, product.y);
+  }
+
   template <class F>
   static void for_each_row(MatrixView x, std::size_t work_per_element, F f) {
     parallel_for(x.rows, work_per_element * x.cols, [&](std::size_t t) { f(x.row_data(t)); });

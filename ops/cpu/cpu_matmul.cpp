@@ -165,37 +165,67 @@ void finish(const KernelTable& kernels, const Epilogue& then, MatrixView y, std:
   }
 }
 
+// The outputs of all products in parts, one for a task. Any cut gives the same bits.
+class OutputParts {
+ public:
+  // The outputs of a product are cut into about `wanted` parts.
+  OutputParts(std::span<const Product> products, std::size_t wanted) : products_(products), wanted_(wanted) {
+    for (std::size_t p = 0; p < products.size(); ++p) count_ += parts_of(p);
+  }
+
+  std::size_t count() const { return count_; }
+
+  struct Part {
+    const Product& product;
+    OutputRange outputs;
+  };
+  Part at(std::size_t i) const {
+    std::size_t p = 0;
+    while (i >= parts_of(p)) i -= parts_of(p++);
+    return {products_[p], matrix(p).outputs(i, parts_of(p))};
+  }
+
+ private:
+  const CpuMatrix& matrix(std::size_t p) const { return static_cast<const CpuMatrix&>(products_[p].w); }
+  std::size_t parts_of(std::size_t p) const { return std::min(matrix(p).most_parts(), wanted_); }
+
+  std::span<const Product> products_;
+  std::size_t wanted_;
+  std::size_t count_ = 0;
+};
+
 }  // namespace
 
-void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const CpuMatrix& w, const float* bias, MatrixView y,
-                const Epilogue& then) {
+void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, std::span<const Product> products) {
   if (x.rows == 0) return;
   static thread_local PackedRows buffers;
-  const MatmulKernel kernel = w.kernel(kernels.matmul, x.rows);
+  const auto& any_matrix = static_cast<const CpuMatrix&>(products.front().w);
+  const MatmulKernel kernel = any_matrix.kernel(kernels.matmul, x.rows);
   const auto threads = static_cast<std::size_t>(available_threads());
   const RowParts rows(x.rows, kernel.tile_rows, threads);
-  const RowPacker packer(kernels.matmul, kernel, x, w, buffers);
+  const RowPacker packer(kernels.matmul, kernel, x, any_matrix, buffers);
   packer.pack(rows);
   const MatmulBlock all = packer.block();
-  // Any cut gives the same bits.
-  const std::size_t out_parts = std::min(w.most_parts(), ceil_div(kTasksPerThread * threads, rows.count()));
-  const std::size_t tasks = out_parts * rows.count();
-  parallel_tasks(tasks, x.rows * w.rows() * w.cols() / tasks, [&](std::size_t task) {
-    const OutputRange outputs = w.outputs(task % out_parts, out_parts);
-    const std::size_t part = task / out_parts;
+  const OutputParts out_parts(products, ceil_div(kTasksPerThread * threads, rows.count()));
+  std::size_t n_outputs = 0;
+  for (const Product& product : products) n_outputs += product.w.rows();
+  const std::size_t tasks = out_parts.count() * rows.count();
+  parallel_tasks(tasks, x.rows * n_outputs * x.cols / tasks, [&](std::size_t task) {
+    const auto [product, outputs] = out_parts.at(task % out_parts.count());
+    const std::size_t part = task / out_parts.count();
     const std::size_t row = rows.begin(part);
     MatmulBlock block = all;
     block.x += row * all.x_units;
     block.x_scales += row * all.n_groups;
     block.x_sums += row * all.n_groups;
     block.w = outputs.lines;
-    block.bias = bias == nullptr ? nullptr : bias + outputs.begin;
-    block.y = y.data + row * y.stride + outputs.begin;
-    block.y_stride = y.stride;
+    block.bias = product.bias == nullptr ? nullptr : product.bias + outputs.begin;
+    block.y = product.y.data + row * product.y.stride + outputs.begin;
+    block.y_stride = product.y.stride;
     block.n_rows = rows.tiles(part).n_rows;
     block.n_out = outputs.end - outputs.begin;
     kernel.run(block);
-    finish(kernels, then, y, row, row + block.n_rows, outputs);
+    finish(kernels, product.then, product.y, row, row + block.n_rows, outputs);
   });
 }
 

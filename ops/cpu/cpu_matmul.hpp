@@ -1,5 +1,5 @@
-// Products over all threads: Backend::matmul for weights of any format and order. Inputs are rounded to the format once a call,
-// into memory that each host thread keeps.
+// Products over all threads, for weights of any format and order. Inputs are rounded to the format once a call, into memory
+// that each host thread keeps.
 #pragma once
 
 #include "ops/cpu/cpu_matrix.hpp"
@@ -7,7 +7,7 @@
 
 namespace ffmem {
 
-void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, const CpuMatrix& w, const float* bias, MatrixView y,
-                const Epilogue& then = {});
+/// Backend::matmul of one product or more whose matrices are CpuMatrix and have the same kernel for so many rows.
+void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, std::span<const Product> products);
 
 }  // namespace ffmem

@@ -107,6 +107,8 @@ struct MatmulKernel {
   std::size_t tile_rows;
   RowUnits units;
   RowLayout layout = RowLayout::interleaved;
+
+  friend bool operator==(const MatmulKernel&, const MatmulKernel&) = default;
 };
 
 inline constexpr std::size_t kMaxTileRows = 6;

@@ -65,16 +65,17 @@ class ScalarBackend final : public Backend {
     return std::make_unique<F32Matrix>(w);
   }
 
-  void matmul(ConstMatrixView x, const PreparedMatrix& prepared, const float* bias, MatrixView y,
-              const Epilogue& then) const override {
-    assert(x.cols == prepared.cols() && y.cols == prepared.rows() && x.rows == y.rows);
-    if (prepared.format() == WeightFormat::f32) {
-      multiply_f32(x, dynamic_cast<const F32Matrix&>(prepared), bias, y);
-    } else {
-      scalar_quantised_matmul(x, prepared, bias, y);
+  void matmul(ConstMatrixView x, std::span<const Product> products) const override {
+    for (const auto& [w, bias, y, then] : products) {
+      assert(x.cols == w.cols() && y.cols == w.rows() && x.rows == y.rows);
+      if (w.format() == WeightFormat::f32) {
+        multiply_f32(x, dynamic_cast<const F32Matrix&>(w), bias, y);
+      } else {
+        scalar_quantised_matmul(x, w, bias, y);
+      }
+      activate(then.activation, y);
+      if (then.sum.data != nullptr) add(then.sum, y);
     }
-    activate(then.activation, y);
-    if (then.sum.data != nullptr) add(then.sum, y);
   }
 
   void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const override {

@@ -90,6 +90,63 @@ TEST_CASE("matmul: an epilogue has the bits of the operators after the product")
   for_each_isa(check);
 }
 
+// Products of x with every matrix, each with an activation and a sum of its own: in one call, or in a call each. The products,
+// then the sums.
+std::vector<Matrix> multiply(const Backend& backend, const Matrix& x,
+                             const std::vector<std::unique_ptr<const PreparedMatrix>>& matrices, const std::vector<float>& bias,
+                             bool together) {
+  std::vector<Matrix> results;
+  for (const auto& w : matrices) results.emplace_back(x.rows, w->rows());
+  for (const auto& w : matrices) results.push_back(normal_matrix(x.rows, w->rows(), 9));
+  std::vector<Product> products;
+  for (std::size_t p = 0; p < matrices.size(); ++p) {
+    products.push_back(
+        {*matrices[p],
+         p % 2 == 0 ? bias.data() : nullptr,
+         results[p].view(),
+         {.activation = p % 3 == 0 ? Activation::gelu : Activation::linear, .sum = results[matrices.size() + p].view()}});
+  }
+  if (together) {
+    backend.matmul(x.view(), products);
+  } else {
+    for (const Product& product : products) backend.matmul(x.view(), {&product, 1});
+  }
+  return results;
+}
+
+TEST_CASE("matmul: products of the same rows made in one call have the bits of a call each, of matrices of any kind") {
+  struct Kind {
+    WeightFormat format;
+    Inputs inputs = Inputs::any;
+  };
+  const Kind f32{WeightFormat::f32};
+  const Kind int8{WeightFormat::int8};
+  const Kind by_input{WeightFormat::f32, Inputs::sparse};
+  const std::vector<std::vector<Kind>> calls = {
+      {f32, f32, f32}, {int8, int8, int8}, {by_input, by_input}, {f32, f32, int8, int8, by_input, f32}};
+  constexpr std::size_t kIn = 200;
+  constexpr std::size_t kOuts[] = {100, 16, 3, 1, 130, 64};
+  const std::vector<float> bias = normal_values(130, 7);
+  for_each_isa([&](const Backend& backend) {
+    for (const std::vector<Kind>& call : calls) {
+      std::vector<Weights> stored;  // a backend may use them in place
+      std::vector<std::unique_ptr<const PreparedMatrix>> matrices;
+      for (std::size_t p = 0; p < call.size(); ++p) {
+        stored.emplace_back(kOuts[p], kIn, false, static_cast<unsigned>(p));
+        matrices.push_back(backend.prepare(stored.back().matrix, call[p].format, call[p].inputs));
+      }
+      for (const std::size_t rows : {1, 6, 7, 50, 400}) {
+        CAPTURE(call.size());
+        CAPTURE(rows);
+        const Matrix x = normal_matrix(rows, kIn, 8);
+        const std::vector<Matrix> alone = multiply(backend, x, matrices, bias, false);
+        const std::vector<Matrix> together = multiply(backend, x, matrices, bias, true);
+        for (std::size_t i = 0; i < alone.size(); ++i) CHECK(same_bits(together[i], alone[i]));
+      }
+    }
+  });
+}
+
 TEST_CASE("matmul: writes nothing between the rows of y") {
   for_each_isa([](const Backend& backend) {
     const Weights w(21, 20, false, 1);

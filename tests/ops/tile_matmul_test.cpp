@@ -102,7 +102,8 @@ Matrix tile_product(ConstMatrixView x, const WeightMatrix& w, WeightFormat forma
   const PackedMatrix packed(w, format);
   Matrix y(x.rows, w.rows, 3);
   std::ranges::fill(y.data, 7.0F);
-  cpu_matmul(model_kernels(), x, packed, bias, y.view());
+  const Product product{packed, bias, y.view()};
+  cpu_matmul(model_kernels(), x, {&product, 1});
   for (std::size_t t = 0; t < y.rows; ++t) CHECK(y.row(t)[w.rows] == 7.0F);  // nothing behind the row is written
   return y;
 }
