@@ -112,7 +112,8 @@ struct Attention {
     return max_lanes<Arch>(most);
   }
 
-  // Scores become weights exp(score - maximum), 0 for keys not seen; out is rescaled to the new maximum.
+  // Scores become weights exp(score - maximum), out is rescaled to the new maximum. Lanes of keys not seen become e^-84: too
+  // little to change a sum, which has a weight of 1.
   static void weigh(const AttentionBlock& b, std::size_t i, Query& query, std::size_t chunk, float* scores) noexcept {
     const bool plain = b.softcap == 0.0F && b.slopes[i] == 0.0F;
     const V largest =
@@ -120,11 +121,11 @@ struct Attention {
     const V maximum = xsimd::max(query.maximum, largest);
     V sums(0.0F);
     for (std::size_t j = query.begin / kW * kW; j < query.end; j += kW) {
-      const V p = exp<Arch>(V::load_aligned(scores + j) - maximum);
+      const V p = add_exp<Arch>(V(0.0F), V::load_aligned(scores + j) - maximum);
       p.store_aligned(scores + j);
       sums += p;
     }
-    const V fade = exp<Arch>(query.maximum - maximum);
+    const V fade = add_exp<Arch>(V(0.0F), query.maximum - maximum);
     query.sum = fma<Arch>(query.sum, fade, sum_lanes<Arch>(sums));
     query.maximum = maximum;
     float* out = b.outs[i];
@@ -273,7 +274,8 @@ struct Attention {
     std::size_t last = 0;
     for (std::size_t i = 0; i < b.n_queries; ++i) {
       queries[i] = {V(-std::numeric_limits<float>::infinity()), V(0.0F), 0, 0};
-      for (std::size_t c = 0; c < b.head_dim; ++c) b.outs[i][c] = 0.0F;
+      float* const out = b.outs[i];
+      for_each_vector<Arch>(b.head_dim, [out](std::size_t c, std::size_t n) { store_n<Arch>(V(0.0F), out + c, n); });
       first = first_seen(b, i) < first ? first_seen(b, i) : first;
       last = b.positions[i] > last ? b.positions[i] : last;
     }

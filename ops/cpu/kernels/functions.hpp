@@ -33,7 +33,7 @@ Vec<Arch> exp(const Vec<Arch>& x) noexcept {
   return xsimd::select(x > V(88.376F), V(std::numeric_limits<float>::infinity()), result);
 }
 
-/// sum + eˣ for x <= 0 or NaN, in fewer steps than exp: for sums of many. eˣ is right to 2e-7 + 2e-8 |x| relative (1e-7 |x|
+/// sum + eˣ for x <= 0 or NaN, in fewer steps than exp, for many. eˣ is right to 2e-7 + 2e-8 |x| relative (1e-7 |x|
 /// without fused multiply-add), exact at 0, and from -84 down e^-84.
 template <class Arch>
 Vec<Arch> add_exp(const Vec<Arch>& sum, const Vec<Arch>& x) noexcept {
