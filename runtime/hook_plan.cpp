@@ -23,8 +23,8 @@ HookPlan::HookPlan(std::span<Hook* const> hooks, std::size_t n_layers) {
 }
 
 const std::vector<HookPlan::Entry>& HookPlan::slot(Point point, std::size_t layer) const {
-  static const std::vector<Entry> kNone;
-  if (entries_.empty()) return kNone;
+  static const std::vector<Entry> none;
+  if (entries_.empty()) return none;
   assert(layer * kNumPoints < entries_.size());
   return entries_[layer * kNumPoints + static_cast<std::size_t>(point)];
 }

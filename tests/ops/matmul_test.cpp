@@ -53,9 +53,11 @@ TEST_CASE("matmul: an epilogue has the bits of the operators after the product")
     const std::vector<float> bias = normal_values(kOut, 2);
     for (const std::size_t in : {19, 700}) {
       const Weights w(kOut, in, false, 1);
-      for (const auto& [format, inputs] : {std::pair{WeightFormat::f32, Inputs::any},
-                                           {WeightFormat::f32, Inputs::sparse},
-                                           {WeightFormat::int8, Inputs::any}}) {
+      for (const auto& kind : {std::pair{WeightFormat::f32, Inputs::any},
+                               {WeightFormat::f32, Inputs::sparse},
+                               {WeightFormat::int8, Inputs::any}}) {
+        const auto format = kind.first;
+        const auto inputs = kind.second;
         const auto prepared = backend.prepare(w.matrix, format, inputs);
         for (const std::size_t rows : {1, 7, 200}) {
           CAPTURE(in);
@@ -96,6 +98,7 @@ std::vector<Matrix> multiply(const Backend& backend, const Matrix& x,
                              const std::vector<std::unique_ptr<const PreparedMatrix>>& matrices, const std::vector<float>& bias,
                              bool together) {
   std::vector<Matrix> results;
+  results.reserve(2 * matrices.size());
   for (const auto& w : matrices) results.emplace_back(x.rows, w->rows());
   for (const auto& w : matrices) results.push_back(normal_matrix(x.rows, w->rows(), 9));
   std::vector<Product> products;
@@ -164,7 +167,7 @@ TEST_CASE("matmul: writes nothing between the rows of y") {
 }
 
 TEST_CASE("matmul: weights of any type and strides give the products of the converted values") {
-  const std::vector<float> values = normal_values(6 * 8 * 2, 1);
+  const std::vector<float> values = normal_values(std::size_t{6} * 8 * 2, 1);
   std::vector<std::uint16_t> bf16(values.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
     std::uint32_t bits = 0;

@@ -82,7 +82,7 @@ TEST_CASE("quantised matmul: a row's bits do not depend on the number of rows or
 
 TEST_CASE("quantised matmul: instruction sets with fused multiply-add give int8 and int4 products the same bits") {
   const Matrix x = normal_matrix(9, 700, 1);
-  const std::vector<float> values = normal_values(700 * 90, 2);
+  const std::vector<float> values = normal_values(std::size_t{700} * 90, 2);
   for (const WeightFormat format : {WeightFormat::int8, WeightFormat::int4}) {
     const WeightMatrix w{values.data(), DType::f32, 90, 700, 700, 1};
     const Matrix expected = product(scalar(), x.view(), *scalar().prepare(w, format), nullptr);
@@ -96,7 +96,7 @@ TEST_CASE("quantised matmul: instruction sets with fused multiply-add give int8 
 
 TEST_CASE("quantised matmul: the product is near the exact one, nearer the more bits the format has") {
   const Matrix x = normal_matrix(4, 768, 1);
-  const std::vector<float> values = normal_values(768 * 64, 2);
+  const std::vector<float> values = normal_values(std::size_t{768} * 64, 2);
   const WeightMatrix w{values.data(), DType::f32, 64, 768, 768, 1};
   const Matrix exact = product(scalar(), x.view(), *scalar().prepare(w), nullptr);
   for_each_isa([&](const Backend& backend) {
@@ -119,7 +119,7 @@ TEST_CASE("quantised matmul: the product is near the exact one, nearer the more 
 
 TEST_CASE("quantised matmul: zeros are exact, infinities and NaN reach the outputs, and no other row") {
   for_each_isa([](const Backend& backend) {
-    const std::vector<float> values = normal_values(70 * 20, 1);
+    const std::vector<float> values = normal_values(std::size_t{70} * 20, 1);
     for (const WeightFormat format : kFormats) {
       CAPTURE(static_cast<int>(format));
       const auto w = backend.prepare({values.data(), DType::f32, 20, 70, 70, 1}, format);

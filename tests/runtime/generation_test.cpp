@@ -27,6 +27,7 @@ std::map<TokenId, int> draws(const SamplingOptions& options, const std::vector<f
 /// log p for each p.
 std::vector<float> logs(const std::vector<float>& probabilities) {
   std::vector<float> result;
+  result.reserve(probabilities.size());
   for (const float p : probabilities) result.push_back(std::log(p));
   return result;
 }
