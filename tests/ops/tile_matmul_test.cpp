@@ -155,5 +155,39 @@ TEST_CASE("tile products give a row the same bits for any number of rows and thr
   }
 }
 
+TEST_CASE("tile products of more rows than have their sums kept at once are those of each tile of rows") {
+  constexpr std::size_t kRows = 300;
+  constexpr std::size_t kIn = 300;
+  constexpr std::size_t kUnits = 160;  // of a row
+  constexpr std::size_t kOut = 40;
+  const std::vector<float> values = normal_values(kIn * kOut, 2);
+  const PackedMatrix w(WeightMatrix{values.data(), DType::f32, kOut, kIn, kIn, 1}, WeightFormat::bf16);
+  // Any pairs of bf16 serve, wherever the kernel takes them to belong.
+  AlignedBuffer x(kRows * kUnits);
+  const std::vector<float> numbers = normal_values(x.size(), 3);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    x.data()[i] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(numbers[i]) & 0xffff0000U);
+  }
+  const MatmulKernel kernel = model_kernels().matmul.bf16;
+  MatmulBlock block{};
+  block.x_units = kUnits;
+  block.w = w.outputs(0, 1).lines;
+  block.n_in = kIn;
+  block.n_out = kOut;
+  const auto run = [&](std::size_t begin, std::size_t end, Matrix& y) {
+    block.x = reinterpret_cast<const std::uint32_t*>(x.data()) + begin * kUnits;
+    block.y = y.view().row_data(begin);
+    block.y_stride = y.view().stride;
+    block.n_rows = end - begin;
+    kernel.run(block);
+  };
+  Matrix together(kRows, kOut);
+  Matrix apart(kRows, kOut);
+  run(0, kRows, together);
+  const RowTiles tiles{kRows, kernel.tile_rows};
+  for (std::size_t tile = 0; tile < tiles.count(); ++tile) run(tiles.begin(tile), tiles.begin(tile + 1), apart);
+  for (std::size_t t = 0; t < kRows; ++t) CHECK(same_bits(together.row(t), apart.row(t), kOut));
+}
+
 }  // namespace
 }  // namespace ffmem

@@ -27,6 +27,11 @@ struct TileMatmul {
   static constexpr std::size_t kTileBytes = kTileLines * kLineBytes;
   static_assert(kTileLines == kBlockUnits && kTileLines * kInt8Step == kInt8Group);
   static constexpr std::size_t kRowsTogether = 2 * kTileRows;
+  // Blocks of inputs, a tile's lines each, that many rows go through before the next ones: their bf16 weights for two panels
+  // fill a third of the first-level cache.
+  static constexpr std::size_t kRunBlocks = 8;
+  // Tiles of rows whose sums wait for the next run.
+  static constexpr std::size_t kTilesTogether = 8;
 
   static std::size_t least(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
   static std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (a + b - 1) / b; }
@@ -44,17 +49,42 @@ struct TileMatmul {
     }
   };
 
-  template <int Sums>
-  static void store_sums(const MatmulBlock& b, std::size_t row, std::size_t n_rows, std::size_t output) noexcept {
-    alignas(kLineBytes) float sums[kTileRows][kLanes];
-    Unit::template store<Sums>(sums, kLineBytes);
-    const std::size_t n = least(b.n_out - output, kLanes);
-    const Sum bias = b.bias == nullptr ? Lanes::zero() : Lanes::load(b.bias + output, n);
-    for (std::size_t r = 0; r < n_rows; ++r) {
-      const Sum sum = Lanes::load(sums[r], kLanes);
-      Lanes::store(b.bias == nullptr ? sum : Lanes::add(sum, bias), b.y + (row + r) * b.y_stride + output, n);
+  // Sums of one tile of rows and two panels: the two tiles of its first rows, then those of its second.
+  struct Sums {
+    alignas(kLineBytes) float tiles[4][kTileRows][kLanes];
+
+    template <int Halves, int Panels>
+    [[gnu::always_inline]] void zero() const noexcept {
+      Unit::template zero<0>();
+      if constexpr (Panels == 2) Unit::template zero<1>();
+      if constexpr (Halves == 2) Unit::template zero<2>();
+      if constexpr (Halves == 2 && Panels == 2) Unit::template zero<3>();
     }
-  }
+    template <int Halves, int Panels>
+    [[gnu::always_inline]] void load() const noexcept {
+      Unit::template load<0>(tiles[0], kLineBytes);
+      if constexpr (Panels == 2) Unit::template load<1>(tiles[1], kLineBytes);
+      if constexpr (Halves == 2) Unit::template load<2>(tiles[2], kLineBytes);
+      if constexpr (Halves == 2 && Panels == 2) Unit::template load<3>(tiles[3], kLineBytes);
+    }
+    template <int Halves, int Panels>
+    [[gnu::always_inline]] void store() noexcept {
+      Unit::template store<0>(tiles[0], kLineBytes);
+      if constexpr (Panels == 2) Unit::template store<1>(tiles[1], kLineBytes);
+      if constexpr (Halves == 2) Unit::template store<2>(tiles[2], kLineBytes);
+      if constexpr (Halves == 2 && Panels == 2) Unit::template store<3>(tiles[3], kLineBytes);
+    }
+    // Rows [row, row + n_rows) of tile `tile`, finished.
+    void finish(const MatmulBlock& b, std::size_t tile, std::size_t row, std::size_t n_rows,
+                std::size_t output) const noexcept {
+      const std::size_t n = least(b.n_out - output, kLanes);
+      const Sum bias = b.bias == nullptr ? Lanes::zero() : Lanes::load(b.bias + output, n);
+      for (std::size_t r = 0; r < n_rows; ++r) {
+        const Sum sum = Lanes::load(tiles[tile][r], kLanes);
+        Lanes::store(b.bias == nullptr ? sum : Lanes::add(sum, bias), b.y + (row + r) * b.y_stride + output, n);
+      }
+    }
+  };
 
   // Some rows of x that lie together.
   struct Rows {
@@ -90,23 +120,32 @@ struct TileMatmul {
     }
   }
 
+  // Blocks [begin, end) of the inputs.
+  struct Blocks {
+    std::size_t begin;
+    std::size_t end;
+  };
+
   template <int Halves, int Panels>
-  static void bf16_tiles(const MatmulBlock& b, const Rows& rows, std::size_t output, const Bf16Panel& first,
-                         const Bf16Panel& second) noexcept {
-    Unit::template zero<0>();
-    if constexpr (Panels == 2) Unit::template zero<1>();
-    if constexpr (Halves == 2) Unit::template zero<2>();
-    if constexpr (Halves == 2 && Panels == 2) Unit::template zero<3>();
+  static void bf16_tiles(const MatmulBlock& b, const Rows& rows, Blocks blocks, std::size_t output, const Bf16Panel& first,
+                         const Bf16Panel& second, Sums& sums) noexcept {
     const std::size_t n_lines = ceil_div(b.n_in, kBf16Step);
-    std::size_t block = 0;
-    for (; (block + 1) * kTileLines <= n_lines; ++block) {
+    if (blocks.begin == 0) {
+      sums.template zero<Halves, Panels>();
+    } else {
+      sums.template load<Halves, Panels>();
+    }
+    std::size_t block = blocks.begin;
+    for (; block < blocks.end && (block + 1) * kTileLines <= n_lines; ++block) {
       add_bf16<Halves, Panels>(rows.units(block), first.lines + block * kTileBytes, second.lines + block * kTileBytes);
     }
-    if (block * kTileLines < n_lines) add_bf16<Halves, Panels>(rows.units(block), first.rest, second.rest);
-    store_sums<0>(b, rows.begin, rows.n_first(), output);
-    if constexpr (Panels == 2) store_sums<1>(b, rows.begin, rows.n_first(), output + kLanes);
-    if constexpr (Halves == 2) store_sums<2>(b, rows.begin + kTileRows, rows.n_second(), output);
-    if constexpr (Halves == 2 && Panels == 2) store_sums<3>(b, rows.begin + kTileRows, rows.n_second(), output + kLanes);
+    if (block < blocks.end) add_bf16<Halves, Panels>(rows.units(block), first.rest, second.rest);
+    sums.template store<Halves, Panels>();
+    if (blocks.end * kTileLines < n_lines) return;
+    sums.finish(b, 0, rows.begin, rows.n_first(), output);
+    if constexpr (Panels == 2) sums.finish(b, 1, rows.begin, rows.n_first(), output + kLanes);
+    if constexpr (Halves == 2) sums.finish(b, 2, rows.begin + kTileRows, rows.n_second(), output);
+    if constexpr (Halves == 2 && Panels == 2) sums.finish(b, 3, rows.begin + kTileRows, rows.n_second(), output + kLanes);
   }
 
   template <int Panels>
@@ -114,14 +153,22 @@ struct TileMatmul {
     const Bf16Panel first(b, panel);
     const Bf16Panel second(b, panel + Panels - 1);
     const RowTiles tiles{b.n_rows, kRowsTogether};
-    for (std::size_t tile = 0; tile < tiles.count(); ++tile) {
-      const Rows rows(b, tiles, tile);
-      if (rows.n != configured) rows.configure();
-      configured = rows.n;
-      if (rows.n_second() != 0) {
-        bf16_tiles<2, Panels>(b, rows, panel * kLanes, first, second);
-      } else {
-        bf16_tiles<1, Panels>(b, rows, panel * kLanes, first, second);
+    const std::size_t n_blocks = ceil_div(b.n_in, kBf16Step * kTileLines);
+    Sums sums[kTilesTogether];
+    for (std::size_t begin = 0; begin < tiles.count(); begin += kTilesTogether) {
+      const std::size_t end = least(begin + kTilesTogether, tiles.count());
+      for (std::size_t block = 0; block < n_blocks; block += kRunBlocks) {
+        const Blocks run{block, least(block + kRunBlocks, n_blocks)};
+        for (std::size_t tile = begin; tile < end; ++tile) {
+          const Rows rows(b, tiles, tile);
+          if (rows.n != configured) rows.configure();
+          configured = rows.n;
+          if (rows.n_second() != 0) {
+            bf16_tiles<2, Panels>(b, rows, run, panel * kLanes, first, second, sums[tile - begin]);
+          } else {
+            bf16_tiles<1, Panels>(b, rows, run, panel * kLanes, first, second, sums[tile - begin]);
+          }
+        }
       }
     }
   }
