@@ -42,19 +42,17 @@ struct PackedRows {
   AlignedBuffer units;
   AlignedBuffer scales;
   AlignedBuffer sums;
-  AlignedBuffer rounded;  // for each thread, a tile before its rows are put together
+  AlignedBuffer rounded;  // for each thread, a row before its blocks go where they belong
 
   static void grow(AlignedBuffer& buffer, std::size_t n_elements) {
     if (buffer.size() < n_elements) buffer = AlignedBuffer(n_elements);
   }
 };
 
-// Units of a row.
+// Units of a row that is rounded.
 std::size_t n_units(RowUnits units, std::size_t n_inputs) {
   const std::size_t filled_up = ceil_div(n_inputs, kRoundedStep) * kRoundedStep;
   switch (units) {
-    case RowUnits::floats:
-      return n_inputs;
     case RowUnits::rounded_floats:
       return filled_up;
     case RowUnits::bf16_pairs:
@@ -73,18 +71,21 @@ class RowPacker {
         units_(kernel.units),
         layout_(kernel.layout),
         group_(group_size(w.format())),
-        n_units_(n_units(kernel.units, x.cols)),
+        in_place_(kernel.units == RowUnits::floats),
+        n_units_(in_place_ ? x.stride : n_units(kernel.units, x.cols)),
         n_groups_(w.n_groups()),
         rows_(rows) {
+    if (in_place_) return;
     PackedRows::grow(rows.units, x.rows * n_units_);
     PackedRows::grow(rows.scales, x.rows * n_groups_);
     PackedRows::grow(rows.sums, x.rows * n_groups_);
-    if (units_ != RowUnits::floats) {
-      PackedRows::grow(rows.rounded, static_cast<std::size_t>(available_threads()) * kMaxTileRows * n_units_);
+    if (layout_ == RowLayout::blocks) {
+      PackedRows::grow(rows.rounded, static_cast<std::size_t>(available_threads()) * n_units_);
     }
   }
 
   void pack(const RowParts& parts) const {
+    if (in_place_) return;
     parallel_for(parts.count() * parts.tiles_of_part(), 2 * x_.cols * parts.tile_rows, [&](std::size_t i) {
       const std::size_t part = i / parts.tiles_of_part();
       const std::size_t tile = i % parts.tiles_of_part();
@@ -96,8 +97,7 @@ class RowPacker {
   // All rows, and no outputs yet.
   MatmulBlock block() const {
     MatmulBlock block{};
-    // One row lies as it would be packed.
-    block.x = reinterpret_cast<const std::uint32_t*>(is_as_packed() ? x_.data : rows_.units.data());
+    block.x = reinterpret_cast<const std::uint32_t*>(in_place_ ? x_.data : rows_.units.data());
     block.x_units = n_units_;
     block.x_scales = rows_.scales.data();
     block.x_sums = reinterpret_cast<const std::int32_t*>(rows_.sums.data());
@@ -107,39 +107,32 @@ class RowPacker {
   }
 
  private:
-  bool is_as_packed() const { return units_ == RowUnits::floats && x_.rows == 1; }
-
   void pack_tile(std::size_t begin, std::size_t end) const {
     auto* const out = reinterpret_cast<std::uint32_t*>(rows_.units.data()) + begin * n_units_;
-    if (units_ == RowUnits::floats) {
-      const auto* rows = reinterpret_cast<const std::uint32_t*>(x_.row_data(begin));
-      if (!is_as_packed()) kernels_.interleave(rows, x_.stride, end - begin, n_units_, out);
+    if (layout_ == RowLayout::rows) {
+      for (std::size_t t = begin; t < end; ++t) round(t, out + (t - begin) * n_units_);
       return;
     }
     const auto thread = static_cast<std::size_t>(omp_get_thread_num());
-    auto* const rounded = reinterpret_cast<std::uint32_t*>(rows_.rounded.data()) + thread * kMaxTileRows * n_units_;
-    if (layout_ == RowLayout::blocks) {
-      for (std::size_t t = begin; t < end; ++t) {
-        round(t, rounded);
-        for (std::size_t u = 0; u < n_units_; u += kBlockUnits) {
-          std::memcpy(out + u * (end - begin) + (t - begin) * kBlockUnits, rounded + u, kBlockUnits * sizeof *out);
-        }
+    auto* const rounded = reinterpret_cast<std::uint32_t*>(rows_.rounded.data()) + thread * n_units_;
+    for (std::size_t t = begin; t < end; ++t) {
+      round(t, rounded);
+      for (std::size_t u = 0; u < n_units_; u += kBlockUnits) {
+        std::memcpy(out + u * (end - begin) + (t - begin) * kBlockUnits, rounded + u, kBlockUnits * sizeof *out);
       }
-      return;
     }
-    for (std::size_t t = begin; t < end; ++t) round(t, rounded + (t - begin) * n_units_);
-    kernels_.interleave(rounded, n_units_, end - begin, n_units_, out);
   }
 
   void round(std::size_t t, std::uint32_t* out) const {
-    if (units_ == RowUnits::rounded_floats) {
-      kernels_.round_floats(x_.row_data(t), x_.cols, reinterpret_cast<float*>(out));
-    } else if (units_ == RowUnits::bf16_pairs) {
-      kernels_.round_bf16(x_.row_data(t), x_.cols, reinterpret_cast<std::uint16_t*>(out));
-    } else {
-      auto* const sums = reinterpret_cast<std::int32_t*>(rows_.sums.data()) + t * n_groups_;
-      kernels_.quantise(x_.row_data(t), x_.cols, group_, reinterpret_cast<std::int8_t*>(out),
-                        rows_.scales.data() + t * n_groups_, sums);
+    switch (units_) {
+      case RowUnits::rounded_floats:
+        return kernels_.round_floats(x_.row_data(t), x_.cols, reinterpret_cast<float*>(out));
+      case RowUnits::bf16_pairs:
+        return kernels_.round_bf16(x_.row_data(t), x_.cols, reinterpret_cast<std::uint16_t*>(out));
+      default:
+        auto* const sums = reinterpret_cast<std::int32_t*>(rows_.sums.data()) + t * n_groups_;
+        kernels_.quantise(x_.row_data(t), x_.cols, group_, reinterpret_cast<std::int8_t*>(out),
+                          rows_.scales.data() + t * n_groups_, sums);
     }
   }
 
@@ -148,6 +141,7 @@ class RowPacker {
   RowUnits units_;
   RowLayout layout_;
   std::size_t group_;  // inputs that share a scale
+  bool in_place_;
   std::size_t n_units_;
   std::size_t n_groups_;
   PackedRows& rows_;

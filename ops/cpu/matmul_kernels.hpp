@@ -57,10 +57,10 @@ struct WeightLines {
 
 /// y[t, o] = x[t] . w[o] + bias[o] for n_rows >= 1 rows and n_out outputs that begin with a panel.
 struct MatmulBlock {
-  // Units of 4 bytes, as the weights have them: a float32, a pair of bf16, four int8; zeros behind the last input. The units of
-  // the tile that begins at row t lie at t * x_units, as RowLayout says.
-  const std::uint32_t* x;      // [n_rows * x_units]
-  std::size_t x_units;         // of a row
+  // Units of 4 bytes, as the weights have them: a float32, a pair of bf16, four int8; zeros in place of inputs that a last step
+  // lacks. Those of row t, or of the tile that begins with it, lie at t * x_units, as RowLayout says.
+  const std::uint32_t* x;
+  std::size_t x_units;
   const float* x_scales;       // int8, int4: [n_rows][n_groups]
   const std::int32_t* x_sums;  // the same: sum of the group's whole numbers
   std::size_t n_groups;
@@ -94,23 +94,22 @@ struct SparseBlock {
 /// What a kernel takes for a unit of x: a float32 as it is or rounded to bf16, two bf16, four int8.
 enum class RowUnits { floats, rounded_floats, bf16_pairs, int8 };
 
-/// How the units of a tile's rows lie: their first ones, their second ones, ..., or the first 16 of each row in turn, then the
-/// next 16, ...
-enum class RowLayout { interleaved, blocks };
+/// How units lie: row by row, or for each tile of rows the first 16 of each row in turn, then the next 16, ...
+enum class RowLayout { rows, blocks };
 
 inline constexpr std::size_t kBlockUnits = 16;
 
-/// The product by weights of one format, how many rows its tiles have, at most kMaxTileRows where they are interleaved, and
-/// their units.
+/// The product by weights of one format, how many rows its tiles have, and their units.
 struct MatmulKernel {
   void (*run)(const MatmulBlock& block);
   std::size_t tile_rows;
   RowUnits units;
-  RowLayout layout = RowLayout::interleaved;
+  RowLayout layout = RowLayout::rows;
 
   friend bool operator==(const MatmulKernel&, const MatmulKernel&) = default;
 };
 
+/// Rows of a tile whose sums are in registers.
 inline constexpr std::size_t kMaxTileRows = 6;
 
 /// Rows rounded to less than float32 are filled up with zeros to whole steps of so many inputs.
@@ -138,9 +137,6 @@ struct MatmulKernels {
   void (*sparse)(const SparseBlock& block);
   void (*sparse_by_bf16)(const SparseBlock& block);
 
-  // One tile's rows, `stride` units apart, put together as MatmulBlock says. n_rows <= kMaxTileRows.
-  void (*interleave)(const std::uint32_t* rows, std::size_t stride, std::size_t n_rows, std::size_t n_units,
-                     std::uint32_t* out);
   // One row in units, filled up with zeros to a whole kRoundedStep, for which `out` has room.
   void (*round_floats)(const float* x, std::size_t n, float* out);
   void (*round_bf16)(const float* x, std::size_t n, std::uint16_t* out);

@@ -17,7 +17,7 @@ struct GroupTiles : RegisterTile<Lanes> {
   using Weights = typename Lanes::Weights;  // 64 bytes of weights
 
   // Groups of whole numbers. Group says how many lines follow their line of scales, how one of them is multiplied with `kUnits`
-  // of x, which lie `next` apart, and what a group's count and scales add to the sum.
+  // of x, and what a group's count and scales add to the sum.
   template <class Group>
   struct Grouped {
     using Widened = Grouped<typename Group::Widened>;
@@ -55,14 +55,14 @@ struct GroupTiles : RegisterTile<Lanes> {
     // counts[r][v] += line of panel v times the units of row r that it multiplies.
     template <std::size_t Rows, std::size_t Vectors>
     [[gnu::always_inline]] static void add_line(Count (&counts)[Rows][Vectors], const std::byte* w, std::size_t panel_stride,
-                                                const std::uint32_t* x) noexcept {
+                                                const std::uint32_t* x, std::size_t x_units) noexcept {
       Weights line[Vectors];
 #pragma GCC unroll 4
       for (std::size_t v = 0; v < Vectors; ++v) line[v] = Lanes::weights(w + v * panel_stride);
 #pragma GCC unroll 8
       for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
-        for (std::size_t v = 0; v < Vectors; ++v) counts[r][v] = Group::dot(counts[r][v], line[v], x + r, Rows);
+        for (std::size_t v = 0; v < Vectors; ++v) counts[r][v] = Group::dot(counts[r][v], line[v], x + r * x_units);
       }
     }
 
@@ -90,12 +90,12 @@ struct GroupTiles : RegisterTile<Lanes> {
         // Whole groups in one piece: in a loop the compiler copies the counts from register to register.
         if (n_steps == Group::kSteps) {
 #pragma GCC unroll 16
-          for (std::size_t i = 0; i < Group::kSteps; ++i, w += kLineBytes, x += Group::kUnits * Rows) {
-            add_line(counts, w, p.panel_stride, x);
+          for (std::size_t i = 0; i < Group::kSteps; ++i, w += kLineBytes, x += Group::kUnits) {
+            add_line(counts, w, p.panel_stride, x, p.b.x_units);
           }
         } else {
-          for (std::size_t i = 0; i < n_steps; ++i, w += kLineBytes, x += Group::kUnits * Rows) {
-            add_line(counts, w, p.panel_stride, x);
+          for (std::size_t i = 0; i < n_steps; ++i, w += kLineBytes, x += Group::kUnits) {
+            add_line(counts, w, p.panel_stride, x, p.b.x_units);
           }
         }
 #pragma GCC unroll 8
@@ -118,7 +118,7 @@ struct GroupTiles : RegisterTile<Lanes> {
     static constexpr std::size_t kSteps = kInt8Group / kInt8Step;
     static constexpr std::size_t kUnits = 1;
     static Count start(std::int32_t x_sum) noexcept { return Lanes::int8_start(x_sum); }
-    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x, std::size_t /*next*/) noexcept {
+    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
       return Lanes::dot_int8(count, line, *x);
     }
     static Sum add(const Sum& sum, const Count& count, float x_scale, std::int32_t /*x_sum*/,
@@ -134,7 +134,7 @@ struct GroupTiles : RegisterTile<Lanes> {
     static constexpr std::size_t kSteps = kInt4Group / 4;
     static constexpr std::size_t kUnits = 1;
     static Count start(std::int32_t /*x_sum*/) noexcept { return Lanes::count(0); }
-    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x, std::size_t /*next*/) noexcept {
+    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
       return Lanes::dot_int4(count, line, *x);
     }
     static Sum add(const Sum& sum, const Count& count, float x_scale, std::int32_t x_sum, const std::byte* scales) noexcept {
@@ -147,8 +147,8 @@ struct GroupTiles : RegisterTile<Lanes> {
     using Widened = WideInt4Group;
     static constexpr std::size_t kSteps = kInt4Group / kInt4Step;
     static constexpr std::size_t kUnits = 2;
-    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x, std::size_t next) noexcept {
-      return Lanes::dot_int4(Lanes::dot_int4(count, Lanes::low_fours(line), x[0]), Lanes::high_fours(line), x[next]);
+    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
+      return Lanes::dot_int4(Lanes::dot_int4(count, Lanes::low_fours(line), x[0]), Lanes::high_fours(line), x[1]);
     }
   };
 };

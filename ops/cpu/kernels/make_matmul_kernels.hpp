@@ -21,7 +21,6 @@ constexpr MatmulKernels make_matmul_kernels() noexcept {
           .f32_by_bf16_rows = Matmul<Lanes>::template kernel<typename Tiles::F32ByBf16Rows>(RowUnits::floats),
           .sparse = InputRows<Lanes, typename FloatTiles<Lanes>::F32Row>::matmul,
           .sparse_by_bf16 = InputRows<Lanes, typename FloatTiles<Lanes>::Bf16Row>::matmul,
-          .interleave = PackRow<Lanes>::interleave,
           .round_floats = PackRow<Lanes>::round_floats,
           .round_bf16 = PackRow<Lanes>::round_bf16,
           .quantise = PackRow<Lanes>::quantise};

@@ -105,7 +105,7 @@ struct Matmul {
       const Part part{.b = b,
                       .row = row,
                       .group = Stored::group(run.begin),
-                      .x = b.x + row * b.x_units + Stored::units(run.begin) * (after - row),
+                      .x = b.x + row * b.x_units + Stored::units(run.begin),
                       .w = w,
                       .panel_stride = panel_stride,
                       .line_stride = b.w.line_stride,

@@ -27,7 +27,7 @@ struct RegisterTile {
     const MatmulBlock& b;
     std::size_t row;
     std::size_t group;       // the first line's, of the formats that have groups
-    const std::uint32_t* x;  // the first line's units of the tile's rows
+    const std::uint32_t* x;  // the first line's units of the tile's first row
     const std::byte* w;      // the first line of the first panel
     std::size_t panel_stride;
     std::size_t line_stride;
@@ -95,8 +95,8 @@ struct RegisterTile {
     }
   }
 
-  // sums[r][v] = dot(sums[r][v], units of row r, line of panel v) over the lines of the part, of `Units` units each, which lie
-  // Rows apart. Apart: a line is followed by the next panel's, not by the panel's next.
+  // sums[r][v] = dot(sums[r][v], units of row r, line of panel v) over the lines of the part, of `Units` units each. Apart: a
+  // line is followed by the next panel's, not by the panel's next.
   template <std::size_t Units, bool Apart = false, std::size_t Rows, std::size_t Vectors, class Dot>
   [[gnu::always_inline]] static void chain(const Part& p, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
     constexpr std::size_t kPieceLines = 32 / Lanes::kVectors;
@@ -124,7 +124,7 @@ struct RegisterTile {
           for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
             for (std::size_t v = 0; v < Vectors; ++v) {
-              sums[r][v] = dot(sums[r][v], p.x[(i * Units + u) * Rows + r], w[v], u);
+              sums[r][v] = dot(sums[r][v], p.x[r * p.b.x_units + i * Units + u], w[v], u);
             }
           }
         }
