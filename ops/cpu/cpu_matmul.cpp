@@ -18,23 +18,26 @@ constexpr std::size_t kTasksPerThread = 12;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-// The rows of a call in parts of about the same size, one for a task, which are whole tiles but for the last. Where there are
-// more parts than threads each thread has as many, the same ones in every product: another core's cache is far away.
-struct RowParts {
-  std::size_t n_rows;
-  std::size_t tile_rows;
-  std::size_t part_rows;
-
-  RowParts(std::size_t n_rows_, std::size_t tile_rows_, std::size_t threads) : n_rows(n_rows_), tile_rows(tile_rows_) {
-    std::size_t parts = ceil_div(n_rows, kTaskRows);
-    if (parts > threads) parts = ceil_div(parts, threads) * threads;
-    part_rows = ceil_div(ceil_div(n_rows, parts), tile_rows) * tile_rows;
+// The rows of a call in parts, one for a task, of whole tiles but for the last one's end. Where there are more parts than
+// threads each thread has as many, the same ones in every product: another core's cache is far away.
+class RowParts {
+ public:
+  RowParts(std::size_t n_rows, std::size_t tile_rows, std::size_t threads)
+      : n_rows_(n_rows), tile_rows_(tile_rows), n_tiles_(ceil_div(n_rows, tile_rows)), count_(ceil_div(n_rows, kTaskRows)) {
+    if (count_ > threads) count_ = ceil_div(count_, threads) * threads;
+    count_ = std::min(count_, n_tiles_);
   }
 
-  std::size_t count() const { return ceil_div(n_rows, part_rows); }
-  std::size_t begin(std::size_t part) const { return part * part_rows; }
-  RowTiles tiles(std::size_t part) const { return {std::min(part_rows, n_rows - begin(part)), tile_rows}; }
-  std::size_t tiles_of_part() const { return part_rows / tile_rows; }
+  std::size_t count() const { return count_; }
+  std::size_t begin(std::size_t part) const { return std::min(n_tiles_ * part / count_ * tile_rows_, n_rows_); }
+  RowTiles tiles(std::size_t part) const { return {begin(part + 1) - begin(part), tile_rows_}; }
+  std::size_t most_tiles() const { return ceil_div(n_tiles_, count_); }
+
+ private:
+  std::size_t n_rows_;
+  std::size_t tile_rows_;
+  std::size_t n_tiles_;
+  std::size_t count_;
 };
 
 // Inputs of one call as the kernels read them.
@@ -86,9 +89,10 @@ class RowPacker {
 
   void pack(const RowParts& parts) const {
     if (in_place_) return;
-    parallel_for(parts.count() * parts.tiles_of_part(), 2 * x_.cols * parts.tile_rows, [&](std::size_t i) {
-      const std::size_t part = i / parts.tiles_of_part();
-      const std::size_t tile = i % parts.tiles_of_part();
+    const std::size_t most = parts.most_tiles();
+    parallel_for(parts.count() * most, 2 * x_.cols * parts.tiles(0).most, [&](std::size_t i) {
+      const std::size_t part = i / most;
+      const std::size_t tile = i % most;
       const RowTiles tiles = parts.tiles(part);
       if (tile < tiles.count()) pack_tile(parts.begin(part) + tiles.begin(tile), parts.begin(part) + tiles.begin(tile + 1));
     });
