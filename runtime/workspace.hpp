@@ -9,9 +9,9 @@
 
 namespace ffmem {
 
-/// The feed-forward layer runs over this many rows at a time, so that their coefficients are in cache when a hook or the value
-/// product reads them.
-inline constexpr std::size_t kFeedForwardRows = 192;
+/// The feed-forward layer runs over this many rows at a time: enough for a few threads to have rows of their own, which stay in
+/// their caches from product to product, and few enough for all coefficients to be in cache when a hook reads them.
+inline constexpr std::size_t kFeedForwardRows = 512;
 
 /// T: tokens of the largest run; R = min(T, kFeedForwardRows).
 struct Workspace {
