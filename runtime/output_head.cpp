@@ -93,9 +93,12 @@ void OutputHead::block_logits(const Block& block, ConstMatrixView band_input, Ma
 
 void OutputHead::logits(ConstMatrixView hidden, MatrixView out) const {
   assert(has_logits());
+  std::vector<Product> products;
   for (const Block& block : bands().front().blocks) {
-    block_logits(block, hidden, {out.data + block.first, out.rows, block.n, out.stride});
+    products.push_back({*block.matrix, block.bias, {out.data + block.first, out.rows, block.n, out.stride}});
   }
+  backend_.matmul(hidden, products);
+  if (config_.final_softcap > 0.0F) backend_.softcap(out, config_.final_softcap);
 }
 
 void OutputHead::log_probabilities(ConstMatrixView hidden, MatrixView out) const {
