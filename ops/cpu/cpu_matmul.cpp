@@ -29,6 +29,7 @@ class RowParts {
   }
 
   std::size_t count() const { return count_; }
+  std::size_t tile_rows() const { return tile_rows_; }
   std::size_t begin(std::size_t part) const { return std::min(n_tiles_ * part / count_ * tile_rows_, n_rows_); }
   RowTiles tiles(std::size_t part) const { return {begin(part + 1) - begin(part), tile_rows_}; }
   std::size_t most_tiles() const { return ceil_div(n_tiles_, count_); }
@@ -74,11 +75,10 @@ class RowPacker {
         units_(kernel.units),
         layout_(kernel.layout),
         group_(group_size(w.format())),
-        in_place_(kernel.units == RowUnits::floats),
-        n_units_(in_place_ ? x.stride : n_units(kernel.units, x.cols)),
+        n_units_(in_place() ? x.stride : n_units(kernel.units, x.cols)),
         n_groups_(w.n_groups()),
         rows_(rows) {
-    if (in_place_) return;
+    if (in_place()) return;
     PackedRows::grow(rows.units, x.rows * n_units_);
     PackedRows::grow(rows.scales, x.rows * n_groups_);
     PackedRows::grow(rows.sums, x.rows * n_groups_);
@@ -88,9 +88,9 @@ class RowPacker {
   }
 
   void pack(const RowParts& parts) const {
-    if (in_place_) return;
+    if (in_place()) return;
     const std::size_t most = parts.most_tiles();
-    parallel_for(parts.count() * most, 2 * x_.cols * parts.tiles(0).most, [&](std::size_t i) {
+    parallel_for(parts.count() * most, 2 * x_.cols * parts.tile_rows(), [&](std::size_t i) {
       const std::size_t part = i / most;
       const std::size_t tile = i % most;
       const RowTiles tiles = parts.tiles(part);
@@ -101,7 +101,7 @@ class RowPacker {
   // All rows, and no outputs yet.
   MatmulBlock block() const {
     MatmulBlock block{};
-    block.x = reinterpret_cast<const std::uint32_t*>(in_place_ ? x_.data : rows_.units.data());
+    block.x = reinterpret_cast<const std::uint32_t*>(in_place() ? x_.data : rows_.units.data());
     block.x_units = n_units_;
     block.x_scales = rows_.scales.data();
     block.x_sums = reinterpret_cast<const std::int32_t*>(rows_.sums.data());
@@ -111,6 +111,8 @@ class RowPacker {
   }
 
  private:
+  bool in_place() const { return units_ == RowUnits::floats; }
+
   void pack_tile(std::size_t begin, std::size_t end) const {
     auto* const out = reinterpret_cast<std::uint32_t*>(rows_.units.data()) + begin * n_units_;
     if (layout_ == RowLayout::rows) {
@@ -145,7 +147,6 @@ class RowPacker {
   RowUnits units_;
   RowLayout layout_;
   std::size_t group_;  // inputs that share a scale
-  bool in_place_;
   std::size_t n_units_;
   std::size_t n_groups_;
   PackedRows& rows_;

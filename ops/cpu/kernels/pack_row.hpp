@@ -1,5 +1,5 @@
-// Activations as the tiles of matmul_tiles.hpp read them; the same numbers as ops/quantise.hpp gives. Plain loops and vectors
-// of the compiler's own, which suit the instruction set of the object; a template, so that it stays in that object.
+// Activations as the tiles of matmul_tiles.hpp read them; the same numbers as ops/quantise.hpp gives. Plain loops,
+// which the compiler makes suit the instruction set of the object; a template, so that it stays in that object.
 #pragma once
 
 #include <cstddef>
