@@ -14,8 +14,11 @@ template <class Lanes>
 struct RegisterTile {
   using Sum = typename Lanes::Sum;  // 16 float32
 
-  // What is read after this tile: the next one's y, and this tile's share of the panels that come next. They are fetched evenly
-  // through the tile: in one go they would wait for each other.
+  // What a tile's sums start from.
+  enum class Start { zero, y };
+
+  // What is read after this tile: the next one's y where sums start from it, and this tile's share of the panels that come
+  // next. They are fetched evenly through the tile: in one go they would wait for each other.
   struct Next {
     const float* y;
     WeightLines w;
@@ -84,11 +87,13 @@ struct RegisterTile {
 
   // Piece `piece` of n_pieces of what is to be fetched. All pieces take the same way through it, so that no branch is
   // mispredicted, and the last ones may fetch what is there already.
-  template <std::size_t Rows, std::size_t Vectors>
+  template <std::size_t Rows, std::size_t Vectors, Start From>
   [[gnu::always_inline]] static void fetch(const Part& p, std::size_t piece, std::size_t n_pieces) noexcept {
     if constexpr (Rows == 1) return;  // int8 lost a fifth by it; chain() has its own way
-    const std::size_t row = piece / Vectors < Rows ? piece / Vectors : Rows - 1;
-    __builtin_prefetch(p.next.y + row * p.y_stride + piece % Vectors * kLanes);
+    if constexpr (From == Start::y) {
+      const std::size_t row = piece / Vectors < Rows ? piece / Vectors : Rows - 1;
+      __builtin_prefetch(p.next.y + row * p.y_stride + piece % Vectors * kLanes);
+    }
     const std::size_t share = (p.next.n_lines * Vectors + n_pieces - 1) / n_pieces;
     for (std::size_t i = piece * share; i < (piece + 1) * share; ++i) {
       __builtin_prefetch(p.next.w.first + i % Vectors * p.next.w.panel_stride + i / Vectors * p.next.w.line_stride);
@@ -97,7 +102,7 @@ struct RegisterTile {
 
   // sums[r][v] = dot(sums[r][v], units of row r, line of panel v) over the lines of the part, of `Units` units each. Apart: a
   // line is followed by the next panel's, not by the panel's next.
-  template <std::size_t Units, bool Apart = false, std::size_t Rows, std::size_t Vectors, class Dot>
+  template <std::size_t Units, bool Apart, Start From, std::size_t Rows, std::size_t Vectors, class Dot>
   [[gnu::always_inline]] static void chain(const Part& p, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
     constexpr std::size_t kPieceLines = 32 / Lanes::kVectors;
     constexpr std::size_t kLinesAhead = 64;  // of a row alone, which waits for its weights
@@ -106,7 +111,7 @@ struct RegisterTile {
     const std::size_t panel_stride = Apart ? kLineBytes : p.panel_stride;
     std::size_t i = 0;
     for (std::size_t piece = 0; piece < n_pieces; ++piece) {
-      fetch<Rows, Vectors>(p, piece, n_pieces);
+      fetch<Rows, Vectors, From>(p, piece, n_pieces);
       const std::size_t end = piece + 1 < n_pieces ? i + kPieceLines : p.n_lines;
 #pragma GCC unroll 4
       for (; i < end; ++i) {
