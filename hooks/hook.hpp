@@ -29,7 +29,7 @@ struct BasicPointView {
   Point point = Point::residual_pre;
   std::size_t layer = 0;               // from 0; 0 for final_hidden and logits
   std::size_t first_row = 0;           // of the batch
-  BasicMatrixView<T> values;           // [rows, width]
+  BasicMatrixView<T> values;           // [rows, width], rows values.stride apart
   std::span<const RowOrigin> origins;  // [rows]
   const Backend* backend = nullptr;    // the operators, for hooks that compute
 };

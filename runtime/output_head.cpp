@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "loaders/resident_pages.hpp"
-#include "ops/aligned_buffer.hpp"
+#include "ops/row_buffer.hpp"
 #include "runtime/norm.hpp"
 
 namespace ffmem {
@@ -79,7 +79,7 @@ void OutputHead::to_hidden(ConstMatrixView residual, Lens lens, MatrixView hidde
     apply_norm(backend_, config_, norm, residual, hidden);
     return;
   }
-  const AlignedBuffer normed(residual.rows * residual.cols);
+  const RowBuffer normed(residual.rows, residual.cols);
   const MatrixView normed_rows = normed.matrix(residual.rows, residual.cols);
   apply_norm(backend_, config_, norm, residual, normed_rows);
   const std::vector<float>& bias = weights_.head_projection.bias;

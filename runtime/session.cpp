@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "ops/error.hpp"
+#include "ops/row_buffer.hpp"
 #include "ops/threads.hpp"
 #include "runtime/forward.hpp"
 #include "runtime/hook_plan.hpp"
@@ -72,8 +73,8 @@ struct Session::State {
   std::vector<RowOrigin> last_origins;              // [n_sequences]
   std::vector<SequenceRows> sequences;              // [n_sequences]
   std::vector<std::vector<SequenceRows>> by_layer;  // [L][n_sequences]
-  AlignedBuffer last_residual;                      // [n_sequences, d]
-  AlignedBuffer hidden;                             // [rows, hidden width]
+  RowBuffer last_residual;                          // [n_sequences, d]
+  RowBuffer hidden;                                 // [rows, hidden width]
   AlignedBuffer logits;                             // [rows, V]
 };
 
@@ -187,15 +188,15 @@ MatrixView Session::State::hidden_rows(ConstMatrixView residual, bool every_row,
   const OutputHead& head = model->head();
   ConstMatrixView source = residual;
   if (!every_row) {
-    if (last_residual.size() == 0) last_residual = AlignedBuffer(options.max_sequences * residual.cols);
+    if (last_residual.bytes() == 0) last_residual = RowBuffer(options.max_sequences, residual.cols);
     const MatrixView last = last_residual.matrix(n_sequences, residual.cols);
     for (std::size_t i = 0; i < n_sequences; ++i) {
       std::ranges::copy(residual.row(sequences[i].first_row + sequences[i].n_rows - 1), last.row_data(i));
     }
     source = last;
   }
-  if (hidden.size() < source.rows * head.hidden_width()) {
-    hidden = AlignedBuffer((every_row ? options.max_batch_tokens : options.max_sequences) * head.hidden_width());
+  if (!hidden.holds(source.rows, head.hidden_width())) {
+    hidden = RowBuffer(every_row ? options.max_batch_tokens : options.max_sequences, head.hidden_width());
   }
   const MatrixView result = hidden.matrix(source.rows, head.hidden_width());
   head.to_hidden(source, Lens::final_norm, result);

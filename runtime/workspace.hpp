@@ -5,7 +5,7 @@
 #include <cstddef>
 
 #include "loaders/model_config.hpp"
-#include "ops/aligned_buffer.hpp"
+#include "ops/row_buffer.hpp"
 
 namespace ffmem {
 
@@ -16,29 +16,29 @@ inline constexpr std::size_t kFeedForwardRows = 512;
 /// T: tokens of the largest run; R = min(T, kFeedForwardRows).
 struct Workspace {
   Workspace(const ModelConfig& c, std::size_t max_tokens)
-      : residual(max_tokens * c.d_model),
-        ffn_in(max_tokens * c.d_model),
-        embedding(needs_embedding(c) ? max_tokens * c.d_embedding : 0),
-        query(max_tokens * c.n_heads * c.head_dim),
-        key(max_tokens * c.n_kv_heads * c.head_dim),
-        value(max_tokens * c.n_kv_heads * c.head_dim),
-        heads(max_tokens * c.n_heads * c.head_dim),
-        attention_out(max_tokens * c.d_model),
-        coefficients(std::min(max_tokens, kFeedForwardRows) * c.d_memory),
-        ups(c.gated ? std::min(max_tokens, kFeedForwardRows) * c.d_memory : 0),
-        ffn_out(std::min(max_tokens, kFeedForwardRows) * c.d_model) {}
+      : residual(max_tokens, c.d_model),
+        ffn_in(max_tokens, c.d_model),
+        embedding(needs_embedding(c) ? max_tokens : 0, c.d_embedding),
+        query(max_tokens, c.n_heads * c.head_dim),
+        key(max_tokens, c.n_kv_heads * c.head_dim),
+        value(max_tokens, c.n_kv_heads * c.head_dim),
+        heads(max_tokens, c.n_heads * c.head_dim),
+        attention_out(max_tokens, c.d_model),
+        coefficients(std::min(max_tokens, kFeedForwardRows), c.d_memory),
+        ups(c.gated ? std::min(max_tokens, kFeedForwardRows) : 0, c.d_memory),
+        ffn_out(std::min(max_tokens, kFeedForwardRows), c.d_model) {}
 
-  AlignedBuffer residual;       // [T, d]
-  AlignedBuffer ffn_in;         // [T, d], the attention's normed input before it is the feed-forward layer's
-  AlignedBuffer embedding;      // [T, d_embedding], only where projections follow the embedding tables
-  AlignedBuffer query;          // [T, n_heads * head_dim]
-  AlignedBuffer key;            // [T, n_kv_heads * head_dim]
-  AlignedBuffer value;          // [T, n_kv_heads * head_dim]
-  AlignedBuffer heads;          // [T, n_heads * head_dim], attention before its output projection
-  AlignedBuffer attention_out;  // [T, d]
-  AlignedBuffer coefficients;   // [R, d_m], key scores until the activation
-  AlignedBuffer ups;            // [R, d_m], gated layers
-  AlignedBuffer ffn_out;        // [R, d]
+  RowBuffer residual;       // [T, d]
+  RowBuffer ffn_in;         // [T, d], the attention's normed input before it is the feed-forward layer's
+  RowBuffer embedding;      // [T, d_embedding], only where projections follow the embedding tables
+  RowBuffer query;          // [T, n_heads * head_dim]
+  RowBuffer key;            // [T, n_kv_heads * head_dim]
+  RowBuffer value;          // [T, n_kv_heads * head_dim]
+  RowBuffer heads;          // [T, n_heads * head_dim], attention before its output projection
+  RowBuffer attention_out;  // [T, d]
+  RowBuffer coefficients;   // [R, d_m], key scores until the activation
+  RowBuffer ups;            // [R, d_m], gated layers
+  RowBuffer ffn_out;        // [R, d]
 
   static bool needs_embedding(const ModelConfig& c) { return c.d_embedding != c.d_model || !c.adaptive_cutoffs.empty(); }
 
