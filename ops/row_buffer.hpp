@@ -16,12 +16,13 @@ class RowBuffer {
   /// Zeros for `rows` rows of `width`, or of fewer numbers. Throws std::bad_alloc.
   RowBuffer(std::size_t rows, std::size_t width) : buffer_(rows * stride(width)) {}
 
-  /// The first rows as a matrix, whose stride is more than its width. The buffer must outlive the view.
+  /// The first rows as a matrix, whose stride may be more than its width. The buffer, which holds them, must outlive the view.
   MatrixView matrix(std::size_t rows, std::size_t width) const {
-    assert(rows * stride(width) <= buffer_.size());
+    assert(holds(rows, width));
     return {buffer_.data(), rows, width, stride(width)};
   }
 
+  /// Whether there is room for so many rows.
   bool holds(std::size_t rows, std::size_t width) const noexcept { return rows * stride(width) <= buffer_.size(); }
   std::size_t bytes() const noexcept { return buffer_.bytes(); }
 

@@ -188,7 +188,7 @@ MatrixView Session::State::hidden_rows(ConstMatrixView residual, bool every_row,
   const OutputHead& head = model->head();
   ConstMatrixView source = residual;
   if (!every_row) {
-    if (last_residual.bytes() == 0) last_residual = RowBuffer(options.max_sequences, residual.cols);
+    if (!last_residual.holds(n_sequences, residual.cols)) last_residual = RowBuffer(options.max_sequences, residual.cols);
     const MatrixView last = last_residual.matrix(n_sequences, residual.cols);
     for (std::size_t i = 0; i < n_sequences; ++i) {
       std::ranges::copy(residual.row(sequences[i].first_row + sequences[i].n_rows - 1), last.row_data(i));

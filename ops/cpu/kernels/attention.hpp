@@ -2,8 +2,9 @@
 //
 // Every query walks its keys in chunks of 128 positions counted from 0, from the chunk with the first key it sees to that of
 // its own position. In a chunk: score_j = one chain of fused multiply-adds over the head's dimensions; the maximum so far;
-// p_j = exp(score_j - maximum); the sum of the p_j; out = out * exp(old maximum - maximum) + p_j v_j, j ascending. Queries are
-// taken up to six at a time only to share loads, so each gets the same bits alone and in company, prefilled and decoded.
+// p_j = exp(score_j - maximum); the sum of the p_j; out = out * exp(old maximum - maximum) + p_j v_j, j ascending. In the end
+// out is multiplied by 1 / sum. Queries are taken a few at a time only to share loads and to wait less, so each gets the same
+// bits alone and in company, prefilled and decoded.
 #pragma once
 
 #include <limits>
