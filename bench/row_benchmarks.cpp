@@ -69,6 +69,28 @@ void log_sum_exp(State& state, const std::string& isa) {
   report_elements(state, 8 * 50257);
 }
 
+// A sentence's coefficients of 4,096 memories, whose largest a trigger search keeps.
+void keep_larger(State& state, const std::string& isa) {
+  constexpr std::size_t kRows = 24;
+  const auto backend = make_cpu_backend(isa);
+  const AlignedBuffer x = normal_values(kRows * 4096, 1);
+  const auto keep = [&](const Backend& with, std::vector<float>& largest, std::vector<std::int32_t>& rows) {
+    std::ranges::fill(largest, 0.0F);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      with.keep_larger(x.data() + r * 4096, static_cast<std::int32_t>(r), 4096, largest.data(), rows.data());
+    }
+  };
+  std::vector<float> largest(4096);
+  std::vector<float> expected(4096);
+  std::vector<std::int32_t> rows(4096);
+  std::vector<std::int32_t> expected_rows(4096);
+  keep(*backend, largest, rows);
+  keep(*make_scalar_backend(), expected, expected_rows);
+  if (largest != expected || rows != expected_rows) return state.SkipWithError("wrong result");
+  for (auto _ : state) keep(*backend, largest, rows);
+  report_elements(state, kRows * 4096);
+}
+
 // Thresholds that one element in 2,000 exceeds, as those of a filled trigger store are.
 void find_above(State& state, const std::string& isa) {
   const auto backend = make_cpu_backend(isa);
@@ -159,6 +181,7 @@ void register_rows(const std::string& isa) {
                                  [=](State& state) { top_k(state, isa, k); });
   }
   benchmark::RegisterBenchmark(("log_sum_exp/8x50257/" + isa).c_str(), [=](State& state) { log_sum_exp(state, isa); });
+  benchmark::RegisterBenchmark(("keep_larger/24x4096/" + isa).c_str(), [=](State& state) { keep_larger(state, isa); });
   benchmark::RegisterBenchmark(("find_above/4096/" + isa).c_str(), [=](State& state) { find_above(state, isa); });
   benchmark::RegisterBenchmark(("softmax_change/50257/" + isa).c_str(), [=](State& state) { softmax_change(state, isa); });
 }

@@ -3,8 +3,10 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
+#include <span>
 #include <utility>
 
 #include "ops/error.hpp"
@@ -18,8 +20,6 @@ constexpr std::size_t kParallelElements = 16384;
 // A thread's units begin at a cache line of the bars.
 constexpr std::size_t kUnitsPerLine = 16;
 
-constexpr std::int32_t kNoPosition = -1;
-
 struct Example {
   float coefficient;
   std::int64_t sentence;
@@ -27,12 +27,12 @@ struct Example {
 };
 
 /// The total order: true if a stands before b. Magnitudes, since all coefficients of one table have the same sign.
-bool precedes(const Example& a, const Example& b) {
+constexpr auto precedes = [](const Example& a, const Example& b) {
   const float x = std::fabs(a.coefficient);
   const float y = std::fabs(b.coefficient);
   if (x != y) return x > y;
   return a.sentence != b.sentence ? a.sentence < b.sentence : a.position < b.position;
-}
+};
 
 /// One key's examples, best first.
 class KeyList {
@@ -42,6 +42,21 @@ class KeyList {
         coefficient_(table.coefficient.data() + key * t_),
         sentence_(table.sentence.data() + key * t_),
         position_(table.position.data() + key * t_) {}
+
+  /// Offers several, whose order it changes: those new to the list, as nearly all are where sentences come in order, together.
+  void offer(std::span<Example> examples, bool every_prefix) {
+    Example newest = this->newest();
+    std::size_t n_fresh = 0;
+    for (const Example example : examples) {
+      if (follows(example, newest, every_prefix)) {
+        examples[n_fresh++] = newest = example;
+      } else {
+        enter(examples.first(std::exchange(n_fresh, 0)));
+        offer(example, every_prefix);
+      }
+    }
+    enter(examples.first(n_fresh));
+  }
 
   /// Puts `example` in its place if it is among the t best, where a sentence (every_prefix: a position) counts once.
   void offer(const Example& example, bool every_prefix) {
@@ -61,6 +76,36 @@ class KeyList {
   }
 
  private:
+  /// The last in corpus order, {0, -1, -1} of an empty list.
+  Example newest() const {
+    Example last{0.0F, -1, -1};
+    for (std::size_t i = 0; i < t_ && sentence_[i] != -1; ++i) {
+      if (follows((*this)[i], last, true)) last = (*this)[i];
+    }
+    return last;
+  }
+
+  /// True if a comes after b in corpus order and counts for something else.
+  static bool follows(const Example& a, const Example& b, bool every_prefix) {
+    return a.sentence > b.sentence || (every_prefix && a.sentence == b.sentence && a.position > b.position);
+  }
+
+  /// Merges in examples of which none counts for the same thing as another of theirs or of the list. Sorts them.
+  void enter(std::span<Example> fresh) {
+    if (fresh.empty()) return;
+    std::ranges::sort(fresh, precedes);
+    std::size_t n_old = 0;
+    while (n_old < t_ && sentence_[n_old] != -1) ++n_old;
+    // From the last place to the first, so that no example is overwritten before it has moved; places from t on drop theirs.
+    std::size_t n_new = fresh.size();
+    while (n_new > 0) {
+      const std::size_t place = n_old + n_new - 1;
+      const bool old_is_last = n_old > 0 && precedes(fresh[n_new - 1], (*this)[n_old - 1]);
+      const Example last = old_is_last ? (*this)[--n_old] : fresh[--n_new];
+      if (place < t_) put(place, last);
+    }
+  }
+
   Example operator[](std::size_t i) const { return {coefficient_[i], sentence_[i], position_[i]}; }
 
   /// The entry that counts for the same thing as `example`, else the first empty one, else t.
@@ -117,9 +162,11 @@ TriggerTable merge(const TriggerTable& a, const TriggerTable& b, bool every_pref
 TopTriggers::TopTriggers(TriggerTable table, Options options)
     : table_(std::move(table)),
       options_(options),
+      best_(table_.d_memory),
+      best_position_(table_.d_memory),
       hits_(table_.d_memory),
-      found_(table_.d_memory),
-      best_position_(table_.d_memory, kNoPosition),
+      waiting_(table_.d_memory * kWaiting),
+      n_waiting_(table_.d_memory),
       negated_(options.smallest ? table_.d_memory : 0) {
   const std::size_t n_keys = table_.n_layers * table_.d_memory;
   const std::size_t n = n_keys * table_.t;
@@ -141,7 +188,8 @@ Hook::Access TopTriggers::access(Point point, std::size_t /*layer*/) const {
 }
 
 std::size_t TopTriggers::scratch_bytes(std::size_t n_layers, std::size_t d_memory) noexcept {
-  return n_layers * d_memory * sizeof(float) + d_memory * (2 * sizeof(std::uint32_t) + sizeof(std::int32_t) + sizeof(float));
+  const std::size_t of_unit = 2 * sizeof(float) + sizeof(std::int32_t) + 2 * sizeof(std::uint32_t) + kWaiting * sizeof(Waiting);
+  return n_layers * d_memory * sizeof(float) + d_memory * of_unit;
 }
 
 void TopTriggers::check(const PointView& view) const {
@@ -176,19 +224,14 @@ void TopTriggers::read_units(const PointView& view, std::size_t begin, std::size
   };
   for (std::size_t first = 0, last = 0; first < view.values.rows; first = last) {
     for (last = first + 1; last < view.values.rows && count_once(first, last);) ++last;
-    const std::size_t n_found = find_best(view, first, last, begin, end);
-    enter(view.layer, sentence_ids_[view.origins[first].sequence], {found_.data() + begin, n_found});
+    find_best(view, first, last, begin, end);
+    collect(view, first, begin, end);
   }
+  for (std::size_t unit = begin; unit < end; ++unit) enter(view.layer, unit);
 }
 
-// A row that is no better than an earlier one of its sentence is no hit: while lists still take nearly every sentence, that
-// is most rows.
-std::size_t TopTriggers::find_best(const PointView& view, std::size_t first, std::size_t last, std::size_t begin,
-                                   std::size_t end) {
-  float* bar = bar_.data() + view.layer * table_.d_memory;
-  std::uint32_t* hits = hits_.data() + begin;
-  std::uint32_t* found = found_.data() + begin;
-  std::size_t n_found = 0;
+void TopTriggers::find_best(const PointView& view, std::size_t first, std::size_t last, std::size_t begin, std::size_t end) {
+  std::fill(best_.begin() + static_cast<std::ptrdiff_t>(begin), best_.begin() + static_cast<std::ptrdiff_t>(end), 0.0F);
   for (std::size_t r = first; r < last; ++r) {
     if (view.origins[r].position < n_prefix_) continue;
     const auto position = static_cast<std::int32_t>(view.origins[r].position - n_prefix_);
@@ -197,25 +240,32 @@ std::size_t TopTriggers::find_best(const PointView& view, std::size_t first, std
       std::transform(row + begin, row + end, negated_.begin() + static_cast<std::ptrdiff_t>(begin), std::negate<>());
       row = negated_.data();
     }
-    const std::size_t n_hits = view.backend->find_above(row + begin, bar + begin, end - begin, hits);
-    for (std::size_t h = 0; h < n_hits; ++h) {
-      const std::size_t unit = begin + hits[h];
-      if (best_position_[unit] == kNoPosition) found[n_found++] = static_cast<std::uint32_t>(unit);
-      best_position_[unit] = position;
-      bar[unit] = row[unit];
-    }
+    view.backend->keep_larger(row + begin, position, end - begin, best_.data() + begin, best_position_.data() + begin);
   }
-  return n_found;
 }
 
-void TopTriggers::enter(std::size_t layer, std::int64_t sentence, std::span<const std::uint32_t> units) {
-  float* bar = bar_.data() + layer * table_.d_memory;
-  for (const std::uint32_t unit : units) {
-    KeyList list(table_, layer * table_.d_memory + unit);
-    list.offer({options_.smallest ? -bar[unit] : bar[unit], sentence, best_position_[unit]}, options_.every_prefix);
-    bar[unit] = list.threshold();
-    best_position_[unit] = kNoPosition;
+void TopTriggers::collect(const PointView& view, std::size_t first, std::size_t begin, std::size_t end) {
+  const float* bar = bar_.data() + view.layer * table_.d_memory;
+  std::uint32_t* hits = hits_.data() + begin;
+  const std::size_t n_hits = view.backend->find_above(best_.data() + begin, bar + begin, end - begin, hits);
+  for (std::size_t h = 0; h < n_hits; ++h) {
+    const std::size_t unit = begin + hits[h];
+    waiting_[unit * kWaiting + n_waiting_[unit]++] = {best_[unit], view.origins[first].sequence, best_position_[unit]};
+    if (n_waiting_[unit] == kWaiting) enter(view.layer, unit);
   }
+}
+
+void TopTriggers::enter(std::size_t layer, std::size_t unit) {
+  const std::size_t n = std::exchange(n_waiting_[unit], 0U);
+  if (n == 0) return;
+  std::array<Example, kWaiting> examples;
+  for (std::size_t i = 0; i < n; ++i) {
+    const Waiting& w = waiting_[unit * kWaiting + i];
+    examples[i] = {options_.smallest ? -w.best : w.best, sentence_ids_[w.sequence], w.position};
+  }
+  KeyList list(table_, layer * table_.d_memory + unit);
+  list.offer(std::span(examples).first(n), options_.every_prefix);
+  bar_[layer * table_.d_memory + unit] = list.threshold();
 }
 
 }  // namespace ffmem

@@ -60,13 +60,21 @@ class TopTriggers : public Hook {
   static std::size_t scratch_bytes(std::size_t n_layers, std::size_t d_memory) noexcept;
 
  private:
+  static constexpr std::size_t kWaiting = 16;  // a block of rows holds about as many sentences
+  struct Waiting {
+    float best;
+    std::uint32_t sequence;
+    std::int32_t position;
+  };
+
   void check(const PointView& view) const;
   void read_units(const PointView& view, std::size_t begin, std::size_t end);
 
-  // Of rows [first, last), which count once, and units [begin, end): raises each unit's bar to its best coefficient that may
-  // enter and puts the units that have one into found_. enter() lowers the bars again.
-  std::size_t find_best(const PointView& view, std::size_t first, std::size_t last, std::size_t begin, std::size_t end);
-  void enter(std::size_t layer, std::int64_t sentence, std::span<const std::uint32_t> units);
+  // Of rows [first, last), which count once, and units [begin, end): each unit's best coefficient and its position.
+  void find_best(const PointView& view, std::size_t first, std::size_t last, std::size_t begin, std::size_t end);
+  // Those of them that may enter wait, until a unit has kWaiting or the block ends: a list takes several in one go.
+  void collect(const PointView& view, std::size_t first, std::size_t begin, std::size_t end);
+  void enter(std::size_t layer, std::size_t unit);
 
   TriggerTable table_;
   Options options_;
@@ -75,10 +83,12 @@ class TopTriggers : public Hook {
   std::size_t n_prefix_ = 0;
 
   // [d_m] each, every thread its own units' part.
+  std::vector<float> best_;
+  std::vector<std::int32_t> best_position_;
   std::vector<std::uint32_t> hits_;
-  std::vector<std::uint32_t> found_;
-  std::vector<std::int32_t> best_position_;  // of the units in found_
-  std::vector<float> negated_;               // for `smallest`
+  std::vector<Waiting> waiting_;  // [d_m, kWaiting]
+  std::vector<std::uint32_t> n_waiting_;
+  std::vector<float> negated_;  // for `smallest`
 };
 
 }  // namespace ffmem

@@ -147,6 +147,10 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void keep_larger(const float* x, std::int32_t label, std::size_t n, float* largest, std::int32_t* labels) const override {
+    kernels_.keep_larger(x, label, n, largest, labels);
+  }
+
   std::size_t find_above(const float* x, const float* threshold, std::size_t n, std::uint32_t* indices) const override {
     return kernels_.find_above(x, threshold, n, indices);
   }

@@ -56,6 +56,8 @@ struct KernelTable {
   void (*exp_sum)(const float* x, std::size_t n, float* largest, double* sum);
   // The first index in [begin, n) with x > threshold, or n.
   std::size_t (*next_above)(const float* x, std::size_t begin, std::size_t n, float threshold);
+  // See Backend::keep_larger.
+  void (*keep_larger)(const float* x, std::int32_t label, std::size_t n, float* largest, std::int32_t* labels);
   // See Backend::find_above.
   std::size_t (*find_above)(const float* x, const float* threshold, std::size_t n, std::uint32_t* indices);
   // See Backend::softmax_change.

@@ -191,6 +191,14 @@ class ScalarBackend final : public Backend {
     }
   }
 
+  void keep_larger(const float* x, std::int32_t label, std::size_t n, float* largest, std::int32_t* labels) const override {
+    for (std::size_t i = 0; i < n; ++i) {
+      if (!(x[i] > largest[i])) continue;
+      largest[i] = x[i];
+      labels[i] = label;
+    }
+  }
+
   std::size_t find_above(const float* x, const float* threshold, std::size_t n, std::uint32_t* indices) const override {
     std::size_t found = 0;
     for (std::size_t i = 0; i < n; ++i) {

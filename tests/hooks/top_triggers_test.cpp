@@ -79,7 +79,8 @@ void check_equal(const TriggerTable& found, const TriggerTable& expected) {
   CHECK(found.position == expected.position);
 }
 
-/// Feeds one batch: rows of all sentences, a beginning-of-text row before each, in blocks of 1 to 7 rows, layer by layer.
+/// Feeds one batch: rows of all sentences, a beginning-of-text row before each, in blocks of 1 to 7 or up to 99 rows (more
+/// examples of a key than wait for their places at once), layer by layer.
 void feed(TopTriggers& hook, const std::vector<Sentence>& batch, std::mt19937& rng) {
   std::vector<std::int64_t> ids;
   std::vector<RowOrigin> origins;
@@ -93,7 +94,7 @@ void feed(TopTriggers& hook, const std::vector<Sentence>& batch, std::mt19937& r
   const auto backend = make_scalar_backend();
   for (std::size_t layer = 0; layer < kLayers; ++layer) {
     for (std::size_t first = 0, rows = 0; first < origins.size(); first += rows) {
-      rows = std::min<std::size_t>(1 + rng() % 7, origins.size() - first);
+      rows = std::min<std::size_t>(1 + rng() % (rng() % 2 == 0 ? 7 : 99), origins.size() - first);
       std::vector<float> values(rows * kUnits, 9.0F);  // beginning-of-text rows would win
       for (std::size_t r = 0; r < rows; ++r) {
         const auto [sequence, position] = origins[first + r];
@@ -106,12 +107,12 @@ void feed(TopTriggers& hook, const std::vector<Sentence>& batch, std::mt19937& r
   }
 }
 
-/// The sentences in batches of 1 to 5.
+/// The sentences in batches of 1 to 5 or up to 40.
 TriggerTable search(const std::vector<Sentence>& sentences, TriggerTable start, TopTriggers::Options options,
                     std::mt19937& rng) {
   TopTriggers hook(std::move(start), options);
   for (std::size_t first = 0, n = 0; first < sentences.size(); first += n) {
-    n = std::min<std::size_t>(1 + rng() % 5, sentences.size() - first);
+    n = std::min<std::size_t>(1 + rng() % (rng() % 2 == 0 ? 5 : 40), sentences.size() - first);
     feed(hook,
          {sentences.begin() + static_cast<std::ptrdiff_t>(first), sentences.begin() + static_cast<std::ptrdiff_t>(first + n)},
          rng);
@@ -126,7 +127,7 @@ void for_each_case(Check&& check) {
     CAPTURE(seed);
     std::mt19937 rng(seed);
     const ThreadScope threads(1 + static_cast<int>(seed % 3));
-    check(rng, options, 1 + rng() % 8);
+    check(rng, options, 1 + rng() % 24);
   }
 }
 
@@ -144,7 +145,7 @@ ErrorCode code_of(auto&& call) {
 
 TEST_CASE("top_triggers: equals the sorted list of all examples, in any order of sentences and however cut into blocks") {
   for_each_case([](std::mt19937& rng, TopTriggers::Options options, std::size_t t) {
-    auto sentences = random_sentences(rng, 30);
+    auto sentences = random_sentences(rng, 60);
     const auto expected = brute_force(sentences, t, options);
     check_equal(search(sentences, TriggerTable(kLayers, kUnits, t), options, rng), expected);
     std::ranges::shuffle(sentences, rng);
@@ -154,7 +155,7 @@ TEST_CASE("top_triggers: equals the sorted list of all examples, in any order of
 
 TEST_CASE("top_triggers: goes on from an earlier table as if it had never stopped") {
   for_each_case([](std::mt19937& rng, TopTriggers::Options options, std::size_t t) {
-    const auto sentences = random_sentences(rng, 30);
+    const auto sentences = random_sentences(rng, 60);
     const auto middle = sentences.begin() + static_cast<std::ptrdiff_t>(rng() % sentences.size());
     auto first = search({sentences.begin(), middle}, TriggerTable(kLayers, kUnits, t), options, rng);
     check_equal(search({middle, sentences.end()}, std::move(first), options, rng), brute_force(sentences, t, options));
@@ -163,7 +164,7 @@ TEST_CASE("top_triggers: goes on from an earlier table as if it had never stoppe
 
 TEST_CASE("top_triggers: merging parts gives the whole, in any order and grouping, also where parts overlap") {
   for_each_case([](std::mt19937& rng, TopTriggers::Options options, std::size_t t) {
-    const auto sentences = random_sentences(rng, 30);
+    const auto sentences = random_sentences(rng, 60);
     std::vector<std::vector<Sentence>> parts(3);
     for (const Sentence& sentence : sentences) {
       parts[rng() % 3].push_back(sentence);

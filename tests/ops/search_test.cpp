@@ -1,4 +1,4 @@
-// The operators that scan rows: log_sum_exp, top_k, find_above.
+// The operators that scan rows: log_sum_exp, top_k, keep_larger, find_above.
 #include <algorithm>
 #include <limits>
 #include <numeric>
@@ -190,6 +190,40 @@ TEST_CASE("top_k: rows are independent of the number of threads; k = 0 writes no
       check_top_k(backend, x, 30);
     }
     backend.top_k(x.view(), 0, nullptr, nullptr);
+  });
+}
+
+TEST_CASE("keep_larger: keeps each column's largest and the first row that had it") {
+  for_each_isa([](const Backend& backend) {
+    std::vector<std::size_t> lengths = edge_lengths();
+    lengths.push_back(0);
+    for (const std::size_t n : lengths) {
+      CAPTURE(n);
+      Matrix x = normal_matrix(9, n, 1, 2);
+      for (std::size_t i = 0; i < n; ++i) x.row(i % 9)[i] = kNan;
+      if (n > 2) {
+        x.row(2)[0] = x.row(4)[0] = 7;  // the first of equal ones
+        x.row(1)[1] = kInfinity;
+        for (std::size_t r = 0; r < 9; ++r) x.row(r)[2] = -1;  // never above where it starts
+      }
+      // One element more than the operator is told of, which stays.
+      std::vector<float> largest(n + 1, 0.0F);
+      std::vector<float> expected(n + 1, 0.0F);
+      std::vector<std::int32_t> labels(n + 1, -77);
+      std::vector<std::int32_t> expected_labels(n + 1, -77);
+      for (std::size_t r = 0; r < 9; ++r) {
+        const std::int32_t label = static_cast<std::int32_t>(r) - 3;
+        backend.keep_larger(x.row(r), label, n, largest.data(), labels.data());
+        scalar().keep_larger(x.row(r), label, n, expected.data(), expected_labels.data());
+      }
+      CHECK(largest == expected);
+      CHECK(labels == expected_labels);
+      if (n > 2) {
+        CHECK(labels[0] == -1);
+        CHECK(labels[1] == -2);
+        CHECK(labels[2] == -77);
+      }
+    }
   });
 }
 

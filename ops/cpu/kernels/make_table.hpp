@@ -31,6 +31,7 @@ constexpr KernelTable make_table(const char* isa) noexcept {
           .rotate_pairs = Rotary<Arch>::rotate_pairs,
           .exp_sum = Search<Arch>::exp_sum,
           .next_above = Search<Arch>::next_above,
+          .keep_larger = Search<Arch>::keep_larger,
           .find_above = Search<Arch>::find_above,
           .softmax_change = ChangedSoftmax<Arch>::softmax_change};
 }

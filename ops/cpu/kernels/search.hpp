@@ -1,4 +1,5 @@
-// Scans over long rows: exp sums for log_sum_exp, and the compares that top_k and find_above skip most elements with.
+// Scans over long rows: exp sums for log_sum_exp, the largest of each column, and the compares that top_k and find_above skip
+// most elements with.
 #pragma once
 
 #include "ops/cpu/kernels/functions.hpp"
@@ -64,6 +65,26 @@ struct Search {
     }
     while (i < n && !(x[i] > threshold)) ++i;
     return i;
+  }
+
+  static void keep_larger(const float* x, std::int32_t label, std::size_t n, float* largest, std::int32_t* labels) noexcept {
+    using I = xsimd::batch<std::int32_t, Arch>;
+    const V label_bits(__builtin_bit_cast(typename V::register_type, I(label).data));
+    std::size_t i = 0;
+    for (; i + kW <= n; i += kW) {
+      const V v = load<Arch>(x + i);
+      const V before = load<Arch>(largest + i);
+      const auto above = v > before;
+      const V labels_before(__builtin_bit_cast(typename V::register_type, I::load_unaligned(labels + i).data));
+      const V label_after = xsimd::select(above, label_bits, labels_before);
+      xsimd::select(above, v, before).store_unaligned(largest + i);
+      I(__builtin_bit_cast(typename I::register_type, label_after.data)).store_unaligned(labels + i);
+    }
+    for (; i < n; ++i) {
+      if (!(x[i] > largest[i])) continue;
+      largest[i] = x[i];
+      labels[i] = label;
+    }
   }
 
   static std::size_t find_above(const float* x, const float* threshold, std::size_t n, std::uint32_t* indices) noexcept {
