@@ -105,8 +105,8 @@ void register_attention(const std::string& isa) {
   }
   benchmark::RegisterBenchmark(("append_kv/512x768/" + isa).c_str(), [=](State& state) { append_kv(state, isa); });
   for (const RotaryLayout layout : {RotaryLayout::halves, RotaryLayout::pairs}) {
-    const std::string name = layout == RotaryLayout::halves ? "rotary_halves" : "rotary_pairs";
-    benchmark::RegisterBenchmark((name + "/64x768/" + isa).c_str(), [=](State& state) { rotary(state, isa, layout); });
+    const std::string name = layout == RotaryLayout::halves ? "rotary_halves/64x768/" : "rotary_pairs/64x768/";
+    benchmark::RegisterBenchmark((name + isa).c_str(), [=](State& state) { rotary(state, isa, layout); });
   }
 }
 

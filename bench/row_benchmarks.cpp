@@ -13,6 +13,10 @@ namespace {
 
 using benchmark::State;
 
+// Scores of a few tokens over GPT-2's vocabulary.
+constexpr std::size_t kTokens = 8;
+constexpr std::size_t kWords = 50257;
+
 using Apply = std::function<void(const Backend&, MatrixView x, ConstMatrixView y)>;
 
 // An operator that changes x [64, 1024] in place, y being another such matrix. x is restored, untimed, before every call.
@@ -45,28 +49,28 @@ void in_place(State& state, const std::string& isa, const Apply& apply) {
 void top_k(State& state, const std::string& isa, std::size_t k) {
   const ThreadScope threads(bench_threads());
   const auto backend = make_cpu_backend(isa);
-  const AlignedBuffer x = normal_values(8 * 50257, 1);
-  std::vector<std::uint32_t> indices(8 * k);
-  std::vector<std::uint32_t> expected(8 * k);
-  std::vector<float> values(8 * k);
-  backend->top_k(x.matrix(8, 50257), k, indices.data(), values.data());
-  make_scalar_backend()->top_k(x.matrix(8, 50257), k, expected.data(), values.data());
+  const AlignedBuffer x = normal_values(kTokens * kWords, 1);
+  std::vector<std::uint32_t> indices(kTokens * k);
+  std::vector<std::uint32_t> expected(kTokens * k);
+  std::vector<float> values(kTokens * k);
+  backend->top_k(x.matrix(kTokens, kWords), k, indices.data(), values.data());
+  make_scalar_backend()->top_k(x.matrix(kTokens, kWords), k, expected.data(), values.data());
   if (indices != expected) return state.SkipWithError("wrong result");
-  for (auto _ : state) backend->top_k(x.matrix(8, 50257), k, indices.data(), values.data());
-  report_elements(state, 8 * 50257);
+  for (auto _ : state) backend->top_k(x.matrix(kTokens, kWords), k, indices.data(), values.data());
+  report_elements(state, kTokens * kWords);
 }
 
 void log_sum_exp(State& state, const std::string& isa) {
   const ThreadScope threads(bench_threads());
   const auto backend = make_cpu_backend(isa);
-  const AlignedBuffer x = normal_values(8 * 50257, 1);
-  const AlignedBuffer out(8);
-  const AlignedBuffer expected(8);
-  backend->log_sum_exp(x.matrix(8, 50257), out.data());
-  make_scalar_backend()->log_sum_exp(x.matrix(8, 50257), expected.data());
-  if (!close(out.matrix(1, 8), expected.matrix(1, 8), 1e-6)) return state.SkipWithError("wrong result");
-  for (auto _ : state) backend->log_sum_exp(x.matrix(8, 50257), out.data());
-  report_elements(state, 8 * 50257);
+  const AlignedBuffer x = normal_values(kTokens * kWords, 1);
+  const AlignedBuffer out(kTokens);
+  const AlignedBuffer expected(kTokens);
+  backend->log_sum_exp(x.matrix(kTokens, kWords), out.data());
+  make_scalar_backend()->log_sum_exp(x.matrix(kTokens, kWords), expected.data());
+  if (!close(out.matrix(1, kTokens), expected.matrix(1, kTokens), 1e-6)) return state.SkipWithError("wrong result");
+  for (auto _ : state) backend->log_sum_exp(x.matrix(kTokens, kWords), out.data());
+  report_elements(state, kTokens * kWords);
 }
 
 // A sentence's coefficients of 4,096 memories, whose largest a trigger search keeps.
@@ -109,7 +113,6 @@ void find_above(State& state, const std::string& isa) {
 
 // A memory's change of the distribution over 50,257 words, all arrays in the caches.
 void softmax_change(State& state, const std::string& isa) {
-  constexpr std::size_t kWords = 50257;
   const auto backend = make_cpu_backend(isa);
   const AlignedBuffer p(kWords);
   std::fill_n(p.data(), kWords, 1.0F / kWords);
@@ -132,18 +135,17 @@ void softmax_change(State& state, const std::string& isa) {
 
 // 64 rows of a table of 50,257 x 1,024.
 void gather_rows(State& state, const std::string& isa, DType dtype) {
-  constexpr std::size_t kVocab = 50257;
   constexpr std::size_t kCols = 1024;
   constexpr std::size_t kRows = 64;
   const ThreadScope threads(bench_threads());
   const auto backend = make_cpu_backend(isa);
-  AlignedBuffer stored(kVocab * kCols);             // room for the widest type
+  AlignedBuffer stored(kWords * kCols);             // room for the widest type
   std::fill_n(stored.data(), stored.size(), 1.0F);  // finite numbers of any type
-  const WeightMatrix table{stored.data(), dtype, kVocab, kCols, kCols, 1};
+  const WeightMatrix table{stored.data(), dtype, kWords, kCols, kCols, 1};
   const AlignedBuffer out = normal_values(kRows * kCols, 1);
   const AlignedBuffer expected = normal_values(kRows * kCols, 2);
   std::vector<TokenId> ids(kRows);
-  for (std::size_t t = 0; t < kRows; ++t) ids[t] = static_cast<TokenId>(t * 7919 % kVocab);
+  for (std::size_t t = 0; t < kRows; ++t) ids[t] = static_cast<TokenId>(t * 7919 % kWords);
   backend->gather_rows(table, ids, out.matrix(kRows, kCols));
   make_scalar_backend()->gather_rows(table, ids, expected.matrix(kRows, kCols));
   if (!close(out.matrix(kRows, kCols), expected.matrix(kRows, kCols), 0)) return state.SkipWithError("wrong result");

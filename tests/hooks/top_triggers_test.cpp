@@ -171,6 +171,7 @@ TEST_CASE("top_triggers: merging parts gives the whole, in any order and groupin
       if (rng() % 8 == 0) parts[rng() % 3].push_back(sentence);
     }
     std::vector<TriggerTable> tables;
+    tables.reserve(parts.size());
     for (const auto& part : parts) tables.push_back(search(part, TriggerTable(kLayers, kUnits, t), options, rng));
     const bool every = options.every_prefix;
     const auto expected = brute_force(sentences, t, options);
