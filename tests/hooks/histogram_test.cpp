@@ -37,7 +37,8 @@ TEST_CASE("histogram: counts every row of every call but NaN, and leaves out fir
   histogram.skip_first(true);
   histogram.read(view);
   const auto count = [&](std::size_t unit, std::size_t bin) {
-    return histogram.counts()[(1 * 2 + unit) * Histogram::kBins + bin];
+    constexpr std::size_t kLayer = 1;
+    return histogram.counts()[(kLayer * 2 + unit) * Histogram::kBins + bin];
   };
   CHECK(count(0, 9) == 3);
   CHECK(count(1, 1) == 1);

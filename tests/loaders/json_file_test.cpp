@@ -22,7 +22,7 @@ std::string repeat(const std::string& text, std::size_t n) {
 
 Error config_error(const char* object, void (*read)(const JsonFields&)) {
   const json parsed = json::parse(object);
-  const Error error = thrown([&] { read(JsonFields(parsed, "model/config.json")); });
+  Error error = thrown([&] { read(JsonFields(parsed, "model/config.json")); });
   CHECK(error.code() == ErrorCode::config_invalid);
   CHECK(contains(error.what(), "model/config.json: "));
   return error;

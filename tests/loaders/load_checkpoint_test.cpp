@@ -172,8 +172,9 @@ TEST_CASE("load_checkpoint: what dropouts, tasks and generation settings say cha
 
 TEST_CASE("load_checkpoint: parameters are counted once, stored types listed by their bytes") {
   const LoadedCheckpoint tied = load_checkpoint(kOracles / "gpt2");
-  const std::size_t layer = 12 * 24 * 24 + 13 * 24;
-  CHECK(tied.weights.n_parameters == 64 * 24 + 32 * 24 + 2 * layer + 2 * 24);
+  constexpr std::size_t kWidth = 24;
+  constexpr std::size_t kLayer = 12 * kWidth * kWidth + 13 * kWidth;
+  CHECK(tied.weights.n_parameters == 64 * kWidth + 32 * kWidth + 2 * kLayer + 2 * kWidth);
   CHECK(tied.weights.stored_dtypes == "F32");
   CHECK(load_checkpoint(kOracles / "gpt2-bf16").weights.stored_dtypes == "BF16");
 }

@@ -65,9 +65,10 @@ TEST_CASE("release_pages: a mapped matrix leaves memory and comes back with the 
 TEST_CASE("release_pages: memory that is not the checkpoint's keeps what it holds") {
   const MatrixFolder folder;
   const Checkpoint checkpoint(folder.path());
-  const std::vector<float> copy = folder.values();
+  const std::vector<float>& values = folder.values();
+  const std::vector<float> copy(values.begin(), values.end());
   release_pages(checkpoint, matrix_of(copy.data()));
-  CHECK(copy == folder.values());
+  CHECK(copy == values);
   release_pages(checkpoint, {});
 }
 

@@ -55,6 +55,7 @@ TEST_CASE("SafetensorsWriter: any UTF-8 is a name and reads back") {
   const std::vector<std::string> names = {
       "", "\"quoted\\\"", std::string("zero\0", 5), "\n\t\x01\x7f", "gewi\u00e7ht \U0001f600", "{}"};
   std::vector<TensorToWrite> tensors;
+  tensors.reserve(names.size());
   for (const std::string& name : names) tensors.push_back({name, DType::u8, {1}, "x"});
   write_safetensors(path, tensors, {{names[1], names[4]}});
   const SafetensorsFile file(path);
@@ -98,7 +99,9 @@ TEST_CASE("SafetensorsWriter: what a reader would refuse is argument_invalid and
 }
 
 TEST_CASE("SafetensorsWriter: a header over 100,000,000 bytes is argument_invalid") {
-  check_refused({}, {{"key", std::string(100'000'001, 'x')}}, "expected a header of at most 100000000 bytes");
+  std::string value;
+  value.resize(100'000'001, 'x');
+  check_refused({}, {{"key", value}}, "expected a header of at most 100000000 bytes");
 }
 
 TEST_CASE("SafetensorsWriter: bytes too many or too few are argument_invalid and leave no file") {

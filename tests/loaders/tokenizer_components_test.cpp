@@ -91,7 +91,7 @@ TEST_CASE("regular expressions: what this program does not translate is refused 
   struct Refused {
     std::string regex, what;
   };
-  for (const auto& [regex, what] : std::vector<Refused>{
+  for (const Refused& refused : std::vector<Refused>{
            {"[a&&b]", "'&&'"},
            {"[[:alpha:]]", "'[:'"},
            {"(?<name>a)", "kind of group"},
@@ -109,11 +109,11 @@ TEST_CASE("regular expressions: what this program does not translate is refused 
            {"(?i:[\\p{Lu}])", "\\p{Lu}"},
            {"(?<=a+)b", "PCRE2"},
        }) {
-    CAPTURE(regex);
-    const Error error = split_error(regex);
+    CAPTURE(refused.regex);
+    const Error error = split_error(refused.regex);
     CHECK(error.code() == ErrorCode::tokenizer_unsupported);
-    CHECK(contains(error.what(), "tokenizer.json: pattern: regular expression " + regex));
-    CHECK(contains(error.what(), what));
+    CHECK(contains(error.what(), "tokenizer.json: pattern: regular expression " + refused.regex));
+    CHECK(contains(error.what(), refused.what));
   }
 }
 

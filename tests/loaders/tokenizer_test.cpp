@@ -257,6 +257,7 @@ TEST_CASE("tokenizer: many threads share one tokenizer and get the ids of one") 
     std::vector<std::string> texts(200);
     for (std::string& text : texts) text = random_bytes(random) + random_bytes(random);
     std::vector<std::vector<TokenId>> expected;
+    expected.reserve(texts.size());
     for (const std::string& text : texts) expected.push_back(tokenizer->encode(text));
     std::array<std::size_t, 4> n_equal{};
     std::vector<std::thread> threads;

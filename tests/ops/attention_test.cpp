@@ -12,9 +12,9 @@ struct Caches {
   std::vector<std::vector<float>> keys;
   std::vector<std::vector<float>> values;
   std::vector<SequenceRows> sequences;
-  std::size_t capacity;
+  std::size_t capacity = 0;
 
-  Caches(const AttentionShape& shape, const std::vector<std::size_t>& lengths) : capacity(0) {
+  Caches(const AttentionShape& shape, const std::vector<std::size_t>& lengths) {
     for (const std::size_t n : lengths) capacity = std::max(capacity, (n + kKeyBlock - 1) / kKeyBlock * kKeyBlock);
     std::size_t row = 0;
     for (const std::size_t n : lengths) {

@@ -113,16 +113,18 @@ TEST_CASE("matmul: rows of many parts get the same bits, however the parts fall 
 TEST_CASE(
     "matmul: the backend's own kernels with fused multiply-add sum every element as one chain per 512 inputs, the chains added "
     "in order, then the bias") {
-  const Matrix x = normal_matrix(8, 1300, 1);
-  const std::vector<float> w = normal_values(1300 * 70, 2);
-  const std::vector<float> bias = normal_values(70, 3);
+  constexpr std::size_t kIn = 1300;
+  constexpr std::size_t kOut = 70;
+  const Matrix x = normal_matrix(8, kIn, 1);
+  const std::vector<float> w = normal_values(kIn * kOut, 2);
+  const std::vector<float> bias = normal_values(kOut, 3);
   for_each_isa([&](const Backend& backend) {
     if (backend.description().find("sse") != std::string::npos) return;     // rounds the product and the sum
     if (backend.description().find("oneDNN") != std::string::npos) return;  // its runs are 512 or 1,024 long
-    const auto prepared = backend.prepare({w.data(), DType::f32, 70, 1300, 1300, 1});
+    const auto prepared = backend.prepare({w.data(), DType::f32, kOut, kIn, kIn, 1});
     const Matrix y = product(backend, x, 8, *prepared, bias.data());
     for (std::size_t t = 0; t < 8; ++t) {
-      for (std::size_t o = 0; o < 70; ++o) CHECK(y.row(t)[o] == summed_in_order(x.row(t), &w[o * 1300], 1300, bias[o]));
+      for (std::size_t o = 0; o < kOut; ++o) CHECK(y.row(t)[o] == summed_in_order(x.row(t), &w[o * kIn], kIn, bias[o]));
     }
   });
 }

@@ -53,7 +53,7 @@ TEST_CASE("softmax_change: the remainder keeps its digits however small or large
       SoftmaxChange change{.best = -1e30F};
       backend.softmax_change({.p = &one, .logits = &zero, .o = &zero, .u = &u, .a = 0.0F, .b = 1.0F, .n = 1}, change);
       // e^x - 1 - x by its series where the plain formula has no digits.
-      const double x = static_cast<double>(u);
+      const auto x = static_cast<double>(u);
       double expected = std::expm1(x) - x;
       if (std::abs(x) < 0.5) {
         expected = 0.0;

@@ -105,7 +105,7 @@ TEST_CASE("sparse matmul: weights of other types give the bits of the same numbe
 TEST_CASE("sparse matmul: products too small for a float leave the same zeros") {
   for_each_isa([](const Backend& backend) {
     // The first input's product rounds to -0; the zeros behind it bring the dense sum back to 0. One run: a second would, too.
-    std::vector<float> values(500 * 20, 1.0F);
+    std::vector<float> values(std::size_t{500} * 20, 1.0F);
     std::fill_n(values.begin(), 20, -1e-30F);
     const BothWays w(backend, values, 20, 500);
     Matrix x(1, 500);
@@ -118,7 +118,7 @@ TEST_CASE("sparse matmul: products too small for a float leave the same zeros") 
 
 TEST_CASE("sparse matmul: infinite weights make NaN of zeros, as in the dense product; NaN inputs count as active") {
   for_each_isa([](const Backend& backend) {
-    std::vector<float> values = normal_values(300 * 20, 1);
+    std::vector<float> values = normal_values(std::size_t{300} * 20, 1);
     const Matrix zeros(1, 300);
     Matrix broken = sparse_matrix(2, 300, 0.05, 4);
     broken.row(1)[7] = std::numeric_limits<float>::quiet_NaN();
@@ -135,7 +135,7 @@ TEST_CASE("sparse matmul: infinite weights make NaN of zeros, as in the dense pr
 }
 
 TEST_CASE("sparse matmul: matrices stored by output give the same bits, other formats take the same call") {
-  const std::vector<float> values = normal_values(300 * 20, 1);
+  const std::vector<float> values = normal_values(std::size_t{300} * 20, 1);
   const Matrix x = sparse_matrix(2, 300, 0.1, 2);
   for_each_isa([&](const Backend& backend) {
     const WeightMatrix by_row{values.data(), DType::f32, 20, 300, 300, 1};

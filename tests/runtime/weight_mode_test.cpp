@@ -90,7 +90,9 @@ TEST_CASE("weight modes: every family's points stay within the mode's bound of t
     const Oracle oracle(folder);
     for (const WeightMode mode : kModes) {
       std::string text;
-      for (const auto& [point, error] : errors(oracle, Model::load(folder, {.weights = mode}))) {
+      for (const auto& measured : errors(oracle, Model::load(folder, {.weights = mode}))) {
+        const auto& point = measured.first;
+        const auto& error = measured.second;
         CAPTURE(folder);
         CAPTURE(name(mode));
         CAPTURE(name(point));
@@ -113,8 +115,9 @@ TEST_CASE("weight modes: the CPU's points are the scalar definition's but for th
     if (oracle.name() != "gpt2" && oracle.name() != "llama" && oracle.name() != "gemma2") continue;
     for (const WeightMode mode : kModes) {
       const auto cpu = errors(oracle, Model::load(folder, {.weights = mode}));
-      for (const auto& [point, error] :
-           errors(oracle, Model::load(folder, {.backend = make_scalar_backend(), .weights = mode}))) {
+      for (const auto& measured : errors(oracle, Model::load(folder, {.backend = make_scalar_backend(), .weights = mode}))) {
+        const auto& point = measured.first;
+        const auto& error = measured.second;
         CAPTURE(folder);
         CAPTURE(name(mode));
         CAPTURE(name(point));

@@ -150,6 +150,7 @@ TEST_CASE("fingerprint: depends on the bytes, their division into files and the 
   const TemporaryFolder folder;
   const auto print = [&](const std::vector<std::string>& texts, const std::string& prefix) {
     std::vector<std::filesystem::path> files;
+    files.reserve(texts.size());
     for (const auto& text : texts) files.push_back(folder.write(prefix + std::to_string(files.size()), text));
     return fingerprint(files);
   };

@@ -149,7 +149,7 @@ TEST_CASE("token-removal: a run goes on from what an ended one left, if that is 
     const auto partial = stored.string() + ".partial";
     write_safetensors(partial, {{"removed_coefficient", DType::f32, {left.size()}, left.data()}}, origin);
     std::filesystem::remove(stored);
-    const RemovedCoefficients table = removed_coefficients(bench);
+    RemovedCoefficients table = removed_coefficients(bench);
     CHECK(!std::filesystem::exists(partial));
     return table;
   };

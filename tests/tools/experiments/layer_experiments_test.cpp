@@ -100,8 +100,9 @@ TEST_CASE("layer experiments: every kind of model gives results whose tables are
       for (const Figure& figure : result.figures) {
         for (const auto& row : figure.data.rows) CHECK(row.size() == figure.data.columns.size());
       }
-      for (const auto& [what, estimate] : result.estimates) {
-        CAPTURE(what);
+      for (const auto& named : result.estimates) {
+        CAPTURE(named.first);
+        const auto& estimate = named.second;
         if (std::isnan(estimate.value)) continue;
         CHECK(estimate.low <= estimate.value + 1e-12);
         CHECK(estimate.high >= estimate.value - 1e-12);

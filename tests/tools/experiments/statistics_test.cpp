@@ -49,6 +49,7 @@ TEST_CASE("sample: as many different numbers as asked for, ascending, all where 
 
 TEST_CASE("estimate_mean: the interval of a mean of n values is about 1.96 standard errors to each side") {
   std::vector<double> values;
+  values.reserve(2000);
   Random random(5, "values");
   for (int i = 0; i < 2000; ++i) values.push_back(static_cast<double>(random.below(1000)) / 1000.0);
   const Estimate estimate = estimate_mean(values, Random(1, "interval"));
