@@ -46,7 +46,7 @@ CoefficientHistogram coefficient_histogram(const Workbench& bench) {
   origin.emplace("tokens", std::to_string(kHistogramTokens));
   const auto path = bench.stored("coefficient-histogram", origin, [&](const auto& file, const Origin& metadata) {
     const CoefficientHistogram histogram = compute(bench);
-    const std::int64_t n_tokens = static_cast<std::int64_t>(histogram.n_tokens);
+    const auto n_tokens = static_cast<std::int64_t>(histogram.n_tokens);
     write_safetensors(file,
                       {{"n_tokens", DType::i64, {1}, &n_tokens},
                        {"counts", DType::u32, {bench.n_layers(), bench.d_memory(), Histogram::kBins}, histogram.counts.data()}},

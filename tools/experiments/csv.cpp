@@ -85,8 +85,8 @@ std::string_view trimmed(std::string_view text) {
 
 std::vector<CsvRow> parse_csv(std::string_view text, const std::string& name) { return Parser(text, name).rows(); }
 
-CsvTable::CsvTable(std::filesystem::path path, const std::vector<std::string>& columns)
-    : path_(std::move(path)), columns_(columns) {
+CsvTable::CsvTable(std::filesystem::path path, std::vector<std::string> columns)
+    : path_(std::move(path)), columns_(std::move(columns)) {
   const std::string text = read_text_file(path_);
   if (tokenization::valid_utf8_prefix(text) != text.size()) {
     fail(ErrorCode::text_not_utf8, path_.string(), ": expected UTF-8 (in a spreadsheet: save as CSV UTF-8)");

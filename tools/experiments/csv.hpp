@@ -24,7 +24,7 @@ class CsvTable {
  public:
   /// Throws file_not_found, file_unreadable, text_not_utf8; argument_invalid as above, for a column that is not there or there
   /// twice, and for a row with more fields than the header. A row with fewer has empty ones at its end.
-  CsvTable(std::filesystem::path path, const std::vector<std::string>& columns);
+  CsvTable(std::filesystem::path path, std::vector<std::string> columns);
 
   const std::filesystem::path& path() const noexcept { return path_; }
   std::size_t n_rows() const noexcept { return rows_.size(); }

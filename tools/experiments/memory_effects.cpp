@@ -123,6 +123,7 @@ Figure effect_figure(const EffectTable& table, std::vector<Summary> summaries) {
                 .log_y = true};
   const auto curve = [&](auto member) {
     std::vector<double> values;
+    values.reserve(summaries.size());
     for (const Summary& s : summaries) values.push_back(s.*member);
     std::ranges::sort(values);
     return values;

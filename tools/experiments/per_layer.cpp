@@ -38,6 +38,7 @@ Extremes extremes(const std::vector<double>& by_layer) {
 
 std::vector<double> values_of(const std::vector<Estimate>& estimates) {
   std::vector<double> values;
+  values.reserve(estimates.size());
   for (const Estimate& estimate : estimates) values.push_back(estimate.value);
   return values;
 }
