@@ -27,12 +27,12 @@ struct Example {
 };
 
 /// The total order: true if a stands before b. Magnitudes, since all coefficients of one table have the same sign.
-constexpr auto precedes = [](const Example& a, const Example& b) {
+bool precedes(const Example& a, const Example& b) {
   const float x = std::fabs(a.coefficient);
   const float y = std::fabs(b.coefficient);
   if (x != y) return x > y;
   return a.sentence != b.sentence ? a.sentence < b.sentence : a.position < b.position;
-};
+}
 
 /// One key's examples, best first.
 class KeyList {
@@ -45,7 +45,7 @@ class KeyList {
 
   /// Offers several, whose order it changes: those new to the list, as nearly all are where sentences come in order, together.
   void offer(std::span<Example> examples, bool every_prefix) {
-    Example newest = this->newest();
+    Example newest = last_in_corpus();
     std::size_t n_fresh = 0;
     for (const Example example : examples) {
       if (follows(example, newest, every_prefix)) {
@@ -76,8 +76,8 @@ class KeyList {
   }
 
  private:
-  /// The last in corpus order, {0, -1, -1} of an empty list.
-  Example newest() const {
+  /// {0, -1, -1} of an empty list.
+  Example last_in_corpus() const {
     Example last{0.0F, -1, -1};
     for (std::size_t i = 0; i < t_ && sentence_[i] != -1; ++i) {
       if (follows((*this)[i], last, true)) last = (*this)[i];

@@ -172,8 +172,8 @@ class Backend {
   virtual void top_k(ConstMatrixView x, std::size_t k, std::uint32_t* indices, float* values, std::size_t first = 0,
                      const float* largest = nullptr) const = 0;
 
-  /// Where x[i] > largest[i], i < n, puts x[i] in its place and `label` into labels[i]: after all rows of a matrix the largest
-  /// of each column and the first row that had it. NaN in x is passed over. One thread.
+  /// x, largest, labels [n]: where x[i] > largest[i], puts x[i] there and `label` into labels[i]. After all rows of a matrix
+  /// that leaves each column's largest and the first row that had it. NaN in x is passed over. One thread, as find_above.
   virtual void keep_larger(const float* x, std::int32_t label, std::size_t n, float* largest, std::int32_t* labels) const = 0;
 
   /// Writes the indices i, ascending, with x[i] > threshold[i], for i < n, and returns how many. indices has room for n.
