@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "loaders/resident_pages.hpp"
+#include "ops/parallel.hpp"
 #include "ops/row_buffer.hpp"
 #include "runtime/norm.hpp"
 
@@ -102,19 +103,18 @@ void OutputHead::logits(ConstMatrixView hidden, MatrixView out) const {
 }
 
 void OutputHead::log_probabilities(ConstMatrixView hidden, MatrixView out) const {
-  walk(hidden, {.block =
-                    [&](const LogitBlock& block) {
-                      for (std::size_t r = 0; r < block.rows.size(); ++r) {
-                        std::ranges::copy(block.logits.row(r), out.row_data(block.rows[r]) + block.first_word);
-                      }
-                    },
+  walk(hidden, {.block = [](const LogitBlock&) {},
                 .band_end =
                     [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
                       const std::size_t n_words = band_end(band) - band_begin(band);
-                      for (std::size_t r = 0; r < rows.size(); ++r) {
+                      parallel_for(rows.size(), n_words, [&](std::size_t r) {
                         for (float& x : out.row(rows[r]).subspan(band_begin(band), n_words)) x += offsets[r];
-                      }
-                    }});
+                      });
+                    },
+                // Every row is wanted, so that those of a chunk follow each other.
+                .room = [&](std::span<const std::size_t> rows, const Block& block) -> MatrixView {
+                  return {out.row_data(rows.front()) + block.first, rows.size(), block.n, out.stride};
+                }});
 }
 
 TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k) const { return top_tokens(hidden, k, {}, nullptr); }

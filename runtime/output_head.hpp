@@ -163,6 +163,8 @@ class OutputHead {
     /// Asked behind band 0: whether the words of another band are to be walked for a row, `entry` being the logit of that
     /// band's entry in band 0. Null: they are.
     std::function<bool(std::size_t row, std::size_t band, float entry)> wants{};
+    /// Where the logits of a block's words are to be written, [rows, words]. Null: where the next block's will be too.
+    std::function<MatrixView(std::span<const std::size_t> rows, const Block& block)> room{};
   };
   void walk(ConstMatrixView hidden, const Visitor& visitor) const;
   ConstMatrixView band_input(const Band& band, ConstMatrixView hidden, std::span<const std::size_t> rows,

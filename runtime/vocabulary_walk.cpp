@@ -19,7 +19,7 @@ double log_add(double a, double b) {
 void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
   const std::size_t chunk_rows = std::min(kRowBlock, hidden.rows);
   const std::size_t n_entries = bands().size() - 1;
-  const AlignedBuffer logits_buffer(chunk_rows * kVocabularyBlock);
+  const AlignedBuffer logits_buffer(visitor.room ? 0 : chunk_rows * kVocabularyBlock);
   const AlignedBuffer entries_buffer(chunk_rows * n_entries);
   const AlignedBuffer wanted_buffer(n_entries > 0 ? chunk_rows * hidden_width_ : 0);
   const AlignedBuffer band_buffer(n_entries > 0 ? chunk_rows * hidden_width_ : 0);
@@ -47,7 +47,7 @@ void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
       const ConstMatrixView input = band_input(bands()[b], hidden, rows, wanted_buffer, band_buffer);
       std::fill(band_sum.begin(), band_sum.end(), -INFINITY);
       for (const Block& block : bands()[b].blocks) {
-        const MatrixView logits = logits_buffer.matrix(rows.size(), block.n);
+        const MatrixView logits = visitor.room ? visitor.room(rows, block) : logits_buffer.matrix(rows.size(), block.n);
         block_logits(block, input, logits);
         add_to_sum(logits);
         visitor.block({.rows = rows,
