@@ -17,8 +17,8 @@ namespace {
 double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 constexpr int kChains = 12;  // enough to hide a latency of 4 at two per cycle, few enough for 16 registers
-constexpr int kRounds = 1'000'000;
-constexpr int kTries = 20;
+constexpr int kRounds = 10'000'000;
+constexpr int kTries = 8;
 
 // Each function runs kChains independent chains of kRounds steps and returns something that depends on all.
 #if defined(__x86_64__)

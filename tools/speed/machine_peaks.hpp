@@ -15,7 +15,7 @@ namespace ffmem::tools {
 ///               else those of f32: a float's upper half is multiplied as a float
 ///   int8, int4  products of tiles on avx512amx, for int8; dot products of four bytes: one instruction on avx512amx and
 ///               avx512bf16, else multiply, add in pairs, add (AVX2, AVX-512); else those of f32
-/// Best of several tries, which take some hundredths of a second.
+/// Best of several tries of about 20 ms each: a burst of the clock that lasts 2 ms is not what a model can have.
 double peak_flops(const std::string& isa, WeightFormat format = WeightFormat::f32, int n_threads = 1);
 
 /// Bytes per second that n_threads threads read from memory at once, four streams each. Best of several tries.
