@@ -52,7 +52,6 @@ struct FloatTiles : RegisterTile<Lanes> {
     static constexpr std::size_t kWideLines = kSumRun;
     static constexpr std::size_t kPanels = Stored::kPanels;
     static constexpr std::size_t kRunLines = kSumRun / Stored::kStep;
-    static constexpr auto kStart = Order == Chains::runs ? Base::Start::zero : Base::Start::y;
 
     static std::size_t n_lines(const MatmulBlock& b) noexcept { return (b.n_in + Stored::kStep - 1) / Stored::kStep; }
     static std::size_t units(std::size_t line) noexcept { return line * Stored::kStep; }
@@ -72,12 +71,12 @@ struct FloatTiles : RegisterTile<Lanes> {
     template <std::size_t Rows, std::size_t Vectors>
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
-      if (kStart == Base::Start::zero) {
+      if (Order == Chains::runs) {
         Base::clear(sums);
       } else {
         Base::resume(p, sums);
       }
-      Base::template chain<Stored::kStep, Stored::kApart, kStart>(
+      Base::template chain<Stored::kStep, Stored::kApart>(
           p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t i) {
             return Lanes::add_product(sum, __builtin_bit_cast(float, x), Stored::floats(w, i));
           });
@@ -108,9 +107,9 @@ struct FloatTiles : RegisterTile<Lanes> {
     static void run(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
       Base::resume(p, sums);
-      Base::template chain<1, false, Base::Start::y>(
-          p, sums,
-          [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t /*i*/) { return Lanes::dot_bf16(sum, x, w); });
+      Base::template chain<1, false>(p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t /*i*/) {
+        return Lanes::dot_bf16(sum, x, w);
+      });
       Base::store(p, sums);
     }
   };

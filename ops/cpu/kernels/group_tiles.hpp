@@ -74,8 +74,9 @@ struct GroupTiles : RegisterTile<Lanes> {
       const std::byte* const end = w + p.n_lines * kLineBytes;
       const std::uint32_t* x = p.x;
       const std::size_t n_groups = (p.n_lines + kGroupLines - 1) / kGroupLines;
+      const std::size_t lines = Base::piece_lines(p, n_groups);
       for (std::size_t g = p.group; w != end; ++g) {
-        Base::template fetch<Rows, Vectors, Base::Start::y>(p, g - p.group, n_groups);
+        Base::template fetch<Rows, Vectors>(p, g - p.group, lines);
         const std::byte* scales = w;
         w += kLineBytes;
         Count counts[Rows][Vectors];

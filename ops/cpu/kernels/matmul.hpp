@@ -78,11 +78,11 @@ struct Matmul {
     return b.w.first + (panel - panel % Stored::kPanels) * b.w.panel_stride + line * b.w.line_stride;
   }
 
-  // What follows tile `tile` of a run: the next tile's y, or that of the first one of the panels behind, and a share of theirs.
-  // A tile alone is followed by the next run, or by the panels behind.
+  // What follows tile `tile` of a run: the next tile's y, or that of the first one of the panels behind, and a share of theirs,
+  // `share` lines of each. A tile alone is followed by the next run, or by the panels behind.
   template <class Stored>
-  static Next next_of(const MatmulBlock& b, const Run& run, const RowTiles& tiles, std::size_t tile) noexcept {
-    const std::size_t share = (run.n_lines() + tiles.count() - 1) / tiles.count();
+  static Next next_of(const MatmulBlock& b, const Run& run, const RowTiles& tiles, std::size_t tile,
+                      std::size_t share) noexcept {
     const bool goes_on = tiles.count() == 1 && run.end < Stored::n_lines(b);
     const std::byte* const next =
         goes_on ? stored_line<Stored>(b, run.panel, run.end)
@@ -100,6 +100,7 @@ struct Matmul {
     const RowTiles tiles{b.n_rows, Stored::kRows};
     const std::size_t output = run.panel * kLanes;
     const bool last = run.end == Stored::n_lines(b);
+    const std::size_t share = (run.n_lines() + tiles.count() - 1) / tiles.count();
     for (std::size_t tile = 0, row = 0; tile < tiles.count(); ++tile) {
       const std::size_t after = tiles.begin(tile + 1);
       const Part part{.b = b,
@@ -114,7 +115,7 @@ struct Matmul {
                       .y = b.y + row * b.y_stride + output,
                       .y_stride = b.y_stride,
                       .bias = b.bias != nullptr && last ? b.bias + output : nullptr,
-                      .next = next_of<Stored>(b, run, tiles, tile)};
+                      .next = next_of<Stored>(b, run, tiles, tile, share)};
       if (output + run.vectors * kLanes <= b.n_out) {
         runner<Format>(run.vectors, after - row)(part);
       } else {

@@ -14,11 +14,9 @@ template <class Lanes>
 struct RegisterTile {
   using Sum = typename Lanes::Sum;  // 16 float32
 
-  // What a tile's sums start from.
-  enum class Start { zero, y };
-
-  // What is read after this tile: the next one's y where sums start from it, and this tile's share of the panels that come
-  // next. They are fetched evenly through the tile: in one go they would wait for each other.
+  // What is used after this tile: the next one's y, and this tile's share of the panels that come next. They are fetched in
+  // pieces through the tile: in one go they would wait for each other. y even where nothing is read from it: the tile's stores
+  // would wait for their lines, and the loads behind them.
   struct Next {
     const float* y;
     WeightLines w;
@@ -85,33 +83,42 @@ struct RegisterTile {
     }
   }
 
-  // Piece `piece` of n_pieces of what is to be fetched. All pieces take the same way through it, so that no branch is
-  // mispredicted, and the last ones may fetch what is there already.
-  template <std::size_t Rows, std::size_t Vectors, Start From>
-  [[gnu::always_inline]] static void fetch(const Part& p, std::size_t piece, std::size_t n_pieces) noexcept {
+  // Lines of each panel that a piece fetches.
+  [[gnu::always_inline]] static std::size_t piece_lines(const Part& p, std::size_t n_pieces) noexcept {
+    return (p.next.n_lines + n_pieces - 1) / n_pieces;
+  }
+
+  // Piece `piece` of what is to be fetched: a row of y and some lines of each panel. Few instructions, which take the places of
+  // products, and no state: more registers in use become copies in vector registers, which wait behind the products.
+  template <std::size_t Rows, std::size_t Vectors>
+  [[gnu::always_inline]] static void fetch(const Part& p, std::size_t piece, std::size_t lines) noexcept {
     if constexpr (Rows == 1) return;  // int8 lost a fifth by it; chain() has its own way
-    if constexpr (From == Start::y) {
-      const std::size_t row = piece / Vectors < Rows ? piece / Vectors : Rows - 1;
-      __builtin_prefetch(p.next.y + row * p.y_stride + piece % Vectors * kLanes);
+    if (piece < Rows) {
+      const float* const y = p.next.y + piece * p.y_stride;
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < Vectors; ++v) __builtin_prefetch(y + v * kLanes);
     }
-    const std::size_t share = (p.next.n_lines * Vectors + n_pieces - 1) / n_pieces;
-    for (std::size_t i = piece * share; i < (piece + 1) * share; ++i) {
-      __builtin_prefetch(p.next.w.first + i % Vectors * p.next.w.panel_stride + i / Vectors * p.next.w.line_stride);
+    const std::size_t end = (piece + 1) * lines < p.next.n_lines ? (piece + 1) * lines : p.next.n_lines;
+    for (std::size_t i = piece * lines; i < end; ++i) {
+      const std::byte* const w = p.next.w.first + i * p.next.w.line_stride;
+#pragma GCC unroll 4
+      for (std::size_t v = 0; v < Vectors; ++v) __builtin_prefetch(w + v * p.next.w.panel_stride);
     }
   }
 
   // sums[r][v] = dot(sums[r][v], units of row r, line of panel v) over the lines of the part, of `Units` units each. Apart: a
   // line is followed by the next panel's, not by the panel's next.
-  template <std::size_t Units, bool Apart, Start From, std::size_t Rows, std::size_t Vectors, class Dot>
+  template <std::size_t Units, bool Apart, std::size_t Rows, std::size_t Vectors, class Dot>
   [[gnu::always_inline]] static void chain(const Part& p, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
     constexpr std::size_t kPieceLines = 32 / Lanes::kVectors;
     constexpr std::size_t kLinesAhead = 64;  // of a row alone, which waits for its weights
     const std::size_t n_pieces = (p.n_lines + kPieceLines - 1) / kPieceLines;
     const std::size_t line_stride = Apart ? p.line_stride : kLineBytes;
     const std::size_t panel_stride = Apart ? kLineBytes : p.panel_stride;
+    const std::size_t lines = piece_lines(p, n_pieces);
     std::size_t i = 0;
     for (std::size_t piece = 0; piece < n_pieces; ++piece) {
-      fetch<Rows, Vectors, From>(p, piece, n_pieces);
+      fetch<Rows, Vectors>(p, piece, lines);
       const std::size_t end = piece + 1 < n_pieces ? i + kPieceLines : p.n_lines;
 #pragma GCC unroll 4
       for (; i < end; ++i) {
