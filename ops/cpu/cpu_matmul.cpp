@@ -167,8 +167,9 @@ void finish(const KernelTable& kernels, const Epilogue& then, MatrixView y, std:
 // The outputs of all products in parts, one for a task. Any cut gives the same bits.
 class OutputParts {
  public:
-  // The outputs of a product are cut into about `wanted` parts.
-  OutputParts(std::span<const Product> products, std::size_t wanted) : products_(products), wanted_(wanted) {
+  // The outputs of a product are cut into about `wanted` parts, between groups of `panels`.
+  OutputParts(std::span<const Product> products, std::size_t wanted, std::size_t panels)
+      : products_(products), wanted_(wanted), panels_(panels) {
     for (std::size_t p = 0; p < products.size(); ++p) count_ += parts_of(p);
   }
 
@@ -181,15 +182,16 @@ class OutputParts {
   Part at(std::size_t i) const {
     std::size_t p = 0;
     while (i >= parts_of(p)) i -= parts_of(p++);
-    return {products_[p], matrix(p).outputs(i, parts_of(p))};
+    return {products_[p], matrix(p).outputs(i, parts_of(p), panels_)};
   }
 
  private:
   const CpuMatrix& matrix(std::size_t p) const { return static_cast<const CpuMatrix&>(products_[p].w); }
-  std::size_t parts_of(std::size_t p) const { return std::min(matrix(p).most_parts(), wanted_); }
+  std::size_t parts_of(std::size_t p) const { return std::min(matrix(p).most_parts(panels_), wanted_); }
 
   std::span<const Product> products_;
   std::size_t wanted_;
+  std::size_t panels_;
   std::size_t count_ = 0;
 };
 
@@ -205,7 +207,8 @@ void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, std::span<const P
   const RowPacker packer(kernels.matmul, kernel, x, any_matrix, buffers);
   packer.pack(rows);
   const MatmulBlock all = packer.block();
-  const OutputParts out_parts(products, ceil_div(kTasksPerThread * threads, rows.count()));
+  const std::size_t panels = x.rows > kernel.tile_rows ? kernel.tile_panels : kPanelsTogether;
+  const OutputParts out_parts(products, ceil_div(kTasksPerThread * threads, rows.count()), panels);
   std::size_t n_outputs = 0;
   for (const Product& product : products) n_outputs += product.w.rows();
   const std::size_t tasks = out_parts.count() * rows.count();

@@ -11,8 +11,8 @@ std::size_t CpuMatrix::n_groups() const noexcept {
   return size == 0 ? 0 : (cols_ + size - 1) / size;
 }
 
-OutputRange CpuMatrix::outputs(std::size_t part, std::size_t parts) const noexcept {
-  const auto first_panel = [&](std::size_t p) { return most_parts() * p / parts * kPanelsTogether; };
+OutputRange CpuMatrix::outputs(std::size_t part, std::size_t parts, std::size_t together) const noexcept {
+  const auto first_panel = [&](std::size_t p) { return most_parts(together) * p / parts * together; };
   return {.begin = first_panel(part) * kLanes,
           .end = std::min(first_panel(part + 1) * kLanes, rows_),
           .lines = {.first = lines_.first + first_panel(part) * lines_.panel_stride,

@@ -28,10 +28,10 @@ class CpuMatrix : public PreparedMatrix {
   /// Groups of inputs that share a scale; 0 for the formats without.
   std::size_t n_groups() const noexcept;
 
-  /// Into how many parts the outputs can be cut so that kernels find whole groups of panels.
-  std::size_t most_parts() const noexcept { return (n_panels() + kPanelsTogether - 1) / kPanelsTogether; }
-  /// Part `part` of `parts`, at most most_parts(), about equal ones.
-  OutputRange outputs(std::size_t part, std::size_t parts) const noexcept;
+  /// Into how many parts the outputs can be cut so that kernels find whole groups of `together` panels.
+  std::size_t most_parts(std::size_t together) const noexcept { return (n_panels() + together - 1) / together; }
+  /// Part `part` of `parts`, at most most_parts(together), about equal ones.
+  OutputRange outputs(std::size_t part, std::size_t parts, std::size_t together) const noexcept;
 
  protected:
   CpuMatrix(const WeightMatrix& w, WeightFormat format) : format_(format), rows_(w.rows), cols_(w.cols) {}

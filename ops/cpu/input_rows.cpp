@@ -101,9 +101,9 @@ void InputRows::multiply_few(const MatmulKernels& kernels, ConstMatrixView x, co
   }
   const std::uint32_t* const list = active.data();
   const auto kernel = holds_bf16_ ? kernels.sparse_by_bf16 : kernels.sparse;
-  const std::size_t parts = std::min(most_parts(), static_cast<std::size_t>(available_threads()));
+  const std::size_t parts = std::min(most_parts(kPanelsTogether), static_cast<std::size_t>(available_threads()));
   parallel_tasks(parts, n_active * x.rows * rows() / parts, [&](std::size_t part) {
-    const OutputRange range = outputs(part, parts);
+    const OutputRange range = outputs(part, parts, kPanelsTogether);
     kernel({.x = x.data,
             .x_stride = x.stride,
             .n_rows = x.rows,

@@ -24,7 +24,7 @@ namespace ffmem {
 inline constexpr std::size_t kLanes = 16;
 inline constexpr std::size_t kLineBytes = 64;
 
-/// Panels that a kernel takes together at most: blocks should begin at multiples of so many.
+/// Panels that a kernel takes together at most.
 inline constexpr std::size_t kPanelsTogether = 4;
 
 /// Inputs of one step.
@@ -103,6 +103,7 @@ inline constexpr std::size_t kBlockUnits = 16;
 struct MatmulKernel {
   void (*run)(const MatmulBlock& block);
   std::size_t tile_rows;
+  std::size_t tile_panels;  // blocks of many rows should begin at multiples of so many
   RowUnits units;
   RowLayout layout = RowLayout::rows;
 
@@ -110,7 +111,7 @@ struct MatmulKernel {
 };
 
 /// Rows of a tile whose sums are in registers.
-inline constexpr std::size_t kMaxTileRows = 6;
+inline constexpr std::size_t kMaxTileRows = 9;
 
 /// Rows rounded to less than float32 are filled up with zeros to whole steps of so many inputs.
 inline constexpr std::size_t kRoundedStep = 64;

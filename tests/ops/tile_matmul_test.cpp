@@ -171,7 +171,7 @@ TEST_CASE("tile products of more rows than have their sums kept at once are thos
   const MatmulKernel kernel = model_kernels().matmul.bf16;
   MatmulBlock block{};
   block.x_units = kUnits;
-  block.w = w.outputs(0, 1).lines;
+  block.w = w.outputs(0, 1, kPanelsTogether).lines;
   block.n_in = kIn;
   block.n_out = kOut;
   const auto run = [&](std::size_t begin, std::size_t end, Matrix& y) {

@@ -27,10 +27,10 @@ struct FloatTiles : RegisterTile<Lanes> {
     static constexpr bool kApart = false;
     static Sum floats(const Weights& w, std::size_t i) noexcept { return i == 0 ? Lanes::lower_bf16(w) : Lanes::upper_bf16(w); }
   };
-  // Of weights that lie input by input. Four panels' lines at a time are read where they lie; for one or two at a time a copy,
+  // Of weights that lie input by input. Three panels' lines at a time are read where they lie; for one or two at a time a copy,
   // whose lines follow each other, is faster.
   struct F32Row : F32Line {
-    static constexpr std::size_t kRows = Lanes::kVectors == kPanelsTogether ? Lanes::kF32Rows : 0;
+    static constexpr std::size_t kRows = Lanes::kF32Vectors == 3 ? Lanes::kF32Rows : 0;
     static constexpr bool kApart = true;
   };
   struct Bf16Row : Bf16Line {
@@ -46,6 +46,7 @@ struct FloatTiles : RegisterTile<Lanes> {
   template <class Stored, Chains Order>
   struct Floats {
     using Widened = Floats<F32Line, Order>;
+    static constexpr std::size_t kVectors = Lanes::kF32Vectors;
     static constexpr std::size_t kRows = Lanes::kF32Rows;
     static constexpr std::size_t kStoredRows = Stored::kRows;
     static constexpr bool kWidens = kStoredRows < kRows;
@@ -93,6 +94,7 @@ struct FloatTiles : RegisterTile<Lanes> {
 
   // Pairs of bf16 multiplied as such.
   struct Bf16Pairs {
+    static constexpr std::size_t kVectors = Lanes::kF32Vectors;
     static constexpr std::size_t kRows = Lanes::kF32Rows;
     static constexpr std::size_t kStoredRows = kRows;
     static constexpr bool kWidens = false;

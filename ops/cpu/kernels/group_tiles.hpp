@@ -21,6 +21,7 @@ struct GroupTiles : RegisterTile<Lanes> {
   template <class Group>
   struct Grouped {
     using Widened = Grouped<typename Group::Widened>;
+    static constexpr std::size_t kVectors = Lanes::kIntVectors;
     static constexpr std::size_t kRows = Lanes::kIntRows;
     static constexpr std::size_t kStoredRows = kRows;
     static constexpr bool kWidens = !std::is_same_v<Group, typename Group::Widened>;

@@ -20,14 +20,15 @@ struct PlainLanes {
   struct Weights {
     I part[kParts];
   };
-  static constexpr std::size_t kVectors = kParts == 1 ? 4 : 1;
+  static constexpr std::size_t kF32Vectors = kParts == 1 ? 3 : 1;
+  static constexpr std::size_t kIntVectors = kParts == 1 ? 4 : 1;
   static constexpr std::size_t kLoneVectors = kParts == 4 ? 1 : 4;
 #if defined(__aarch64__)
   static constexpr std::size_t kF32Rows = 6;  // 24 of 32 registers
 #else
-  static constexpr std::size_t kF32Rows = kParts == 4 ? 2 : 6;  // 8 or 12 of 16, or with 4 vectors 24 of 32
+  static constexpr std::size_t kF32Rows = kParts == 4 ? 2 : kParts == 2 ? 6 : 9;  // 8 or 12 of 16, or with 3 vectors 27 of 32
 #endif
-  static constexpr std::size_t kBf16Rows = kParts == 4 ? 2 : 4;
+  static constexpr std::size_t kBf16Rows = kParts == 4 ? 2 : kParts == 2 ? 4 : 8;
   static constexpr bool kMultipliesBf16 = false;
   static constexpr std::size_t kIntRows = kParts == 4 ? 1 : 2;
 

@@ -14,10 +14,11 @@ struct Avx512Lanes {
   using Sum = __m512;
   using Count = __m512i;
   using Weights = __m512i;
-  static constexpr std::size_t kVectors = 4;
+  static constexpr std::size_t kF32Vectors = 3;
+  static constexpr std::size_t kIntVectors = 4;
   static constexpr std::size_t kLoneVectors = 4;
-  static constexpr std::size_t kF32Rows = 6;   // 24 sums
-  static constexpr std::size_t kBf16Rows = 4;  // 16 sums, 4 lines, 4 of them widened
+  static constexpr std::size_t kF32Rows = 9;   // 27 sums
+  static constexpr std::size_t kBf16Rows = 8;  // 24 sums, 3 lines, 3 of them widened
   static constexpr std::size_t kIntRows = 6;   // 24 counts; the sums wait in memory for whole groups
   static constexpr bool kMultipliesBf16 = true;
 

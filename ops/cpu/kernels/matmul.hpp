@@ -1,6 +1,8 @@
 // Matrix products by packed weights: the loops over panels, runs of inputs and rows around the tiles of matmul_tiles.hpp.
 #pragma once
 
+#include <numeric>
+
 #include "ops/cpu/kernels/matmul_tiles.hpp"
 
 namespace ffmem::kernels {
@@ -9,14 +11,13 @@ template <class Lanes>
 struct Matmul {
   using Part = typename RegisterTile<Lanes>::Part;
   using Next = typename RegisterTile<Lanes>::Next;
-  static constexpr std::size_t kVectors = Lanes::kVectors;          // panels that are summed together
-  static constexpr std::size_t kLoneVectors = Lanes::kLoneVectors;  // likewise for a single row, >= kVectors
-  static constexpr std::size_t kBlockPanels = 16;                   // a multiple of either
+  static constexpr std::size_t kLoneVectors = Lanes::kLoneVectors;  // panels of a single row's tile, >= those of others
+  static constexpr std::size_t kBlockPanels = 16;                   // about
   static_assert(kLoneVectors <= kPanelsTogether);
 
   using RunTile = void (*)(const Part&) noexcept;
 
-  // Format::run for [vectors - 1][rows - 1]; more than kVectors for one row alone.
+  // Format::run for [vectors - 1][rows - 1]; more than Format::kVectors for one row alone.
   template <class Format>
   static RunTile runner(std::size_t vectors, std::size_t rows) noexcept {
     return pick_vectors<Format, 1>(vectors, rows);
@@ -27,7 +28,7 @@ struct Matmul {
     if constexpr (Vectors < kLoneVectors) {
       if (vectors > Vectors) return pick_vectors<Format, Vectors + 1>(vectors, rows);
     }
-    if constexpr (Vectors > kVectors) {
+    if constexpr (Vectors > Format::kVectors) {
       return Format::template run<1, Vectors>;
     } else {
       return pick_rows<Format, Vectors, 1>(rows);
@@ -131,7 +132,7 @@ struct Matmul {
     if constexpr (Format::kWidens) {
       if (b.n_rows > Format::kStoredRows) {
         constexpr std::size_t kStride = Format::kWideLines * kLineBytes;
-        alignas(64) std::byte room[kVectors * kStride];
+        alignas(64) std::byte room[Format::kVectors * kStride];
         std::size_t n_lines = 0;
         for (std::size_t v = 0; v < run.vectors; ++v) {
           const std::byte* const line = stored_line<Format>(b, run.panel + v, run.begin);
@@ -154,8 +155,8 @@ struct Matmul {
     // Few rows wait for their weights, and so read them in order. Many go on with the run of inputs that their cache holds, for
     // as many outputs as it holds too until the next run adds to them.
     const bool few = b.n_rows <= Format::kRows;
-    const std::size_t together = b.n_rows == 1 && Format::kStoredRows > 0 ? kLoneVectors : kVectors;
-    const std::size_t block = few ? n_panels : kBlockPanels;
+    const std::size_t together = b.n_rows == 1 && Format::kStoredRows > 0 ? kLoneVectors : Format::kVectors;
+    const std::size_t block = few ? n_panels : (kBlockPanels + together - 1) / together * together;
     const std::size_t lines = few ? n_lines : run;
     for (std::size_t first = 0; first < n_panels; first += block) {
       const std::size_t last = n_panels - first < block ? n_panels : first + block;
@@ -172,7 +173,8 @@ struct Matmul {
   template <class Format>
   static constexpr MatmulKernel kernel(RowUnits units) noexcept {
     static_assert(Format::kRows <= kMaxTileRows);
-    return {.run = matmul<Format>, .tile_rows = Format::kRows, .units = units};
+    constexpr std::size_t panels = std::lcm(Format::kVectors, Format::kPanels);
+    return {.run = matmul<Format>, .tile_rows = Format::kRows, .tile_panels = panels, .units = units};
   }
 };
 

@@ -12,6 +12,7 @@
 //
 // A format says:
 //
+//   kVectors     panels of a tile
 //   kRows        rows of a tile
 //   kStoredRows  those that multiply lines as they are stored; more take lines widened to what the format Widened has, if
 //                kWidens: widen() does so with a run's lines of one panel, to at most kWideLines

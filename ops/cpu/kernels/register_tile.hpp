@@ -47,7 +47,7 @@ struct RegisterTile {
   // sums[r][v] = f(r, v, sums[r][v])
   template <std::size_t Rows, std::size_t Vectors, class F>
   [[gnu::always_inline]] static void for_each(Sum (&sums)[Rows][Vectors], F f) noexcept {
-#pragma GCC unroll 8
+#pragma GCC unroll 9
     for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
       for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = f(r, v, sums[r][v]);
@@ -61,7 +61,7 @@ struct RegisterTile {
         return Lanes::add(sum, Lanes::load(p.bias + v * kLanes, kLanes));
       });
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 9
     for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
       for (std::size_t v = 0; v < Vectors; ++v) Lanes::store(sums[r][v], p.y + r * p.y_stride + v * kLanes, kLanes);
@@ -110,7 +110,7 @@ struct RegisterTile {
   // line is followed by the next panel's, not by the panel's next.
   template <std::size_t Units, bool Apart, std::size_t Rows, std::size_t Vectors, class Dot>
   [[gnu::always_inline]] static void chain(const Part& p, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
-    constexpr std::size_t kPieceLines = 32 / Lanes::kVectors;
+    constexpr std::size_t kPieceLines = Lanes::kF32Vectors == 1 ? 32 : 8;
     constexpr std::size_t kLinesAhead = 64;  // of a row alone, which waits for its weights
     const std::size_t n_pieces = (p.n_lines + kPieceLines - 1) / kPieceLines;
     const std::size_t line_stride = Apart ? p.line_stride : kLineBytes;
@@ -132,7 +132,7 @@ struct RegisterTile {
         }
 #pragma GCC unroll 2
         for (std::size_t u = 0; u < Units; ++u) {
-#pragma GCC unroll 8
+#pragma GCC unroll 9
           for (std::size_t r = 0; r < Rows; ++r) {
 #pragma GCC unroll 4
             for (std::size_t v = 0; v < Vectors; ++v) {

@@ -263,8 +263,16 @@ struct TileMatmul {
   }
 
   static constexpr TileKernels kernels() noexcept {
-    return {.bf16 = {.run = bf16, .tile_rows = kRowsTogether, .units = RowUnits::bf16_pairs, .layout = RowLayout::blocks},
-            .int8_of_many = {.run = int8, .tile_rows = kTileRows, .units = RowUnits::int8, .layout = RowLayout::blocks}};
+    return {.bf16 = {.run = bf16,
+                     .tile_rows = kRowsTogether,
+                     .tile_panels = kPanelsTogether,
+                     .units = RowUnits::bf16_pairs,
+                     .layout = RowLayout::blocks},
+            .int8_of_many = {.run = int8,
+                             .tile_rows = kTileRows,
+                             .tile_panels = kPanelsTogether,
+                             .units = RowUnits::int8,
+                             .layout = RowLayout::blocks}};
   }
 };
 
