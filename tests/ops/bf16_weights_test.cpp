@@ -39,7 +39,7 @@ Matrix with_zeros(std::size_t rows, std::size_t cols) {
 TEST_CASE("bf16 weights: a float32 product has the bits that the same weights in float32 give, few inputs active or all") {
   for_each_isa([](const Backend& backend) {
     for (const std::size_t in : {2, 5, 16, 130, 512, 514, 1100}) {
-      for (const std::size_t out : {1, 16, 33, 64, 150}) {
+      for (const std::size_t out : {1, 16, 33, 64, 96, 150}) {
         for (const bool by_column : {false, true}) {
           const BothTypes w(out, in, by_column);
           const std::vector<float> bias = normal_values(out, 2);
@@ -48,7 +48,7 @@ TEST_CASE("bf16 weights: a float32 product has the bits that the same weights in
           for (const Inputs inputs : {Inputs::any, Inputs::sparse}) {
             const auto prepared = backend.prepare(w.view(DType::bf16), WeightFormat::f32, inputs);
             CHECK(prepared->format() == WeightFormat::f32);
-            for (const std::size_t rows : {1, 2, 6, 7, 200}) {
+            for (const std::size_t rows : {1, 2, 6, 8, 9, 10, 200}) {
               CAPTURE(in);
               CAPTURE(out);
               CAPTURE(by_column);

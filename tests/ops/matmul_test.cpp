@@ -20,13 +20,13 @@ struct Weights {
 TEST_CASE("matmul: matches the scalar version at the edges of vectors, panels and row blocks") {
   for_each_isa([](const Backend& backend) {
     for (const std::size_t in : {1, 3, 16, 17, 48, 513}) {
-      for (const std::size_t out : {1, 5, 8, 16, 31, 64, 65, 100, 130}) {
+      for (const std::size_t out : {1, 5, 8, 16, 31, 48, 49, 64, 65, 100, 130}) {
         for (const bool by_column : {false, true}) {
           const Weights w(out, in, by_column, 1, 3);
           const std::vector<float> bias = normal_values(out, 2);
           const auto prepared = backend.prepare(w.matrix);
           const auto reference = scalar().prepare(w.matrix);
-          for (const std::size_t rows : {0, 1, 2, 5, 6, 7, 13}) {
+          for (const std::size_t rows : {0, 1, 2, 5, 6, 7, 9, 10, 13, 19}) {
             CAPTURE(in);
             CAPTURE(out);
             CAPTURE(by_column);
