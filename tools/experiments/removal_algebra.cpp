@@ -190,7 +190,7 @@ class Algebra {
     const float* entry_changes = entry_changes_.data() + c * n_bands_;
     double divergence = 0.0;
     double head_change = 0.0;
-    double log_p_change = static_cast<double>(target_changes_[c]);
+    auto log_p_change = static_cast<double>(target_changes_[c]);
     double best = -INFINITY;
     TokenId top_after = 0;
     for (std::size_t b = 0; b < n_bands_; ++b) {

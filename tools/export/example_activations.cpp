@@ -85,7 +85,7 @@ class Group {
     values_.assign(n_values_, 0.0F);
     for (std::size_t offset = 0; KeyActivations & key : keys_) {
       for (const auto& example : key.examples) {
-        key.coefficients.push_back(std::span(values_).subspan(offset, example.tokens.size()));
+        key.coefficients.emplace_back(std::span(values_).subspan(offset, example.tokens.size()));
         offset += example.tokens.size();
       }
     }
