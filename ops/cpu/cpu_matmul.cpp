@@ -45,7 +45,7 @@ class RowParts {
 struct PackedRows {
   AlignedBuffer units;
   AlignedBuffer scales;
-  AlignedBuffer sums;
+  AlignedBuffer sums;     // or starts
   AlignedBuffer rounded;  // for each thread, a row before its blocks go where they belong
 
   static void grow(AlignedBuffer& buffer, std::size_t n_elements) {
@@ -60,6 +60,7 @@ std::size_t n_units(RowUnits units, std::size_t n_inputs) {
     case RowUnits::rounded_floats:
       return filled_up;
     case RowUnits::bf16_pairs:
+    case RowUnits::int8_magnitudes:
       return filled_up / 2;
     default:
       return filled_up / 4;
@@ -74,7 +75,7 @@ class RowPacker {
         x_(x),
         units_(kernel.units),
         layout_(kernel.layout),
-        group_(group_size(w.format())),
+        format_(w.format()),
         n_units_(in_place() ? x.stride : n_units(kernel.units, x.cols)),
         n_groups_(w.n_groups()),
         rows_(rows) {
@@ -104,7 +105,9 @@ class RowPacker {
     block.x = reinterpret_cast<const std::uint32_t*>(in_place() ? x_.data : rows_.units.data());
     block.x_units = n_units_;
     block.x_scales = rows_.scales.data();
-    block.x_sums = reinterpret_cast<const std::int32_t*>(rows_.sums.data());
+    block.x_starts = reinterpret_cast<const std::int32_t*>(rows_.sums.data());
+    block.x_sums = rows_.sums.data();
+    block.x_rows = x_.rows;
     block.n_groups = n_groups_;
     block.n_in = x_.cols;
     return block;
@@ -135,18 +138,27 @@ class RowPacker {
         return kernels_.round_floats(x_.row_data(t), x_.cols, reinterpret_cast<float*>(out));
       case RowUnits::bf16_pairs:
         return kernels_.round_bf16(x_.row_data(t), x_.cols, reinterpret_cast<std::uint16_t*>(out));
+      case RowUnits::int8_magnitudes:
+        return kernels_.quantise_magnitudes(x_.row_data(t), x_.cols, out, groups(t));
       default:
-        auto* const sums = reinterpret_cast<std::int32_t*>(rows_.sums.data()) + t * n_groups_;
-        kernels_.quantise(x_.row_data(t), x_.cols, group_, reinterpret_cast<std::int8_t*>(out),
-                          rows_.scales.data() + t * n_groups_, sums);
+        kernels_.quantise(x_.row_data(t), x_.cols, group_size(format_), reinterpret_cast<std::int8_t*>(out), groups(t));
     }
+  }
+
+  RowGroups groups(std::size_t t) const {
+    float* const sums = rows_.sums.data() + t;
+    const bool starts = format_ == WeightFormat::int8;
+    return {.scales = rows_.scales.data() + t,
+            .starts = starts ? reinterpret_cast<std::int32_t*>(sums) : nullptr,
+            .sums = starts ? nullptr : sums,
+            .stride = x_.rows};
   }
 
   const MatmulKernels& kernels_;
   ConstMatrixView x_;
   RowUnits units_;
   RowLayout layout_;
-  std::size_t group_;  // inputs that share a scale
+  WeightFormat format_;
   std::size_t n_units_;
   std::size_t n_groups_;
   PackedRows& rows_;
@@ -218,8 +230,11 @@ void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, std::span<const P
     const std::size_t row = rows.begin(part);
     MatmulBlock block = all;
     block.x += row * all.x_units;
-    block.x_scales += row * all.n_groups;
-    block.x_sums += row * all.n_groups;
+    if (all.n_groups != 0) {
+      block.x_scales += row;
+      block.x_starts += row;
+      block.x_sums += row;
+    }
     block.w = outputs.lines;
     block.bias = product.bias == nullptr ? nullptr : product.bias + outputs.begin;
     block.y = product.y.data + row * product.y.stride + outputs.begin;

@@ -9,7 +9,8 @@
 //   int4  8 inputs in 4 bytes, the lower four bits inputs 0 - 3, the upper ones 4 - 7; before each group of 32 inputs a line of
 //         scales (upper half) and minima (lower half) in bf16
 //
-// A last step is filled up with weights that the inputs' zeros meet, a last panel with outputs that nobody reads.
+// A last step, and of int8 and int4 a last group, is filled up with weights that the inputs' zeros meet, a last panel with
+// outputs that nobody reads.
 //
 // Weights for sparse inputs lie input by input instead: all outputs of an input in lines of 16 float32, or of 32 bf16 whose 4
 // bytes hold outputs i and 16 + i. What belongs to inputs that are zero need not be read then.
@@ -57,12 +58,17 @@ struct WeightLines {
 
 /// y[t, o] = x[t] . w[o] + bias[o] for n_rows >= 1 rows and n_out outputs that begin with a panel.
 struct MatmulBlock {
-  // Units of 4 bytes, as the weights have them: a float32, a pair of bf16, four int8; zeros in place of inputs that a last step
+  // Units of 4 bytes, as RowUnits says; zeros in place of inputs that a last step
   // lacks. Those of row t, or of the tile that begins with it, lie at t * x_units, as RowLayout says.
   const std::uint32_t* x;
   std::size_t x_units;
-  const float* x_scales;       // int8, int4: [n_rows][n_groups]
-  const std::int32_t* x_sums;  // the same: sum of the group's whole numbers
+  // int8, int4: the scale of each group of a row, [n_groups][x_rows], of which n_rows are meant. With it, for int8, where a
+  // count starts: the whole numbers' sum * -128, because weights are stored as q + 128, or the sum of the negative ones'
+  // magnitudes, as RowUnits has it; for int4 scale * the sum of the whole numbers.
+  const float* x_scales;
+  const std::int32_t* x_starts;
+  const float* x_sums;
+  std::size_t x_rows;
   std::size_t n_groups;
   WeightLines w;
   const float* bias;  // [n_out] or null
@@ -71,6 +77,14 @@ struct MatmulBlock {
   std::size_t n_rows;
   std::size_t n_in;
   std::size_t n_out;
+};
+
+/// Where a row's groups begin in what MatmulBlock says of them, and the distance from one to the next. starts or sums is null.
+struct RowGroups {
+  float* scales;
+  std::int32_t* starts;
+  float* sums;
+  std::size_t stride;
 };
 
 /// Rows that the kernels for sparse inputs take together.
@@ -91,8 +105,10 @@ struct SparseBlock {
   std::size_t n_out;
 };
 
-/// What a kernel takes for a unit of x: a float32 as it is or rounded to bf16, two bf16, four int8.
-enum class RowUnits { floats, rounded_floats, bf16_pairs, int8 };
+/// What a kernel takes for a unit of x: a float32 as it is or rounded to bf16, two bf16, four int8. Of int8_magnitudes two
+/// units stand for four int8: their magnitudes, then a byte each that is 0x80, which turns a weight's q + 128 into q, and for
+/// the negative ones 0x7f, which turns it into -q - 1.
+enum class RowUnits { floats, rounded_floats, bf16_pairs, int8, int8_magnitudes };
 
 /// How units lie: row by row, or for each tile of rows the first 16 of each row in turn, then the next 16, ...
 enum class RowLayout { rows, blocks };
@@ -141,7 +157,8 @@ struct MatmulKernels {
   // One row in units, filled up with zeros to a whole kRoundedStep, for which `out` has room.
   void (*round_floats)(const float* x, std::size_t n, float* out);
   void (*round_bf16)(const float* x, std::size_t n, std::uint16_t* out);
-  void (*quantise)(const float* x, std::size_t n, std::size_t group, std::int8_t* out, float* scales, std::int32_t* sums);
+  void (*quantise)(const float* x, std::size_t n, std::size_t group, std::int8_t* out, const RowGroups& groups);
+  void (*quantise_magnitudes)(const float* x, std::size_t n, std::uint32_t* out, const RowGroups& groups);  // int8
 };
 
 }  // namespace ffmem

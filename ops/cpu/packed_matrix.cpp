@@ -219,7 +219,10 @@ MatmulKernel PackedMatrix::kernel(const MatmulKernels& kernels, std::size_t n_ro
   }
 }
 
-std::size_t PackedMatrix::n_lines() const noexcept { return ceil_div(cols(), step_size(lines_)) + n_groups(); }
+std::size_t PackedMatrix::n_lines() const noexcept {
+  const std::size_t group = group_size(format());
+  return group == 0 ? ceil_div(cols(), step_size(lines_)) : n_groups() * (1 + group / step_size(lines_));
+}
 
 void PackedMatrix::pack_tile(const WeightMatrix& w, std::size_t panel, std::size_t input) const {
   const std::size_t n_out = std::min(kLanes, rows() - panel * kLanes);

@@ -30,7 +30,7 @@ TEST_CASE("quantised matmul: matches the scalar version at the edges of vectors,
           const WeightMatrix w{by_row.data(), DType::f32, out, in, in, 1};
           const auto prepared = backend.prepare(w, format);
           const auto reference = scalar().prepare(w, format);
-          for (const std::size_t rows : {0, 1, 2, 3, 4, 6, 7, 13}) {
+          for (const std::size_t rows : {0, 1, 2, 3, 4, 5, 6, 7, 13}) {
             CAPTURE(static_cast<int>(format));
             CAPTURE(in);
             CAPTURE(out);
@@ -90,6 +90,37 @@ TEST_CASE("quantised matmul: instruction sets with fused multiply-add give int8 
       if (backend.description().find("sse") != std::string::npos) return;
       const Matrix found = product(backend, x.view(), *backend.prepare(w, format), nullptr);
       CHECK(same_bits(found, expected));
+    });
+  }
+}
+
+TEST_CASE("quantised matmul: whole numbers as large as they become, of any signs, are added without loss") {
+  // Signs by output and by row: all alike, every second, every pair of two, and one against all others.
+  constexpr std::size_t kSigns = 7;
+  const auto sign = [](std::size_t kind, std::size_t i) {
+    const bool negative[kSigns] = {false, true, i % 2 == 0, i % 2 == 1, i % 4 < 2, i % 32 == 0, i % 32 != 5};
+    return negative[kind] ? -1.0F : 1.0F;
+  };
+  constexpr std::size_t kIn = 192;
+  std::vector<float> values;
+  Matrix x(2 * kSigns, kIn);
+  for (std::size_t kind = 0; kind < kSigns; ++kind) {
+    for (std::size_t i = 0; i < kIn; ++i) {
+      values.push_back(sign(kind, i));
+      x.row(kind)[i] = x.row(kSigns + kind)[i] = sign(kind, i);
+    }
+  }
+  const WeightMatrix w{values.data(), DType::f32, kSigns, kIn, kIn, 1};
+  for (const WeightFormat format : {WeightFormat::int8, WeightFormat::int4}) {
+    const Matrix expected = product(scalar(), x.view(), *scalar().prepare(w, format), nullptr);
+    for_each_isa([&](const Backend& backend) {
+      CAPTURE(static_cast<int>(format));
+      const auto prepared = backend.prepare(w, format);
+      check_close(product(backend, x.view(), *prepared, nullptr).view(), expected.view(), 1e-6, 1e-5);
+      for (std::size_t t = 0; t < kSigns; ++t) {
+        const Matrix alone = product(backend, x.view().rows_between(t, t + 1), *prepared, nullptr);
+        CHECK(same_bits(alone.row(0), product(backend, x.view(), *prepared, nullptr).row(t), kSigns));
+      }
     });
   }
 }
@@ -154,11 +185,11 @@ TEST_CASE("quantised matmul: weights are packed from any stored type and layout,
     CHECK(rows->cols() == in);
     CHECK(same_bits(product(*backend, x.view(), *rows, nullptr), product(*backend, x.view(), *columns, nullptr)));
   }
-  // 112 = 100 outputs in vectors of 16.
+  // 112 = 100 outputs in vectors of 16; whole groups: 3 of 64, 5 of 32.
   const WeightMatrix w{by_row.data(), DType::f32, out, in, in, 1};
   CHECK(backend->prepare(w, WeightFormat::bf16)->owned_bytes() == 112 * 130 * 2);
-  CHECK(backend->prepare(w, WeightFormat::int8)->owned_bytes() == 112 * (132 + 3 * 4));
-  CHECK(backend->prepare(w, WeightFormat::int4)->owned_bytes() == 112 * (136 / 2 + 5 * 4));
+  CHECK(backend->prepare(w, WeightFormat::int8)->owned_bytes() == 112 * 3 * (64 + 4));
+  CHECK(backend->prepare(w, WeightFormat::int4)->owned_bytes() == 112 * 5 * (32 / 2 + 4));
 }
 
 TEST_CASE("bf16_from_f32: rounds to nearest even, keeps infinities and NaN") {

@@ -13,20 +13,30 @@ struct GroupTiles : RegisterTile<Lanes> {
   using Base = RegisterTile<Lanes>;
   using typename Base::Part;
   using typename Base::Sum;
-  using Count = typename Lanes::Count;      // 16 whole numbers
   using Weights = typename Lanes::Weights;  // 64 bytes of weights
 
-  // Groups of whole numbers. Group says how many lines follow their line of scales, how one of them is multiplied with `kUnits`
-  // of x, and what a group's count and scales add to the sum.
+  // Groups of whole numbers. Group says
+  //
+  //   kRows                              as a format (matmul_tiles.hpp)
+  //   kInputs, kSteps                    inputs of a group, the lines that follow its line of scales
+  //   kUnits                             of x that a line is multiplied by
+  //   Count                              16 whole numbers
+  //   start(b, group)                    the count before the first line; group: of a row of x
+  //   dot(count, line, x)                with a line's products
+  //   add(sum, count, b, group, scales)  the sum with what the count and both scales make
+  //   widen(line, put)                   calls put() with each line of Widened that a line becomes
   template <class Group>
   struct Grouped {
     using Widened = Grouped<typename Group::Widened>;
+    using Count = typename Group::Count;
     static constexpr std::size_t kVectors = Lanes::kIntVectors;
-    static constexpr std::size_t kRows = Lanes::kIntRows;
+    static constexpr std::size_t kRows = Group::kRows;
     static constexpr std::size_t kStoredRows = kRows;
     static constexpr bool kWidens = !std::is_same_v<Group, typename Group::Widened>;
     static constexpr std::size_t kPanels = 1;
     static constexpr std::size_t kGroupLines = 1 + Group::kSteps;
+    // Steps without a branch between them.
+    static constexpr std::size_t kTogether = Group::kSteps < Lanes::kIntSteps ? Group::kSteps : Lanes::kIntSteps;
     static constexpr std::size_t kRunLines = kSumRun / Group::kInputs * kGroupLines;
     static constexpr std::size_t kWideLines = kSumRun / Group::kInputs * (1 + Group::kUnits * Group::kSteps);
 
@@ -46,8 +56,7 @@ struct GroupTiles : RegisterTile<Lanes> {
         if (i % kGroupLines == 0) {
           put(w);
         } else {
-          put(Lanes::low_fours(w));
-          put(Lanes::high_fours(w));
+          Group::widen(w, put);
         }
       }
       return static_cast<std::size_t>(to - reinterpret_cast<float*>(out)) / kLanes;
@@ -72,41 +81,32 @@ struct GroupTiles : RegisterTile<Lanes> {
       Sum sums[Rows][Vectors];
       Base::resume(p, sums);
       const std::byte* w = p.w;
-      const std::byte* const end = w + p.n_lines * kLineBytes;
       const std::uint32_t* x = p.x;
-      const std::size_t n_groups = (p.n_lines + kGroupLines - 1) / kGroupLines;
+      const std::size_t n_groups = p.n_lines / kGroupLines;
       const std::size_t lines = Base::piece_lines(p, n_groups);
-      for (std::size_t g = p.group; w != end; ++g) {
-        Base::template fetch<Rows, Vectors>(p, g - p.group, lines);
-        const std::byte* scales = w;
+      for (std::size_t g = 0; g < n_groups; ++g) {
+        Base::template fetch<Rows, Vectors>(p, g, lines);
+        const std::byte* const scales = w;
         w += kLineBytes;
+        const std::size_t first = (p.group + g) * p.b.x_rows + p.row;
         Count counts[Rows][Vectors];
 #pragma GCC unroll 8
         for (std::size_t r = 0; r < Rows; ++r) {
-          const Count start = Group::start(p.b.x_sums[(p.row + r) * p.b.n_groups + g]);
+          const Count start = Group::start(p.b, first + r);
 #pragma GCC unroll 4
           for (std::size_t v = 0; v < Vectors; ++v) counts[r][v] = start;
         }
-        const auto left = static_cast<std::size_t>(end - w) / kLineBytes;
-        const std::size_t n_steps = left < Group::kSteps ? left : Group::kSteps;
-        // Whole groups in one piece: in a loop the compiler copies the counts from register to register.
-        if (n_steps == Group::kSteps) {
+        for (std::size_t step = 0; step < Group::kSteps; step += kTogether) {
 #pragma GCC unroll 16
-          for (std::size_t i = 0; i < Group::kSteps; ++i, w += kLineBytes, x += Group::kUnits) {
-            add_line(counts, w, p.panel_stride, x, p.b.x_units);
-          }
-        } else {
-          for (std::size_t i = 0; i < n_steps; ++i, w += kLineBytes, x += Group::kUnits) {
+          for (std::size_t i = 0; i < kTogether; ++i, w += kLineBytes, x += Group::kUnits) {
             add_line(counts, w, p.panel_stride, x, p.b.x_units);
           }
         }
 #pragma GCC unroll 8
         for (std::size_t r = 0; r < Rows; ++r) {
-          const std::size_t group = (p.row + r) * p.b.n_groups + g;
 #pragma GCC unroll 4
           for (std::size_t v = 0; v < Vectors; ++v) {
-            sums[r][v] =
-                Group::add(sums[r][v], counts[r][v], p.b.x_scales[group], p.b.x_sums[group], scales + v * p.panel_stride);
+            sums[r][v] = Group::add(sums[r][v], counts[r][v], p.b, first + r, scales + v * p.panel_stride);
           }
         }
       }
@@ -114,43 +114,56 @@ struct GroupTiles : RegisterTile<Lanes> {
     }
   };
 
-  struct Int8Group {
-    using Widened = Int8Group;
-    static constexpr std::size_t kInputs = kInt8Group;
-    static constexpr std::size_t kSteps = kInt8Group / kInt8Step;
+  template <std::size_t Inputs, std::size_t LineInputs>
+  struct Group {
+    static constexpr std::size_t kInputs = Inputs;
+    static constexpr std::size_t kSteps = Inputs / LineInputs;
     static constexpr std::size_t kUnits = 1;
-    static Count start(std::int32_t x_sum) noexcept { return Lanes::int8_start(x_sum); }
+  };
+
+  struct Int8Group : Group<kInt8Group, kInt8Step> {
+    using Widened = Int8Group;
+    using Count = typename Lanes::Count;
+    static constexpr std::size_t kUnits = Lanes::kInt8Units;
+    static constexpr std::size_t kRows = Lanes::kIntRows;
+    static Count start(const MatmulBlock& b, std::size_t group) noexcept { return Lanes::int8_start(b.x_starts[group]); }
     static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
-      return Lanes::dot_int8(count, line, *x);
+      return Lanes::dot_int8(count, line, x);
     }
-    static Sum add(const Sum& sum, const Count& count, float x_scale, std::int32_t /*x_sum*/,
+    static Sum add(const Sum& sum, const Count& count, const MatmulBlock& b, std::size_t group,
                    const std::byte* scales) noexcept {
-      return Lanes::add_scaled(sum, count, x_scale, Lanes::as_floats(Lanes::weights(scales)));
+      return Lanes::add_scaled(sum, count, b.x_scales[group], Lanes::as_floats(Lanes::weights(scales)));
     }
   };
 
   // Four inputs to a line, a byte each.
-  struct WideInt4Group {
+  struct WideInt4Group : Group<kInt4Group, 4> {
     using Widened = WideInt4Group;
-    static constexpr std::size_t kInputs = kInt4Group;
-    static constexpr std::size_t kSteps = kInt4Group / 4;
-    static constexpr std::size_t kUnits = 1;
-    static Count start(std::int32_t /*x_sum*/) noexcept { return Lanes::count(0); }
+    using Count = typename Lanes::Int4Count;
+    static constexpr std::size_t kRows = Lanes::kInt4Rows;
+    static Count start(const MatmulBlock& /*b*/, std::size_t /*group*/) noexcept { return Lanes::int4_start(); }
     static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
       return Lanes::dot_int4(count, line, *x);
     }
-    static Sum add(const Sum& sum, const Count& count, float x_scale, std::int32_t x_sum, const std::byte* scales) noexcept {
+    static Sum add(const Sum& sum, const Count& count, const MatmulBlock& b, std::size_t group,
+                   const std::byte* scales) noexcept {
       const Weights pairs = Lanes::weights(scales);
-      const Sum scaled = Lanes::add_scaled(sum, count, x_scale, Lanes::upper_bf16(pairs));
-      return Lanes::add_product(scaled, static_cast<float>(x_sum) * x_scale, Lanes::lower_bf16(pairs));
+      const Sum scaled = Lanes::add_scaled(sum, count, b.x_scales[group], Lanes::upper_bf16(pairs));
+      return Lanes::add_product(scaled, b.x_sums[group], Lanes::lower_bf16(pairs));
     }
   };
   struct Int4Group : WideInt4Group {
     using Widened = WideInt4Group;
     static constexpr std::size_t kSteps = kInt4Group / kInt4Step;
     static constexpr std::size_t kUnits = 2;
-    static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
+    static typename Lanes::Int4Count dot(const typename Lanes::Int4Count& count, const Weights& line,
+                                         const std::uint32_t* x) noexcept {
       return Lanes::dot_int4(Lanes::dot_int4(count, Lanes::low_fours(line), x[0]), Lanes::high_fours(line), x[1]);
+    }
+    template <class Put>
+    static void widen(const Weights& line, const Put& put) noexcept {
+      put(Lanes::low_fours(line));
+      put(Lanes::high_fours(line));
     }
   };
 };

@@ -17,6 +17,7 @@ struct PlainLanes {
     V part[kParts];
   };
   using Count = Sum;
+  using Int4Count = Count;
   struct Weights {
     I part[kParts];
   };
@@ -31,6 +32,9 @@ struct PlainLanes {
   static constexpr std::size_t kBf16Rows = kParts == 4 ? 2 : kParts == 2 ? 4 : 8;
   static constexpr bool kMultipliesBf16 = false;
   static constexpr std::size_t kIntRows = kParts == 4 ? 1 : 2;
+  static constexpr std::size_t kInt4Rows = kIntRows;
+  static constexpr std::size_t kIntSteps = 16;
+  static constexpr std::size_t kInt8Units = 1;  // of x for a line
 
   template <class Result, class F>
   static Result each(F f) noexcept {
@@ -80,14 +84,15 @@ struct PlainLanes {
     return each<Count>([=](std::size_t i) { return xsimd::to_float(I::load_aligned(p + i * kW)); });
   }
   // A group's count before its first step: the weights are stored as q + 128.
-  static Count int8_start(std::int32_t x_sum) noexcept { return count(-128 * x_sum); }
+  static Count int8_start(std::int32_t start) noexcept { return count(start); }
+  static Int4Count int4_start() noexcept { return count(0); }
   static Count dot_int4(const Count& count, const Weights& fours, std::uint32_t x) noexcept {
-    return dot_int8(count, fours, x);
+    return dot_int8(count, fours, &x);
   }
-  static Count dot_int8(Count count, const Weights& w, std::uint32_t x) noexcept {
+  static Count dot_int8(Count count, const Weights& w, const std::uint32_t* x) noexcept {
 #pragma GCC unroll 4
     for (int byte = 0; byte < 4; ++byte) {
-      const V xi(static_cast<float>(static_cast<std::int8_t>(x >> (8 * byte))));
+      const V xi(static_cast<float>(static_cast<std::int8_t>(*x >> (8 * byte))));
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < kParts; ++i) {
         const I number = (w.part[i] >> (8 * byte)) & I(0xff);

@@ -1,5 +1,10 @@
-// 16 outputs with AVX2's products of bytes, whose pairs are added in 16 bits: 2 * 127 * 127 still fits. Floats are
-// PlainLanes' own.
+// 16 outputs with AVX2's products of bytes, of which pairs are added in 16 bits. Floats are PlainLanes' own.
+//
+// int8: 2 * 127 * 128 fits, and goes on to 32 bits at once. One factor has no sign: |p|, of x's p. Where p is negative, the
+// weight's q becomes -q - 1, by XOR with a byte that turns the stored q + 128 into q as well; what the -1 takes is |p|,
+// whatever q is, and is added before.
+//
+// int4: 16 * 15 * 127 fits, what a group adds to one place. The sums go on to 32 bits once.
 #pragma once
 
 #include <immintrin.h>
@@ -19,25 +24,50 @@ struct Avx2Lanes : PlainLanes<Arch> {
   struct Count {
     I part[kParts];
   };
-  static constexpr std::size_t kIntRows = 4;  // 8 counts
+  struct Int4Count {
+    I part[kParts];  // of 16 bits
+  };
+  static constexpr std::size_t kIntRows = 5;   // 10 counts, 2 halves of a line, 4 for their products
+  static constexpr std::size_t kInt4Rows = 6;  // 12, 2 and 2
+  static constexpr std::size_t kIntSteps = 4;  // more are too much code for the cache of decoded instructions
+  static constexpr std::size_t kInt8Units = 2;
 
   static Count count(std::int32_t n) noexcept {
     return Base::template each<Count>([n](std::size_t) { return I(n); });
   }
 
-  // The stored weights q + 128 are turned back into q, so that their products are those of |q| and of x with q's sign.
-  static Count int8_start(std::int32_t /*x_sum*/) noexcept { return count(0); }
-  static Count dot_int8(const Count& count, const Weights& w, std::uint32_t x) noexcept {
-    const __m256i fours = broadcast(x);
-    return Base::template each<Count>([&](std::size_t i) {
-      const __m256i q = _mm256_xor_si256(w.part[i].data, _mm256_set1_epi8(-128));
-      return add_pairs(count.part[i], _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(fours, q)));
-    });
+  static Count int8_start(std::int32_t start) noexcept { return count(start); }
+  // x: four magnitudes, then what the weights are XORed with. In this order, products before sums, most of them begin at once.
+  static Count dot_int8(Count count, const Weights& w, const std::uint32_t* x) noexcept {
+    __m256i first;
+    __m256i second = broadcast(x[1]);
+    asm("vpxor %[w0], %[second], %[first]\n\t"
+        "vpxor %[w1], %[second], %[second]\n\t"
+        "vpmaddubsw %[first], %[magnitudes], %[first]\n\t"
+        "vpmaddubsw %[second], %[magnitudes], %[second]\n\t"
+        "vpmaddwd %[ones], %[first], %[first]\n\t"
+        "vpmaddwd %[ones], %[second], %[second]\n\t"
+        "vpaddd %[first], %[count0], %[count0]\n\t"
+        "vpaddd %[second], %[count1], %[count1]"
+        : [count0] "+x"(count.part[0].data), [count1] "+x"(count.part[1].data), [second] "+x"(second), [first] "=&x"(first)
+        : [w0] "x"(w.part[0].data), [w1] "x"(w.part[1].data), [magnitudes] "x"(broadcast(x[0])),
+          [ones] "x"(_mm256_set1_epi16(1)));
+    return count;
   }
 
-  static Count dot_int4(const Count& count, const Weights& fours, std::uint32_t x) noexcept {
-    return Base::template each<Count>(
-        [&](std::size_t i) { return add_pairs(count.part[i], _mm256_maddubs_epi16(fours.part[i].data, broadcast(x))); });
+  static Int4Count int4_start() noexcept {
+    return Base::template each<Int4Count>([](std::size_t) { return I(0); });
+  }
+  static Int4Count dot_int4(Int4Count count, const Weights& fours, std::uint32_t x) noexcept {
+    __m256i first;
+    __m256i second = broadcast(x);
+    asm("vpmaddubsw %[second], %[w0], %[first]\n\t"
+        "vpmaddubsw %[second], %[w1], %[second]\n\t"
+        "vpaddw %[first], %[count0], %[count0]\n\t"
+        "vpaddw %[second], %[count1], %[count1]"
+        : [count0] "+x"(count.part[0].data), [count1] "+x"(count.part[1].data), [second] "+x"(second), [first] "=&x"(first)
+        : [w0] "x"(fours.part[0].data), [w1] "x"(fours.part[1].data));
+    return count;
   }
 
   static Sum add_scaled(const Sum& sum, const Count& count, float factor, const Sum& scales) noexcept {
@@ -45,16 +75,14 @@ struct Avx2Lanes : PlainLanes<Arch> {
       return fma<Arch>(V(_mm256_cvtepi32_ps(count.part[i].data)) * V(factor), scales.part[i], sum.part[i]);
     });
   }
+  static Sum add_scaled(const Sum& sum, const Int4Count& count, float factor, const Sum& scales) noexcept {
+    const auto total = Base::template each<Count>(
+        [&](std::size_t i) { return I(_mm256_madd_epi16(count.part[i].data, _mm256_set1_epi16(1))); });
+    return add_scaled(sum, total, factor, scales);
+  }
 
  private:
   static __m256i broadcast(std::uint32_t x) noexcept { return _mm256_set1_epi32(static_cast<int>(x)); }
-  static I add_pairs(const I& count, __m256i pairs) noexcept {
-    // An addition in place and in its turn: the compiler would copy every sum, and begin more products at once than there are
-    // registers for.
-    __m256i sum = count.data;
-    asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
-    return I(sum);
-  }
 };
 
 }  // namespace ffmem::kernels

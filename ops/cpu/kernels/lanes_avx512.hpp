@@ -13,6 +13,7 @@ namespace ffmem::kernels {
 struct Avx512Lanes {
   using Sum = __m512;
   using Count = __m512i;
+  using Int4Count = Count;
   using Weights = __m512i;
   static constexpr std::size_t kF32Vectors = 3;
   static constexpr std::size_t kIntVectors = 4;
@@ -20,7 +21,10 @@ struct Avx512Lanes {
   static constexpr std::size_t kF32Rows = 9;   // 27 sums
   static constexpr std::size_t kBf16Rows = 8;  // 24 sums, 3 lines, 3 of them widened
   static constexpr std::size_t kIntRows = 6;   // 24 counts; the sums wait in memory for whole groups
+  static constexpr std::size_t kInt4Rows = kIntRows;
   static constexpr bool kMultipliesBf16 = true;
+  static constexpr std::size_t kIntSteps = 16;  // in a loop for each the compiler copies the counts from register to register
+  static constexpr std::size_t kInt8Units = 1;
 
   static __mmask16 first(std::size_t n) noexcept { return static_cast<__mmask16>((1U << n) - 1U); }
 
@@ -45,11 +49,12 @@ struct Avx512Lanes {
   static Count count(std::int32_t n) noexcept { return _mm512_set1_epi32(n); }
   static Count counts(const std::int32_t* p) noexcept { return _mm512_load_si512(p); }
   // A group's count before its first step: the weights are stored as q + 128.
-  static Count int8_start(std::int32_t x_sum) noexcept { return count(-128 * x_sum); }
-  static Count dot_int8(Count count, Weights w, std::uint32_t x) noexcept {
-    return _mm512_dpbusd_epi32(count, w, broadcast(x));
+  static Count int8_start(std::int32_t start) noexcept { return count(start); }
+  static Count dot_int8(Count count, Weights w, const std::uint32_t* x) noexcept {
+    return _mm512_dpbusd_epi32(count, w, broadcast(*x));
   }
-  static Count dot_int4(Count count, Weights fours, std::uint32_t x) noexcept { return dot_int8(count, fours, x); }
+  static Int4Count int4_start() noexcept { return count(0); }
+  static Count dot_int4(Count count, Weights fours, std::uint32_t x) noexcept { return dot_int8(count, fours, &x); }
 
   /// sum + (count * factor) * scales.
   static Sum add_scaled(Sum sum, Count count, float factor, Sum scales) noexcept {

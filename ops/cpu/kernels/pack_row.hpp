@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "ops/cpu/matmul_kernels.hpp"
 #include "ops/quantise.hpp"
+#include "ops/weight_format.hpp"
 
 namespace ffmem::kernels {
 
@@ -22,13 +24,40 @@ struct PackRow {
     for (; n % kRoundedStep != 0; ++n) out[n] = 0.0F;
   }
 
-  static void quantise(const float* x, std::size_t n, std::size_t group, std::int8_t* out, float* scales,
-                       std::int32_t* sums) noexcept {
-    for (std::size_t begin = 0; begin < n; begin += group) {
+  static void quantise(const float* x, std::size_t n, std::size_t group, std::int8_t* out, const RowGroups& groups) noexcept {
+    std::size_t place = 0;
+    for (std::size_t begin = 0; begin < n; begin += group, place += groups.stride) {
       const std::size_t size = n - begin < group ? n - begin : group;
-      *scales++ = quantise_group(x + begin, size, out + begin, sums++);
+      std::int32_t sum = 0;
+      const float scale = quantise_group(x + begin, size, out + begin, &sum);
+      groups.scales[place] = scale;
+      if (groups.starts != nullptr) groups.starts[place] = -128 * sum;
+      if (groups.sums != nullptr) groups.sums[place] = static_cast<float>(sum) * scale;
     }
     for (; n % kRoundedStep != 0; ++n) out[n] = 0;
+  }
+
+  static void quantise_magnitudes(const float* x, std::size_t n, std::uint32_t* out, const RowGroups& groups) noexcept {
+    static_assert(kRoundedStep == kInt8Group);
+    std::size_t place = 0;
+    for (std::size_t begin = 0; begin < n; begin += kInt8Group, place += groups.stride) {
+      std::int8_t q[kInt8Group] = {};
+      std::int32_t sum = 0;
+      groups.scales[place] = quantise_group(x + begin, n - begin < kInt8Group ? n - begin : kInt8Group, q, &sum);
+      std::uint8_t magnitudes[kInt8Group];
+      std::uint8_t turns[kInt8Group];
+      for (std::size_t i = 0; i < kInt8Group; ++i) {
+        magnitudes[i] = static_cast<std::uint8_t>(q[i] < 0 ? -q[i] : q[i]);
+        turns[i] = q[i] < 0 ? 0x7f : 0x80;
+      }
+      std::int32_t all = 0;
+      for (const std::uint8_t magnitude : magnitudes) all += magnitude;
+      groups.starts[place] = (all - sum) / 2;
+      for (std::size_t i = 0; i < kInt8Group; i += kInt8Step, out += 2) {
+        std::memcpy(out, magnitudes + i, kInt8Step);
+        std::memcpy(out + 1, turns + i, kInt8Step);
+      }
+    }
   }
 
  private:

@@ -196,13 +196,10 @@ struct TileMatmul {
       begin = first_group;
       end = least(first_group + kMaxGroups, b.n_groups);
       stored = b.w.first + panel * b.w.panel_stride + begin * kGroupBytes;
-      const std::size_t n_lines = ceil_div(b.n_in, kInt8Step);
       for (std::size_t g = begin; g < end; ++g) {
         const auto* const units = reinterpret_cast<const std::uint32_t*>(scales(g) + kLineBytes);
-        const std::size_t n = least(n_lines - g * kTileLines, kTileLines) * kLanes;
         std::uint32_t* const out = numbers[g - begin][0];
-        for (std::size_t i = 0; i < n; ++i) out[i] = units[i] ^ 0x80808080U;
-        for (std::size_t i = n; i < kTileLines * kLanes; ++i) out[i] = 0;
+        for (std::size_t i = 0; i < kTileLines * kLanes; ++i) out[i] = units[i] ^ 0x80808080U;
       }
     }
 
@@ -228,8 +225,7 @@ struct TileMatmul {
       const std::byte* const scales = run.scales(g);
 #pragma GCC unroll 16
       for (std::size_t r = 0; r < n_rows; ++r) {
-        const std::size_t group = (rows.begin + r) * b.n_groups + g;
-        sums[r] = Int8::add(sums[r], Lanes::counts(counts[r]), b.x_scales[group], b.x_sums[group], scales);
+        sums[r] = Int8::add(sums[r], Lanes::counts(counts[r]), b, g * b.x_rows + rows.begin + r, scales);
       }
     }
     const bool finished = run.end == b.n_groups && b.bias != nullptr;
