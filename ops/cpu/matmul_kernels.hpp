@@ -58,8 +58,8 @@ struct WeightLines {
 
 /// y[t, o] = x[t] . w[o] + bias[o] for n_rows >= 1 rows and n_out outputs that begin with a panel.
 struct MatmulBlock {
-  // Units of 4 bytes, as RowUnits says; zeros in place of inputs that a last step
-  // lacks. Those of row t, or of the tile that begins with it, lie at t * x_units, as RowLayout says.
+  // Units of 4 bytes, as RowUnits says; zeros in place of inputs that a last step or group lacks. Those of row t, or of the
+  // tile that begins with it, lie at t * x_units, as RowLayout says.
   const std::uint32_t* x;
   std::size_t x_units;
   // int8, int4: the scale of each group of a row, [n_groups][x_rows], of which n_rows are meant. With it, for int8, where a

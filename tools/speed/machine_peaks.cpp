@@ -105,46 +105,32 @@ float run_tiles(float /*factor*/) {
   return 0;
 }
 
-// Each step multiplies four bytes in every lane of 32 bits, of which one factor has a sign to be put right first, and adds
-// them.
-__attribute__((target("avx2"))) float run_avx2_int8(float factor) {
+// Each step multiplies four bytes in every lane of 32 bits and adds them. In int8 one factor's sign is put right first; in int4
+// one has four bits and no sign, and products are added in 16 bits.
+template <WeightFormat Format>
+__attribute__((target("avx2"))) float run_avx2_bytes(float factor) {
   __m256i chain[kChains];
   for (__m256i& c : chain) c = _mm256_set1_epi32(1);
   const __m256i f = _mm256_set1_epi32(static_cast<int>(factor * 1000));
-  const __m256i ones = _mm256_set1_epi16(1);
+  [[maybe_unused]] const __m256i ones = _mm256_set1_epi16(1);
   for (int i = 0; i < kRounds; ++i) {
 #pragma GCC unroll 12
     for (int j = 0; j < kChains; ++j) {
       __m256i sum = chain[j];
       __m256i products;
-      asm("vpxor %[ones], %[f], %[products]\n\t"
-          "vpmaddubsw %[products], %[f], %[products]\n\t"
-          "vpmaddwd %[ones], %[products], %[products]\n\t"
-          "vpaddd %[products], %[sum], %[sum]"
-          : [sum] "+x"(sum), [products] "=&x"(products)
-          : [f] "x"(f), [ones] "x"(ones));
-      chain[j] = sum;
-    }
-  }
-  int sum = 0;
-  for (const __m256i& c : chain) sum += _mm256_cvtsi256_si32(c) & 0xff;
-  return static_cast<float>(sum);
-}
-
-// The same with one factor of four bits and no sign, whose products are added in 16 bits.
-__attribute__((target("avx2"))) float run_avx2_int4(float factor) {
-  __m256i chain[kChains];
-  for (__m256i& c : chain) c = _mm256_set1_epi32(1);
-  const __m256i f = _mm256_set1_epi32(static_cast<int>(factor * 1000));
-  for (int i = 0; i < kRounds; ++i) {
-#pragma GCC unroll 12
-    for (int j = 0; j < kChains; ++j) {
-      __m256i sum = chain[j];
-      __m256i products;
-      asm("vpmaddubsw %[f], %[f], %[products]\n\t"
-          "vpaddw %[products], %[sum], %[sum]"
-          : [sum] "+x"(sum), [products] "=&x"(products)
-          : [f] "x"(f));
+      if constexpr (Format == WeightFormat::int8) {
+        asm("vpxor %[ones], %[f], %[products]\n\t"
+            "vpmaddubsw %[products], %[f], %[products]\n\t"
+            "vpmaddwd %[ones], %[products], %[products]\n\t"
+            "vpaddd %[products], %[sum], %[sum]"
+            : [sum] "+x"(sum), [products] "=&x"(products)
+            : [f] "x"(f), [ones] "x"(ones));
+      } else {
+        asm("vpmaddubsw %[f], %[f], %[products]\n\t"
+            "vpaddw %[products], %[sum], %[sum]"
+            : [sum] "+x"(sum), [products] "=&x"(products)
+            : [f] "x"(f));
+      }
       chain[j] = sum;
     }
   }
@@ -195,7 +181,8 @@ Loop loop_for([[maybe_unused]] const std::string& isa, [[maybe_unused]] WeightFo
   if (isa == "avx512bf16" && format == WeightFormat::bf16) return {run_avx512_bf16, 32};
   if ((isa == "avx512bf16" || isa == "avx512amx") && bytes) return {run_avx512_vnni, 64};
   if (isa.starts_with("avx512")) return bytes ? Loop{run_avx512_bytes, 64} : Loop{run_avx512, 16};
-  if (isa == "avx2" && bytes) return {format == WeightFormat::int8 ? run_avx2_int8 : run_avx2_int4, 32};
+  if (isa == "avx2" && format == WeightFormat::int8) return {run_avx2_bytes<WeightFormat::int8>, 32};
+  if (isa == "avx2" && format == WeightFormat::int4) return {run_avx2_bytes<WeightFormat::int4>, 32};
   if (isa == "avx2") return {run_avx2, 8};
 #endif
   return {run_four_lanes, 4};

@@ -126,7 +126,7 @@ struct GroupTiles : RegisterTile<Lanes> {
     using Count = typename Lanes::Count;
     static constexpr std::size_t kUnits = Lanes::kInt8Units;
     static constexpr std::size_t kRows = Lanes::kIntRows;
-    static Count start(const MatmulBlock& b, std::size_t group) noexcept { return Lanes::int8_start(b.x_starts[group]); }
+    static Count start(const MatmulBlock& b, std::size_t group) noexcept { return Lanes::count(b.x_starts[group]); }
     static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
       return Lanes::dot_int8(count, line, x);
     }

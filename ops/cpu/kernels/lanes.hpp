@@ -83,8 +83,6 @@ struct PlainLanes {
   static Count counts(const std::int32_t* p) noexcept {
     return each<Count>([=](std::size_t i) { return xsimd::to_float(I::load_aligned(p + i * kW)); });
   }
-  // A group's count before its first step: the weights are stored as q + 128.
-  static Count int8_start(std::int32_t start) noexcept { return count(start); }
   static Int4Count int4_start() noexcept { return count(0); }
   static Count dot_int4(const Count& count, const Weights& fours, std::uint32_t x) noexcept {
     return dot_int8(count, fours, &x);

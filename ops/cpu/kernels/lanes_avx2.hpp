@@ -36,7 +36,6 @@ struct Avx2Lanes : PlainLanes<Arch> {
     return Base::template each<Count>([n](std::size_t) { return I(n); });
   }
 
-  static Count int8_start(std::int32_t start) noexcept { return count(start); }
   // x: four magnitudes, then what the weights are XORed with. In this order, products before sums, most of them begin at once.
   static Count dot_int8(Count count, const Weights& w, const std::uint32_t* x) noexcept {
     __m256i first;

@@ -48,8 +48,6 @@ struct Avx512Lanes {
 
   static Count count(std::int32_t n) noexcept { return _mm512_set1_epi32(n); }
   static Count counts(const std::int32_t* p) noexcept { return _mm512_load_si512(p); }
-  // A group's count before its first step: the weights are stored as q + 128.
-  static Count int8_start(std::int32_t start) noexcept { return count(start); }
   static Count dot_int8(Count count, Weights w, const std::uint32_t* x) noexcept {
     return _mm512_dpbusd_epi32(count, w, broadcast(*x));
   }
