@@ -2,7 +2,8 @@
 // round weights and inputs, and sum in float32. Each keeps the rule of ops/backend.hpp: a row's bits depend on that row alone.
 //
 //   f32   weights and inputs as they are.
-//   bf16  both rounded to bfloat16, to nearest even; one chain of float32 sums over all inputs.
+//   bf16  both rounded to bfloat16, to nearest even; one chain of float32 sums over all inputs. Instructions that
+//         multiply bf16 have orders of their own (ops/cpu/kernels/lanes_avx512.hpp, tile_matmul.hpp).
 //   int8  in groups of kInt8Group inputs: w ~ s q and x ~ t p with whole q, p in [-127, 127]; t s sum(q p), group by group.
 //   int4  in groups of kInt4Group inputs: w ~ s q + m with q in 0 .. 15, s and m bfloat16, x as for int8;
 //         t s sum(q p) + t m sum(p), group by group.

@@ -7,6 +7,8 @@
 namespace ffmem {
 namespace {
 
+static_assert(AttentionBlock::kKeyLanes == kKeyBlock);
+
 // Writes one head's keys and values of one sequence.
 void append_head(const KernelTable& kernels, std::size_t head_dim, const SequenceRows& sequence, std::size_t head,
                  ConstMatrixView k, ConstMatrixView v) {

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 
 #include "ops/parallel.hpp"
@@ -15,8 +16,6 @@ namespace {
 constexpr std::size_t kTaskRows = 192;
 // So that threads end at about the same time; few rows wait for memory, which one thread alone does not keep busy.
 constexpr std::size_t kTasksPerThread = 12;
-
-std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
 // The rows of a call in parts, one for a task, of whole tiles but for the last one's end. Where there are more parts than
 // threads each thread has as many, the same ones in every product: another core's cache is far away.
@@ -53,18 +52,21 @@ struct PackedRows {
   }
 };
 
-// Units of a row that is rounded.
-std::size_t n_units(RowUnits units, std::size_t n_inputs) {
-  const std::size_t filled_up = ceil_div(n_inputs, kRoundedStep) * kRoundedStep;
+// Units of a row of x.
+std::size_t n_units(RowUnits units, ConstMatrixView x) {
+  const std::size_t filled_up = ceil_div(x.cols, kRoundedStep) * kRoundedStep;
   switch (units) {
+    case RowUnits::floats:
+      return x.stride;
     case RowUnits::rounded_floats:
       return filled_up;
     case RowUnits::bf16_pairs:
     case RowUnits::int8_magnitudes:
       return filled_up / 2;
-    default:
-      return filled_up / 4;
+    case RowUnits::int8:
+      break;
   }
+  return filled_up / 4;
 }
 
 // What a call's rows become and where.
@@ -76,7 +78,7 @@ class RowPacker {
         units_(kernel.units),
         layout_(kernel.layout),
         format_(w.format()),
-        n_units_(in_place() ? x.stride : n_units(kernel.units, x.cols)),
+        n_units_(n_units(kernel.units, x)),
         n_groups_(w.n_groups()),
         rows_(rows) {
     if (in_place()) return;
@@ -99,16 +101,20 @@ class RowPacker {
     });
   }
 
-  // All rows, and no outputs yet.
-  MatmulBlock block() const {
+  // Rows [row, row + n_rows), and no outputs yet.
+  MatmulBlock block(std::size_t row, std::size_t n_rows) const {
     MatmulBlock block{};
-    block.x = reinterpret_cast<const std::uint32_t*>(in_place() ? x_.data : rows_.units.data());
+    block.x = reinterpret_cast<const std::uint32_t*>(in_place() ? x_.data : rows_.units.data()) + row * n_units_;
     block.x_units = n_units_;
-    block.x_scales = rows_.scales.data();
-    block.x_starts = reinterpret_cast<const std::int32_t*>(rows_.sums.data());
-    block.x_sums = rows_.sums.data();
+    if (n_groups_ != 0) {
+      const RowGroups of_row = groups(row);
+      block.x_scales = of_row.scales;
+      block.x_starts = of_row.starts;
+      block.x_sums = of_row.sums;
+    }
     block.x_rows = x_.rows;
     block.n_groups = n_groups_;
+    block.n_rows = n_rows;
     block.n_in = x_.cols;
     return block;
   }
@@ -140,8 +146,10 @@ class RowPacker {
         return kernels_.round_bf16(x_.row_data(t), x_.cols, reinterpret_cast<std::uint16_t*>(out));
       case RowUnits::int8_magnitudes:
         return kernels_.quantise_magnitudes(x_.row_data(t), x_.cols, out, groups(t));
-      default:
-        kernels_.quantise(x_.row_data(t), x_.cols, group_size(format_), reinterpret_cast<std::int8_t*>(out), groups(t));
+      case RowUnits::int8:
+        return kernels_.quantise(x_.row_data(t), x_.cols, group_size(format_), reinterpret_cast<std::int8_t*>(out), groups(t));
+      case RowUnits::floats:
+        return;
     }
   }
 
@@ -218,28 +226,23 @@ void cpu_matmul(const KernelTable& kernels, ConstMatrixView x, std::span<const P
   const RowParts rows(x.rows, kernel.tile_rows, threads);
   const RowPacker packer(kernels.matmul, kernel, x, any_matrix, buffers);
   packer.pack(rows);
-  const MatmulBlock all = packer.block();
   const std::size_t panels = x.rows > kernel.tile_rows ? kernel.tile_panels : kPanelsTogether;
   const OutputParts out_parts(products, ceil_div(kTasksPerThread * threads, rows.count()), panels);
   std::size_t n_outputs = 0;
-  for (const Product& product : products) n_outputs += product.w.rows();
+  for (const Product& product : products) {
+    assert(product.w.format() == any_matrix.format());
+    n_outputs += product.w.rows();
+  }
   const std::size_t tasks = out_parts.count() * rows.count();
   parallel_tasks(tasks, x.rows * n_outputs * x.cols / tasks, [&](std::size_t task) {
     const auto [product, outputs] = out_parts.at(task % out_parts.count());
     const std::size_t part = task / out_parts.count();
     const std::size_t row = rows.begin(part);
-    MatmulBlock block = all;
-    block.x += row * all.x_units;
-    if (all.n_groups != 0) {
-      block.x_scales += row;
-      block.x_starts += row;
-      block.x_sums += row;
-    }
+    MatmulBlock block = packer.block(row, rows.tiles(part).n_rows);
     block.w = outputs.lines;
     block.bias = product.bias == nullptr ? nullptr : product.bias + outputs.begin;
     block.y = product.y.data + row * product.y.stride + outputs.begin;
     block.y_stride = product.y.stride;
-    block.n_rows = rows.tiles(part).n_rows;
     block.n_out = outputs.end - outputs.begin;
     kernel.run(block);
     finish(kernels, product.then, product.y, row, row + block.n_rows, outputs);

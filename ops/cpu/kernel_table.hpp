@@ -14,8 +14,9 @@ namespace ffmem {
 /// Some queries that read one key/value head of one sequence: any rows, any of the query heads that share it.
 struct AttentionBlock {
   static constexpr std::size_t kMaxQueries = 36;
+  static constexpr std::size_t kKeyLanes = 16;  // keys of a block of the cache
 
-  const float* keys;    // [capacity / kKeyBlock][head_dim][kKeyBlock]
+  const float* keys;    // [capacity / kKeyLanes][head_dim][kKeyLanes]
   const float* values;  // [capacity][head_dim]
   std::size_t head_dim;
   std::size_t n_queries;               // 1 .. kMaxQueries

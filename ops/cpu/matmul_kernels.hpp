@@ -19,7 +19,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ops/weight_format.hpp"
+
 namespace ffmem {
+
+[[gnu::always_inline]] constexpr std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (a + b - 1) / b; }
 
 /// Outputs of a panel.
 inline constexpr std::size_t kLanes = 16;
@@ -40,7 +44,7 @@ struct RowTiles {
   std::size_t n_rows;
   std::size_t most;
 
-  [[gnu::always_inline]] constexpr std::size_t count() const noexcept { return (n_rows + most - 1) / most; }
+  [[gnu::always_inline]] constexpr std::size_t count() const noexcept { return ceil_div(n_rows, most); }
   /// The first row of tile `tile`; of tile count(): n_rows.
   [[gnu::always_inline]] constexpr std::size_t begin(std::size_t tile) const noexcept {
     if (tile == 0) return 0;
@@ -64,7 +68,7 @@ struct MatmulBlock {
   std::size_t x_units;
   // int8, int4: the scale of each group of a row, [n_groups][x_rows], of which n_rows are meant. With it, for int8, where a
   // count starts: the whole numbers' sum * -128, because weights are stored as q + 128, or the sum of the negative ones'
-  // magnitudes, as RowUnits has it; for int4 scale * the sum of the whole numbers.
+  // magnitudes, as RowUnits has it; for int4 scale * the sum of the whole numbers. The other one is null.
   const float* x_scales;
   const std::int32_t* x_starts;
   const float* x_sums;
@@ -119,7 +123,7 @@ inline constexpr std::size_t kBlockUnits = 16;
 struct MatmulKernel {
   void (*run)(const MatmulBlock& block);
   std::size_t tile_rows;
-  std::size_t tile_panels;  // blocks of many rows should begin at multiples of so many
+  std::size_t tile_panels;  // blocks of many rows begin at multiples of so many
   RowUnits units;
   RowLayout layout = RowLayout::rows;
 
@@ -131,6 +135,7 @@ inline constexpr std::size_t kMaxTileRows = 9;
 
 /// Rows rounded to less than float32 are filled up with zeros to whole steps of so many inputs.
 inline constexpr std::size_t kRoundedStep = 64;
+static_assert(kRoundedStep % kInt8Group == 0 && kRoundedStep % kInt4Group == 0);
 
 /// The products that a tile unit does.
 struct TileKernels {

@@ -21,8 +21,6 @@ constexpr std::size_t kLinesAhead = 16;
 constexpr std::size_t kUnitBytes = sizeof(std::uint32_t);
 static_assert(kTileInputs % kInt8Group == 0 && kTileInputs % kInt4Group == 0);
 
-std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
 std::size_t step_size(WeightFormat format) {
   switch (format) {
     case WeightFormat::f32:
@@ -31,9 +29,10 @@ std::size_t step_size(WeightFormat format) {
       return kBf16Step;
     case WeightFormat::int8:
       return kInt8Step;
-    default:
-      return kInt4Step;
+    case WeightFormat::int4:
+      break;
   }
+  return kInt4Step;
 }
 
 WeightMatrix slice(const WeightMatrix& w, std::size_t row, std::size_t rows, std::size_t col, std::size_t cols) {
@@ -190,9 +189,10 @@ auto encoder(WeightFormat format) {
       return encode_bf16;
     case WeightFormat::int8:
       return encode_int8;
-    default:
-      return encode_int4;
+    case WeightFormat::int4:
+      break;
   }
+  return encode_int4;
 }
 
 }  // namespace
@@ -214,9 +214,10 @@ MatmulKernel PackedMatrix::kernel(const MatmulKernels& kernels, std::size_t n_ro
       return kernels.bf16;
     case WeightFormat::int8:
       return n_rows < kManyRows ? kernels.int8 : kernels.int8_of_many;
-    default:
-      return kernels.int4;
+    case WeightFormat::int4:
+      break;
   }
+  return kernels.int4;
 }
 
 std::size_t PackedMatrix::n_lines() const noexcept {

@@ -4,7 +4,8 @@
 // its own position. In a chunk: score_j = one chain of fused multiply-adds over the head's dimensions; the maximum so far;
 // p_j = exp(score_j - maximum); the sum of the p_j; out = out * exp(old maximum - maximum) + p_j v_j, j ascending. In the end
 // out is multiplied by 1 / sum. Queries are taken a few at a time only to share loads and to wait less, so each gets the same
-// bits alone and in company, prefilled and decoded.
+// bits alone and in company, prefilled and decoded. Where no score of the first chunk is above -infinity the row is NaN, though
+// later ones may be: only keys that are infinite, or nearly, score so.
 #pragma once
 
 #include <limits>

@@ -16,9 +16,9 @@ struct AttentionChunk {
   using V = Vec<Arch>;
   static constexpr std::size_t kW = kWidth<Arch>;
   static constexpr std::size_t kChunk = 128;
-  static constexpr std::size_t kKeyLanes = 16;  // keys in a block of the cache
-  static constexpr std::size_t kTogether = 6;   // queries that share loads
-  static constexpr std::size_t kWeighed = 4;    // queries whose scores become weights together
+  static constexpr std::size_t kKeyLanes = AttentionBlock::kKeyLanes;
+  static constexpr std::size_t kTogether = 6;  // queries that share loads
+  static constexpr std::size_t kWeighed = 4;   // queries whose scores become weights together
 #if defined(__aarch64__)
   static constexpr std::size_t kVectors = 4;  // times kTogether: sums held in registers
 #else
@@ -47,7 +47,8 @@ struct AttentionChunk {
   static std::size_t least(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
   static std::size_t most(std::size_t a, std::size_t b) noexcept { return a > b ? a : b; }
 
-  // Scores of `Queries` queries against keys [u, u + Vectors) * width of a chunk, u a multiple of Vectors.
+  // Scores of `Queries` queries against keys [u, u + Vectors) * width of a chunk, which are in one block of the cache or
+  // begin one.
   template <std::size_t Queries, std::size_t Vectors>
   static void score_keys(const float* const* q, std::size_t head_dim, const float* keys, std::size_t u,
                          float (*scores)[kChunk]) noexcept {
@@ -172,7 +173,7 @@ struct AttentionChunk {
 
   static bool plain(const AttentionBlock& b, std::size_t i) noexcept { return b.softcap == 0.0F && b.slopes[i] == 0.0F; }
 
-  // The same, for queries together that see keys of the same vectors: their maxima and sums do not wait for each other.
+  // weigh(), for queries together that see keys of the same vectors: their maxima and sums do not wait for each other.
   template <std::size_t Queries>
   static void weigh_group(const AttentionBlock& b, std::size_t first, Query* queries, std::size_t chunk,
                           float (*scores)[kChunk]) noexcept {

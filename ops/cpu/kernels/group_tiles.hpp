@@ -21,9 +21,9 @@ struct GroupTiles : RegisterTile<Lanes> {
   //   kInputs, kSteps                    inputs of a group, the lines that follow its line of scales
   //   kUnits                             of x that a line is multiplied by
   //   Count                              16 whole numbers
-  //   start(b, group)                    the count before the first line; group: of a row of x
+  //   start(b, place)                    the count before the first line; place: of a group and row in x_scales
   //   dot(count, line, x)                with a line's products
-  //   add(sum, count, b, group, scales)  the sum with what the count and both scales make
+  //   add(sum, count, b, place, scales)  the sum with what the count and both scales make
   //   widen(line, put)                   calls put() with each line of Widened that a line becomes
   template <class Group>
   struct Grouped {
@@ -37,6 +37,7 @@ struct GroupTiles : RegisterTile<Lanes> {
     static constexpr std::size_t kGroupLines = 1 + Group::kSteps;
     // Steps without a branch between them.
     static constexpr std::size_t kTogether = Group::kSteps < Lanes::kIntSteps ? Group::kSteps : Lanes::kIntSteps;
+    static_assert(Group::kSteps % kTogether == 0);
     static constexpr std::size_t kRunLines = kSumRun / Group::kInputs * kGroupLines;
     static constexpr std::size_t kWideLines = kSumRun / Group::kInputs * (1 + Group::kUnits * Group::kSteps);
 
@@ -126,13 +127,13 @@ struct GroupTiles : RegisterTile<Lanes> {
     using Count = typename Lanes::Count;
     static constexpr std::size_t kUnits = Lanes::kInt8Units;
     static constexpr std::size_t kRows = Lanes::kIntRows;
-    static Count start(const MatmulBlock& b, std::size_t group) noexcept { return Lanes::count(b.x_starts[group]); }
+    static Count start(const MatmulBlock& b, std::size_t place) noexcept { return Lanes::count(b.x_starts[place]); }
     static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
       return Lanes::dot_int8(count, line, x);
     }
-    static Sum add(const Sum& sum, const Count& count, const MatmulBlock& b, std::size_t group,
+    static Sum add(const Sum& sum, const Count& count, const MatmulBlock& b, std::size_t place,
                    const std::byte* scales) noexcept {
-      return Lanes::add_scaled(sum, count, b.x_scales[group], Lanes::as_floats(Lanes::weights(scales)));
+      return Lanes::add_scaled(sum, count, b.x_scales[place], Lanes::as_floats(Lanes::weights(scales)));
     }
   };
 
@@ -141,15 +142,15 @@ struct GroupTiles : RegisterTile<Lanes> {
     using Widened = WideInt4Group;
     using Count = typename Lanes::Int4Count;
     static constexpr std::size_t kRows = Lanes::kInt4Rows;
-    static Count start(const MatmulBlock& /*b*/, std::size_t /*group*/) noexcept { return Lanes::int4_start(); }
+    static Count start(const MatmulBlock& /*b*/, std::size_t /*place*/) noexcept { return Lanes::int4_start(); }
     static Count dot(const Count& count, const Weights& line, const std::uint32_t* x) noexcept {
       return Lanes::dot_int4(count, line, *x);
     }
-    static Sum add(const Sum& sum, const Count& count, const MatmulBlock& b, std::size_t group,
+    static Sum add(const Sum& sum, const Count& count, const MatmulBlock& b, std::size_t place,
                    const std::byte* scales) noexcept {
       const Weights pairs = Lanes::weights(scales);
-      const Sum scaled = Lanes::add_scaled(sum, count, b.x_scales[group], Lanes::upper_bf16(pairs));
-      return Lanes::add_product(scaled, b.x_sums[group], Lanes::lower_bf16(pairs));
+      const Sum scaled = Lanes::add_scaled(sum, count, b.x_scales[place], Lanes::upper_bf16(pairs));
+      return Lanes::add_product(scaled, b.x_sums[place], Lanes::lower_bf16(pairs));
     }
   };
   struct Int4Group : WideInt4Group {

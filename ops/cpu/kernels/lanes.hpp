@@ -1,5 +1,21 @@
 // 16 outputs on any instruction set, without dot products: weights of other formats become float32, in which the sums of a
 // group's whole numbers are exact, as they stay below 2^24.
+//
+// What the tiles ask of Lanes, here and in lanes_avx2.hpp and lanes_avx512.hpp:
+//
+//   Sum, Weights                  16 float32; a line of packed weights
+//   Count, Int4Count              16 sums of whole numbers, of int8 and of int4
+//   kF32Vectors, kIntVectors      panels of a tile whose sums are float32s, whole numbers; kLoneVectors: of one row's
+//   kF32Rows, kBf16Rows, kIntRows, kInt4Rows   rows of a tile
+//   kIntSteps                     lines of a group without a branch between them
+//   kInt8Units                    units of x that a line of int8 is multiplied by
+//   kMultipliesBf16               whether there is dot_bf16(sum, pair of x, line)
+//   load, store                   the first n outputs of a vector
+//   as_floats, upper_bf16, lower_bf16, low_fours, high_fours   what a line holds
+//   count, int4_start             where counts begin
+//   dot_int8, dot_int4            a count and a line's products with units of x
+//   add_scaled                    sum + (count * factor) * scales
+//   counts                        counts from memory, of Lanes beside a tile unit (tile_matmul.hpp)
 #pragma once
 
 #include "ops/cpu/kernels/simd.hpp"

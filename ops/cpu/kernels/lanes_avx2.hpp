@@ -4,12 +4,13 @@
 // weight's q becomes -q - 1, by XOR with a byte that turns the stored q + 128 into q as well; what the -1 takes is |p|,
 // whatever q is, and is added before.
 //
-// int4: 16 * 15 * 127 fits, what a group adds to one place. The sums go on to 32 bits once.
+// int4: what a group adds to one place fits. The sums go on to 32 bits once.
 #pragma once
 
 #include <immintrin.h>
 
 #include "ops/cpu/kernels/lanes.hpp"
+#include "ops/weight_format.hpp"
 
 namespace ffmem::kernels {
 
@@ -27,6 +28,7 @@ struct Avx2Lanes : PlainLanes<Arch> {
   struct Int4Count {
     I part[kParts];  // of 16 bits
   };
+  static_assert(kInt4Group / 2 * 15 * 127 < 1 << 15);
   static constexpr std::size_t kIntRows = 5;   // 10 counts, 2 halves of a line, 4 for their products
   static constexpr std::size_t kInt4Rows = 6;  // 12, 2 and 2
   static constexpr std::size_t kIntSteps = 4;  // more are too much code for the cache of decoded instructions
@@ -48,7 +50,7 @@ struct Avx2Lanes : PlainLanes<Arch> {
         "vpmaddwd %[ones], %[second], %[second]\n\t"
         "vpaddd %[first], %[count0], %[count0]\n\t"
         "vpaddd %[second], %[count1], %[count1]"
-        : [count0] "+x"(count.part[0].data), [count1] "+x"(count.part[1].data), [second] "+x"(second), [first] "=&x"(first)
+        : [count0] "+x"(count.part[0].data), [count1] "+x"(count.part[1].data), [second] "+&x"(second), [first] "=&x"(first)
         : [w0] "x"(w.part[0].data), [w1] "x"(w.part[1].data), [magnitudes] "x"(broadcast(x[0])),
           [ones] "x"(_mm256_set1_epi16(1)));
     return count;
@@ -64,7 +66,7 @@ struct Avx2Lanes : PlainLanes<Arch> {
         "vpmaddubsw %[second], %[w1], %[second]\n\t"
         "vpaddw %[first], %[count0], %[count0]\n\t"
         "vpaddw %[second], %[count1], %[count1]"
-        : [count0] "+x"(count.part[0].data), [count1] "+x"(count.part[1].data), [second] "+x"(second), [first] "=&x"(first)
+        : [count0] "+x"(count.part[0].data), [count1] "+x"(count.part[1].data), [second] "+&x"(second), [first] "=&x"(first)
         : [w0] "x"(fours.part[0].data), [w1] "x"(fours.part[1].data));
     return count;
   }

@@ -11,7 +11,7 @@ template <class Lanes>
 struct Matmul {
   using Part = typename RegisterTile<Lanes>::Part;
   using Next = typename RegisterTile<Lanes>::Next;
-  static constexpr std::size_t kLoneVectors = Lanes::kLoneVectors;  // panels of a single row's tile, >= those of others
+  static constexpr std::size_t kLoneVectors = Lanes::kLoneVectors;  // panels of a single row's tile
   static constexpr std::size_t kBlockPanels = 16;                   // about
   static_assert(kLoneVectors <= kPanelsTogether);
 
@@ -172,7 +172,8 @@ struct Matmul {
 
   template <class Format>
   static constexpr MatmulKernel kernel(RowUnits units) noexcept {
-    static_assert(Format::kRows <= kMaxTileRows);
+    static_assert(Format::kRows <= kMaxTileRows && Format::kVectors <= kLoneVectors);
+    static_assert(kPanelsTogether % Format::kPanels == 0);
     constexpr std::size_t panels = std::lcm(Format::kVectors, Format::kPanels);
     return {.run = matmul<Format>, .tile_rows = Format::kRows, .tile_panels = panels, .units = units};
   }

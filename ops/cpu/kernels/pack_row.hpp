@@ -12,7 +12,7 @@
 
 namespace ffmem::kernels {
 
-template <class Arch>
+template <class Lanes>
 struct PackRow {
   static void round_bf16(const float* x, std::size_t n, std::uint16_t* out) noexcept {
     for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::uint16_t>(nearest_bf16(x[i]));

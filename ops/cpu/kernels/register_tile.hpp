@@ -94,7 +94,7 @@ struct RegisterTile {
   [[gnu::always_inline]] static void fetch(const Part& p, std::size_t piece, std::size_t lines) noexcept {
     if constexpr (Rows == 1) return;  // int8 lost a fifth by it; chain() has its own way
     if (piece < Rows) {
-      const float* const y = p.next.y + piece * p.y_stride;
+      const float* const y = p.next.y + piece * p.b.y_stride;
 #pragma GCC unroll 4
       for (std::size_t v = 0; v < Vectors; ++v) __builtin_prefetch(y + v * kLanes);
     }

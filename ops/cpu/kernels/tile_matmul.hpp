@@ -34,7 +34,6 @@ struct TileMatmul {
   static constexpr std::size_t kTilesTogether = 8;
 
   static std::size_t least(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
-  static std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (a + b - 1) / b; }
 
   // A panel's bf16: whole tiles where they lie, then a filled up copy of the lines behind the last whole one.
   struct Bf16Panel {
