@@ -14,6 +14,7 @@
 #include "ops/threads.hpp"
 #include "tools/commands.hpp"
 #include "tools/experiments/command_line.hpp"
+#include "tools/experiments/example_set.hpp"
 #include "tools/experiments/experiments.hpp"
 #include "tools/experiments/settings.hpp"
 #include "tools/experiments/suite_report.hpp"
@@ -146,6 +147,7 @@ void run(const Options& options) {
   Timings timings;
   Workbench bench(asked);
   if (rank() > 0) return bench.assist_rank_0();
+  check_validation_text(bench);
   timed(timings, "trigger search", [&] { bench.triggers(); });
   timed(timings, "value table", [&] { bench.values(); });
   const std::vector<Result> results = run_experiments(bench, timings);

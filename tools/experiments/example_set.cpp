@@ -34,6 +34,17 @@ void add_sentence(ExampleSet& set, std::int64_t number, std::span<const TokenId>
   set.offsets.push_back(set.tokens.size());
 }
 
+/// How many there are to draw from. Throws corpus_empty.
+void count_prefixes(ExampleSet& set, const Workbench& bench, const TriggerInfo& info) {
+  for_each_sentence(bench, info, [&](std::int64_t, std::span<const TokenId> own) {
+    set.n_prefixes += own.size() - 1;
+    set.n_sentences += 1;
+  });
+  if (set.n_sentences == 0) {
+    fail(ErrorCode::corpus_empty, bench.options().valid.front().string(), ": no sentence has two tokens");
+  }
+}
+
 /// Of all prefixes, numbered through the text.
 void take_prefixes(ExampleSet& set, const Workbench& bench, const TriggerInfo& info, std::size_t n, Random random) {
   const std::vector<std::size_t> chosen = sample(set.n_prefixes, n, random);
@@ -82,16 +93,15 @@ TokenId ExampleSet::next(std::size_t example) const {
   return tokens[offsets[e.sentence] + e.length];
 }
 
+void check_validation_text(const Workbench& bench) {
+  ExampleSet set;
+  count_prefixes(set, bench, validation_job(bench).info);
+}
+
 ExampleSet sample_examples(const Workbench& bench, std::size_t n, std::string_view purpose) {
   const TriggerInfo info = validation_job(bench).info;
   ExampleSet set;
-  for_each_sentence(bench, info, [&](std::int64_t, std::span<const TokenId> own) {
-    set.n_prefixes += own.size() - 1;
-    set.n_sentences += 1;
-  });
-  if (set.n_sentences == 0) {
-    fail(ErrorCode::corpus_empty, bench.options().valid.front().string(), ": no sentence has two tokens");
-  }
+  count_prefixes(set, bench, info);
   if (bench.options().one_per_sentence) {
     take_sentences(set, bench, info, n, bench.random(purpose));
   } else {

@@ -38,6 +38,10 @@ struct ExampleSet {
 /// Throws UsageError where none was given, and what make_trigger_job throws.
 TriggerJob validation_job(const Workbench& bench);
 
+/// Reads all of options().valid, so that what is wrong with it is said before hours of work. Throws what sample_examples
+/// throws.
+void check_validation_text(const Workbench& bench);
+
 /// Up to n examples of options().valid, drawn by the seed and `purpose`. Reads the text twice. Throws corpus_empty where no
 /// sentence has two tokens.
 ExampleSet sample_examples(const Workbench& bench, std::size_t n, std::string_view purpose);

@@ -100,6 +100,15 @@ TEST_CASE("ffmem suite: what is missing or wrong is one line") {
   const CommandResult result = ffmem_command(command);
   CHECK(result.exit_code == 1);
   CHECK(contains(result.err, "nowhere"));
+  // Before hours of work on the training text.
+  for (const std::string& text : {std::string(), std::string("alone\n"), std::string("\xff\xfe words\n")}) {
+    const std::string valid = run.folder.write("wrong.txt", text);
+    command = run.command("out-wrong");
+    command[4] = valid;
+    CHECK(ffmem_command(command).exit_code == 1);
+    CHECK(contains(ffmem_command(command).err, valid));
+    CHECK(std::filesystem::is_empty(run.folder.path() / "out-wrong" / "data"));
+  }
   const CommandResult unknown = ffmem_command({"experiment", "nothing", run.model.path(), "-o", "x"});
   CHECK(unknown.exit_code != 0);
   CHECK(contains(unknown.err, "trigger-patterns"));
