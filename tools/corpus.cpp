@@ -8,23 +8,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "loaders/tokenizer/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tools {
 namespace {
-
-/// The index of the first byte that is not part of a whole UTF-8 character; text.size() if all are.
-std::size_t valid_utf8_bytes(std::string_view text) {
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
-  const auto n = static_cast<std::int32_t>(text.size());
-  for (std::int32_t i = 0; i < n;) {
-    const std::int32_t begin = i;
-    UChar32 c = 0;
-    U8_NEXT(bytes, i, n, c);
-    if (c < 0) return static_cast<std::size_t>(begin);
-  }
-  return text.size();
-}
 
 std::string_view strip(std::string_view text) {
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
@@ -132,7 +120,7 @@ void SentenceReader::split_piece() {
   sentences_.clear();
   next_sentence_ = 0;
   std::string_view text = piece_.text;
-  const std::size_t n_valid = valid_utf8_bytes(text);
+  const std::size_t n_valid = tokenization::valid_utf8_prefix(text);
   // A piece of a line that goes on may end inside a character, of at most 4 bytes.
   if (n_valid < text.size() && (piece_.complete || text.size() - n_valid >= 4)) {
     fail(ErrorCode::text_not_utf8, file_->path().string(), ": line ", file_->line(), ": byte ", file_->offset() + n_valid,

@@ -233,6 +233,7 @@ TEST_CASE("ffmem: tokens outside the vocabulary, and texts that are too long or 
   check_complaint({"capture", kTiny, "--tokens", ids, "--points", "ffn_in", "-o", "x"}, 1, {"33 tokens", "32"});
   const TemporaryFolder folder;
   check_complaint({"perplexity", kDemo, folder.write("empty", "")}, 1, {"empty"});
+  check_complaint({"perplexity", kDemo, folder.write("bytes", "a b\nc \xff d\n")}, 1, {"bytes: line 2: byte 6", "UTF-8"});
   check_complaint({"perplexity", kDemo, folder.write("text", "a b c"), "--window", "257"}, 1, {"257", "256"});
 }
 
