@@ -103,7 +103,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  /// "cpu (avx512onednn, oneDNN 2.6.3)": for people.
+  /// "cpu (avx2)": for people.
   virtual std::string description() const = 0;
 
   /// Makes `w` ready for matmul. Float32 matrices may be used in place (oneDNN and the scalar backend do it), so their mapping
@@ -128,7 +128,7 @@ class Backend {
   virtual void layer_norm(ConstMatrixView x, const float* weight, const float* bias, float epsilon, MatrixView y) const = 0;
 
   /// y = x / sqrt(mean(x²) + epsilon) * weight, over each run of `group` columns (group divides d; group == d: the whole
-  /// row; head_dim: each head, as Qwen3's query/key norm). weight [group]. x, y [T, d]; y may be x.
+  /// row; head_dim: each head, as Qwen3's query/key norm). weight [group], or null (1). x, y [T, d]; y may be x.
   virtual void rms_norm(ConstMatrixView x, const float* weight, float epsilon, std::size_t group, MatrixView y) const = 0;
 
   /// x = f(x), elementwise.

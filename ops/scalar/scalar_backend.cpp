@@ -107,7 +107,10 @@ class ScalarBackend final : public Backend {
         const double squares =
             std::inner_product(in.begin(), in.end(), in.begin(), 0.0, std::plus<>(), [](double a, double b) { return a * b; });
         const double factor = 1 / std::sqrt(squares / static_cast<double>(group) + epsilon);
-        for (std::size_t i = 0; i < group; ++i) y.row(t)[begin + i] = static_cast<float>(in[i] * factor * weight[i]);
+        for (std::size_t i = 0; i < group; ++i) {
+          const double w = weight != nullptr ? weight[i] : 1;
+          y.row(t)[begin + i] = static_cast<float>(in[i] * factor * w);
+        }
       }
     }
   }

@@ -43,7 +43,9 @@ struct Norm {
     });
     const V factor = inverse_root(squares, n, epsilon);
     for_each_vector<Arch>(n, [&](std::size_t i, std::size_t lanes) {
-      store_n<Arch>(load_n<Arch>(x + i, lanes) * factor * load_n<Arch>(weight + i, lanes), y + i, lanes);
+      V v = load_n<Arch>(x + i, lanes) * factor;
+      if (weight != nullptr) v *= load_n<Arch>(weight + i, lanes);
+      store_n<Arch>(v, y + i, lanes);
     });
   }
 };
