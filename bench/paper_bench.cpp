@@ -153,8 +153,8 @@ void layers_of_prefixes(tools::Workbench& bench, int rounds) {
     rates.add(flops, seconds, layer_products(model, n_tokens) + head_products(model, n_rows));
   }
   std::printf(
-      "what every value predicts, once: %.1f s\nsections 5.1 and 5.2 on %zu prefixes: %.1f s, %.0f tokens/s, %.0f words' "
-      "rows/s\n",
+      "what every value predicts, once: %.1f s\nsections 5.1 and 5.2 on %zu prefixes: %.1f s, %.0f tokens/s, %.0f vectors/s "
+      "onto the vocabulary\n",
       once, examples.size(), seconds, static_cast<double>(n_tokens) / seconds, static_cast<double>(n_rows) / seconds);
   rates.print();
   std::printf("  peak memory %.0f MiB, %.0f MiB with the values and the pass beyond %.0f MiB before them\n", peak_memory_mib(),

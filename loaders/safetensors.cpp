@@ -29,7 +29,7 @@ std::string_view header_text(std::span<const std::byte> file, const std::string&
   const std::uint64_t length = read_little_endian(file);
   if (length > kMaxHeaderBytes) {
     fail(ErrorCode::header_too_large, path, ": header: expected at most ", kMaxHeaderBytes, " bytes, found a length of ",
-         length);
+         length, " (is it a safetensors file?)");
   }
   if (length > file.size() - kLengthBytes) {
     fail(ErrorCode::header_exceeds_file, path, ": header: expected ", length, " bytes behind the first 8, found ",

@@ -223,7 +223,10 @@ void add_bench(CLI::App& app) {
       app.add_subcommand("bench", "How fast a model runs here: prompts, new tokens, share of the machine's peak");
   add_model_options(*command, options->model);
   command->get_option("MODEL")->required(false);
-  check_word(command->add_option("--shape", options->shape, "A model of random weights instead of MODEL"), names_of_shapes())
+  check_word(command->add_option(
+                 "--shape", options->shape,
+                 "A model of random weights instead of MODEL: " + fmt::format("{}", fmt::join(names_of_shapes(), ", "))),
+             names_of_shapes())
       ->type_name("NAME");
   check_number(
       command->add_option("--activity", options->activity, "With a ReLU shape: the share of memories that is active, above 0"),

@@ -55,6 +55,7 @@ void add_commands(CLI::App& app) {
   add_suite(app);
   app.footer(
       "`ffmem COMMAND --help` explains a command. Layers, units and positions count from 0.\n"
+      "Exit codes: 0; 1 an error, told in one line; 2 a command line that makes no sense; 130 interrupted.\n"
       "Examples:\n"
       "  ffmem info models/gpt2\n"
       "  ffmem generate models/gpt2 --prompt \"The capital of France is\"\n"

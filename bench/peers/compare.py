@@ -21,8 +21,8 @@ QUIET = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false", "
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ffmem", required=True, help="the ffmem to run")
-    parser.add_argument("--work", required=True, type=Path, help="where models and results lie")
+    parser.add_argument("--ffmem", required=True, help="the ffmem to run (run.sh: build/tools/ffmem)")
+    parser.add_argument("--work", required=True, type=Path, help="where models and results lie (run.sh: build-peers)")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--shape", default="gpt2",
                         choices=["gpt2", "gpt2-medium", "gpt2-large", "paper", "llama-135m", "llama-360m"],

@@ -22,8 +22,8 @@ TOP = 50
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ffmem", required=True, help="the ffmem to run")
-    parser.add_argument("--work", required=True, type=Path, help="where model and sentences lie")
+    parser.add_argument("--ffmem", required=True, help="the ffmem to run (run.sh: build/tools/ffmem)")
+    parser.add_argument("--work", required=True, type=Path, help="where model and sentences lie (run.sh: build-peers)")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--shape", default="paper", choices=["paper", "gpt2", "gpt2-medium", "gpt2-large"],
                         help="a model of random_model.py (default: paper, the paper's layers with GPT-2's vocabulary and "
