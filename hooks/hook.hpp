@@ -28,7 +28,7 @@ template <class T>
 struct BasicPointView {
   Point point = Point::residual_pre;
   std::size_t layer = 0;               // from 0; 0 for final_hidden and logits
-  std::size_t first_row = 0;           // of the batch
+  std::size_t first_row = 0;           // of the batch; 0 for the logits of last rows alone, one a sequence
   BasicMatrixView<T> values;           // [rows, width], rows values.stride apart
   std::span<const RowOrigin> origins;  // [rows]
   const Backend* backend = nullptr;    // the operators, for hooks that compute
@@ -42,7 +42,7 @@ class Hook {
 
   enum class Access { none, read, write };
 
-  /// Asked once per run and point (layer 0 for final_hidden and logits).
+  /// Asked once per run, point and layer (layer 0 for final_hidden and logits).
   virtual Access access(Point point, std::size_t layer) const = 0;
 
   /// Called where access() said read.

@@ -24,8 +24,8 @@ struct Edit {
   std::optional<std::size_t> unit{};        // none: the whole row
   std::optional<std::uint32_t> position{};  // none: every position
   std::optional<std::uint32_t> sequence{};  // none: every sequence of the batch
-  float amount = 0.0F;
-  std::vector<float> vectors{};  // patch: [n_positions, width], row p for position p; add: [width]
+  float amount = 0.0F;                      // add: 1 adds `vectors` as they are
+  std::vector<float> vectors{};             // patch: [n_positions, width], row p for position p; add: [width]
 };
 
 /// Makes its edits in the order given. An edit whose layer the model has not is never reached: callers that take layers from a

@@ -1,19 +1,21 @@
-// The inspection points, in the order in which one layer reaches them. d: model width, d_m: memories, V: vocabulary.
+// The inspection points, in the order in which one layer reaches them. d: model width, d_m: memories, V: vocabulary,
+// d': OutputHead::hidden_width().
 //
 // | point         | shape         | TransformerLens name              | what                                  |
 // |---------------|---------------|-----------------------------------|---------------------------------------|
 // | residual_pre  | [tokens, d]   | blocks.L.hook_resid_pre           | the stream entering the layer         |
-// | attention_out | [tokens, d]   | blocks.L.hook_attn_out            | output projection, before any norm    |
+// | attention_out | [tokens, d]   | blocks.L.hook_attn_out (**)       | output projection, before any norm    |
 // | residual_mid  | [tokens, d]   | blocks.L.hook_resid_mid           | r: the stream y is added to           |
 // | ffn_in        | [tokens, d]   | blocks.L.ln2.hook_normalized (*)  | x: what the keys see                  |
 // | key_scores    | [tokens, d_m] | blocks.L.mlp.hook_pre             | x.k + b before f (gated: the gate's)  |
 // | coefficients  | [tokens, d_m] | blocks.L.mlp.hook_post            | m                                     |
-// | ffn_out       | [tokens, d]   | blocks.L.hook_mlp_out             | y = sum m_i v_i + bias                |
+// | ffn_out       | [tokens, d]   | blocks.L.hook_mlp_out (**)        | y = sum m_i v_i + bias, before a norm |
 // | residual_post | [tokens, d]   | blocks.L.hook_resid_post          | o: the layer's output                 |
 // | final_hidden  | [tokens, d']  | ln_final.hook_normalized (*)      | what the output matrix reads          |
 // | logits        | [tokens, V]   | (the unembedding's output)        | scores; adaptive: log-probabilities   |
 //
-// (*) here after the norm's scale and bias.
+// (*) here after the norm's scale and bias. (**) Where a norm follows before the addition (Gemma-2, OLMo-2), theirs are behind
+// it, and residual_mid and residual_post add what the norm makes.
 #pragma once
 
 #include <array>

@@ -32,7 +32,8 @@ struct TriggerTable {
 };
 
 /// The table of both corpora's examples together; the largest in magnitude come first, so that tables of the smallest
-/// (negative) coefficients merge as well. An example that is in both counts once. Same L, d_m, t (else argument_invalid).
+/// (negative) coefficients merge as well. An example that is in both counts once. every_prefix as in TopTriggers::Options. Same
+/// L, d_m, t (else argument_invalid).
 TriggerTable merge(const TriggerTable& a, const TriggerTable& b, bool every_prefix);
 
 class TopTriggers : public Hook {

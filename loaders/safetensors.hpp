@@ -52,7 +52,7 @@ struct StoredTensor {
 class SafetensorsFile {
  public:
   /// Maps and validates. Memory beyond the mapping is bounded by a small multiple of the header's own size.
-  /// Throws the header_*, tensor_* and data_* codes, naming file and tensor.
+  /// Throws file_not_found, file_unreadable, and the header_*, tensor_* and data_* codes, naming file and tensor.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const noexcept { return *path_; }

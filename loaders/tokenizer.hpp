@@ -20,7 +20,7 @@ class Tokenizer {
   /// From a folder that holds `tokenizer.json`, or `vocab.json` + `merges.txt` (GPT-2's byte-level BPE), or fairseq's
   /// `dict.txt` (words split at white space). The folder needs nothing else. Throws file_not_found (naming what was looked
   /// for), tokenizer_invalid (malformed, with the place in the file), tokenizer_unsupported (a component, by name, that this
-  /// program does not implement).
+  /// program does not implement), file_unreadable.
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder);
 
   virtual ~Tokenizer() = default;
@@ -28,7 +28,7 @@ class Tokenizer {
   enum class Special { none, add };  // what the file's post-processor puts around a text (BOS, ...)
 
   /// Any bytes are accepted: every maximal invalid part of the UTF-8 counts as U+FFFD. Text that looks like an added token is
-  /// that token.
+  /// that token. Throws tokenizer_invalid where a word-level vocabulary has neither a word nor a token for unknown ones.
   virtual std::vector<TokenId> encode(std::string_view text, Special special = Special::none) const = 0;
 
   enum class SpecialText { keep, skip };  // whether special tokens show in the text
@@ -41,23 +41,26 @@ class Tokenizer {
 
   /// The token as the vocabulary file spells it ("Ġthe", "▁the", "<0x0A>"). Throws token_out_of_range.
   virtual std::string token(TokenId id) const = 0;
+
+  /// The token of that spelling, as token() gives it; nothing if there is none.
   virtual std::optional<TokenId> find(std::string_view token) const = 0;
   virtual bool is_special(TokenId id) const noexcept = 0;
 
   /// The bytes this token adds when it stands inside a text (" the", "\n", one byte of a character): for displays that show
-  /// tokens one by one. Not always valid UTF-8.
+  /// tokens one by one. Not always valid UTF-8. Throws token_out_of_range.
   virtual std::string token_bytes(TokenId id) const = 0;
 
   /// Token names of tokenizer_config.json, special_tokens_map.json or (fairseq) by definition, where there are any.
   virtual std::optional<TokenId> bos() const noexcept = 0;
   virtual std::optional<TokenId> eos() const noexcept = 0;
 
-  /// Decodes one token after another. What it returns, joined, is decode() of all ids; never half a character.
+  /// Decodes one token after another. What it returns, joined, is decode() of all ids; never half a character. The tokenizer
+  /// must outlive it.
   class Stream {
    public:
     virtual ~Stream() = default;
-    virtual std::string push(TokenId id) = 0;
-    virtual std::string finish() = 0;  // what was held back (an unfinished character becomes U+FFFD)
+    virtual std::string push(TokenId id) = 0;  // throws token_out_of_range
+    virtual std::string finish() = 0;          // what was held back (an unfinished character becomes U+FFFD)
   };
   virtual std::unique_ptr<Stream> stream(SpecialText special = SpecialText::keep) const = 0;
 };

@@ -31,12 +31,13 @@ struct PreparedLayer {
   PreparedLinear keys, ups, values;  // values: coefficients [.., d_m] -> y [.., d]
 };
 
-class Embedding;
+class Embedding;  // for the forward pass, not installed
 class OutputHead;
 
 class Model {
  public:
-  /// Loads `folder` (config.json + safetensors). Throws what load_checkpoint throws.
+  /// Loads `folder` (config.json + safetensors). Throws what load_checkpoint throws, argument_invalid for an instruction set in
+  /// FFMEM_ISA that this machine has not, backend_failed, std::bad_alloc.
   static std::shared_ptr<const Model> load(const std::filesystem::path& folder, const ModelOptions& options = {});
 
   /// The same from a checkpoint already in memory, whose `weights.owned` keeps alive what its matrices view. Sizes must agree.
@@ -44,6 +45,8 @@ class Model {
   ~Model();
 
   const ModelConfig& config() const noexcept { return checkpoint_.config; }
+  /// As loaded, but for matrices that had to be copied to be viewed (query, key and value of families that group them by head):
+  /// they are empty once a layer's own copy stands for them.
   const ModelWeights& weights() const noexcept { return checkpoint_.weights; }
   const Backend& backend() const noexcept { return *backend_; }
   WeightMode weight_mode() const noexcept { return weight_mode_; }

@@ -104,8 +104,8 @@ class OutputHead {
   /// scores.
   void walk_scores(ConstMatrixView hidden, const std::function<void(const ScoreBlock&, ConstMatrixView)>& visit) const;
 
-  /// out[t] = log p(targets[t] | hidden[t]). Targets in [0, V). Only band 0 and a target's own are scored. Working memory as
-  /// above.
+  /// out[t] = log p(targets[t] | hidden[t]). Targets in [0, V). Only band 0 and a target's own are scored. Working memory: one
+  /// block's scores.
   void log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const;
 
   /// Log-probabilities and ranks of any tokens in [0, V) of any rows; queries ordered by row. Rank 0 is the first of
