@@ -1,7 +1,7 @@
 // What the micro-benchmarks of the operators share: inputs, the comparison with the scalar version, and how rates are reported.
 //
-// Every benchmark first compares its operator with the scalar version on the same inputs. Rates, where they mean something
-// (of sparse products the time alone does): FLOP/s and its share of the measured multiply-add peak; bytes of weights, or of rows
+// Every benchmark first compares its operator with the scalar version on the same inputs. Rates, where they mean something (of
+// sparse products the time alone does): FLOP/s and its share of the measured multiply-add peak; bytes of weights, or of rows
 // read and written, a second and their share of the measured read rate.
 #pragma once
 
