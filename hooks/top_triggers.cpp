@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ops/error.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem {
 namespace {
@@ -207,7 +208,7 @@ void TopTriggers::check(const PointView& view) const {
 
 void TopTriggers::read(const PointView& view) {
   check(view);
-  const std::size_t n_lines = (table_.d_memory + kUnitsPerLine - 1) / kUnitsPerLine;
+  const std::size_t n_lines = ceil_div(table_.d_memory, kUnitsPerLine);
 #pragma omp parallel if (view.values.rows * view.values.cols >= kParallelElements)
   {
     const auto n_threads = static_cast<std::size_t>(omp_get_num_threads());

@@ -7,6 +7,7 @@
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_header.hpp"
 #include "ops/error.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem {
 namespace {
@@ -83,7 +84,7 @@ Header make_header(const std::vector<SafetensorsWriter::Declaration>& tensors,
                           shape_json(tensor.shape), R"(,"data_offsets":[)", begin, ",", header.data_bytes, "]}");
   }
   header.text += "}";
-  header.text.resize((header.text.size() + kHeaderAlignment - 1) / kHeaderAlignment * kHeaderAlignment, ' ');
+  header.text.resize(round_up(header.text.size(), kHeaderAlignment), ' ');
   if (header.text.size() > kMaxHeaderBytes) {
     fail(ErrorCode::argument_invalid, path.string(), ": expected a header of at most ", kMaxHeaderBytes, " bytes, found ",
          header.text.size());

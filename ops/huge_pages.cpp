@@ -9,6 +9,8 @@
 #include <new>
 #include <utility>
 
+#include "ops/rounding.hpp"
+
 namespace ffmem {
 namespace {
 
@@ -16,8 +18,6 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 /// What is reserved for some buffers together; only what they write becomes memory.
 constexpr std::size_t kReservation = 32 * kHugePage;
 constexpr std::size_t kCacheLine = 64;
-
-std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
 /// Zeros from the operating system, which begin with a large page and are given out in turn.
 class Reservation {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/parallel.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem {
 namespace {
@@ -36,9 +37,7 @@ struct Tasks {
   std::size_t group;  // query heads per key/value head
   std::size_t n_kv_heads;
 
-  std::size_t per_head(const SequenceRows& s) const {
-    return (s.n_rows * group + AttentionBlock::kMaxQueries - 1) / AttentionBlock::kMaxQueries;
-  }
+  std::size_t per_head(const SequenceRows& s) const { return ceil_div(s.n_rows * group, AttentionBlock::kMaxQueries); }
   std::size_t of(const SequenceRows& s) const { return per_head(s) * n_kv_heads; }
 };
 

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "ops/parallel.hpp"
+#include "ops/rounding.hpp"
 #include "ops/threads.hpp"
 
 namespace ffmem {
@@ -23,7 +24,7 @@ class RowParts {
  public:
   RowParts(std::size_t n_rows, std::size_t tile_rows, std::size_t threads)
       : n_rows_(n_rows), tile_rows_(tile_rows), n_tiles_(ceil_div(n_rows, tile_rows)), count_(ceil_div(n_rows, kTaskRows)) {
-    if (count_ > threads) count_ = ceil_div(count_, threads) * threads;
+    if (count_ > threads) count_ = round_up(count_, threads);
     count_ = std::min(count_, n_tiles_);
   }
 
@@ -54,7 +55,7 @@ struct PackedRows {
 
 // Units of a row of x.
 std::size_t n_units(RowUnits units, ConstMatrixView x) {
-  const std::size_t filled_up = ceil_div(x.cols, kRoundedStep) * kRoundedStep;
+  const std::size_t filled_up = round_up(x.cols, kRoundedStep);
   switch (units) {
     case RowUnits::floats:
       return x.stride;

@@ -8,7 +8,7 @@ namespace ffmem {
 
 std::size_t CpuMatrix::n_groups() const noexcept {
   const std::size_t size = group_size(format_);
-  return size == 0 ? 0 : (cols_ + size - 1) / size;
+  return size == 0 ? 0 : ceil_div(cols_, size);
 }
 
 OutputRange CpuMatrix::outputs(std::size_t part, std::size_t parts, std::size_t together) const noexcept {

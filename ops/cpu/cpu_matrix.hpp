@@ -5,6 +5,7 @@
 #include "ops/aligned_buffer.hpp"
 #include "ops/backend.hpp"
 #include "ops/cpu/matmul_kernels.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem {
 
@@ -29,14 +30,14 @@ class CpuMatrix : public PreparedMatrix {
   std::size_t n_groups() const noexcept;
 
   /// Into how many parts the outputs can be cut so that kernels find whole groups of `together` panels.
-  std::size_t most_parts(std::size_t together) const noexcept { return (n_panels() + together - 1) / together; }
+  std::size_t most_parts(std::size_t together) const noexcept { return ceil_div(n_panels(), together); }
   /// Part `part` of `parts`, at most most_parts(together), about equal ones.
   OutputRange outputs(std::size_t part, std::size_t parts, std::size_t together) const noexcept;
 
  protected:
   CpuMatrix(const WeightMatrix& w, WeightFormat format) : format_(format), rows_(w.rows), cols_(w.cols) {}
 
-  std::size_t n_panels() const noexcept { return (rows_ + kLanes - 1) / kLanes; }
+  std::size_t n_panels() const noexcept { return ceil_div(rows_, kLanes); }
   /// Room for the lines, zeros, which lie as `panel_stride` and `line_stride` say. Throws std::bad_alloc.
   void allocate(std::size_t n_bytes, std::size_t panel_stride, std::size_t line_stride);
   const AlignedBuffer& buffer() const noexcept { return buffer_; }

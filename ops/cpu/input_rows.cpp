@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ops/parallel.hpp"
+#include "ops/rounding.hpp"
 #include "ops/threads.hpp"
 
 namespace ffmem {
@@ -67,7 +68,7 @@ InputRows::InputRows(const WeightMatrix& w)
       row_bytes_(((holds_bf16_ ? (n_panels() + 1) / 2 : n_panels()) | 1U) * kLineBytes) {
   allocate(cols() * row_bytes_, holds_bf16_ ? kLineBytes / 2 : kLineBytes, row_bytes_);
   const std::size_t stride = row_bytes_ / (holds_bf16_ ? sizeof(std::uint16_t) : sizeof(float));
-  parallel_for((cols() + kTile - 1) / kTile, kTile * rows() * 10, [&](std::size_t tile) {
+  parallel_for(ceil_div(cols(), kTile), kTile * rows() * 10, [&](std::size_t tile) {
     const std::size_t first = tile * kTile;
     const WeightMatrix stored = inputs_of(w, first, std::min(kTile, cols() - first));
     float* const to = buffer().data() + first * row_bytes_ / sizeof(float);

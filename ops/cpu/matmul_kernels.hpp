@@ -19,11 +19,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ops/rounding.hpp"
 #include "ops/weight_format.hpp"
 
 namespace ffmem {
-
-[[gnu::always_inline]] constexpr std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (a + b - 1) / b; }
 
 /// Outputs of a panel.
 inline constexpr std::size_t kLanes = 16;

@@ -10,6 +10,7 @@
 
 #include "ops/parallel.hpp"
 #include "ops/quantise.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem {
 namespace {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ops/quantise.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem {
 namespace {
@@ -91,7 +92,7 @@ void scalar_quantised_matmul(ConstMatrixView x, const PreparedMatrix& prepared, 
   const std::size_t size = group_size(w.format());
   std::vector<float> rounded(x.cols);
   std::vector<std::int8_t> p(x.cols);
-  std::vector<float> scales(size == 0 ? 0 : (x.cols + size - 1) / size);
+  std::vector<float> scales(size == 0 ? 0 : ceil_div(x.cols, size));
   for (std::size_t t = 0; t < x.rows; ++t) {
     const float* row = x.row_data(t);
     std::transform(row, row + x.cols, rounded.begin(), [](float v) { return f32_from_bf16(bf16_from_f32(v)); });

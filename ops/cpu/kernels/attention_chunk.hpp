@@ -8,6 +8,7 @@
 #include "ops/cpu/kernel_table.hpp"
 #include "ops/cpu/kernels/elementwise.hpp"
 #include "ops/cpu/kernels/simd.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem::kernels {
 
@@ -84,7 +85,7 @@ struct AttentionChunk {
   template <std::size_t Queries, std::size_t Vectors>
   static void score_range(const float* const* q, std::size_t head_dim, const float* keys, std::size_t begin, std::size_t end,
                           float (*scores)[kChunk]) noexcept {
-    const std::size_t last = (end + kKeyLanes - 1) / kKeyLanes * (kKeyLanes / kW);
+    const std::size_t last = ceil_div(end, kKeyLanes) * (kKeyLanes / kW);
     std::size_t u = begin / (Vectors * kW) * Vectors;
     for (; u + Vectors <= last; u += Vectors) score_keys<Queries, Vectors>(q, head_dim, keys, u, scores);
     if constexpr (Vectors > 1) {

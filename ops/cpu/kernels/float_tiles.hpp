@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/cpu/kernels/register_tile.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem::kernels {
 
@@ -54,7 +55,7 @@ struct FloatTiles : RegisterTile<Lanes> {
     static constexpr std::size_t kPanels = Stored::kPanels;
     static constexpr std::size_t kRunLines = kSumRun / Stored::kStep;
 
-    static std::size_t n_lines(const MatmulBlock& b) noexcept { return (b.n_in + Stored::kStep - 1) / Stored::kStep; }
+    static std::size_t n_lines(const MatmulBlock& b) noexcept { return ceil_div(b.n_in, Stored::kStep); }
     static std::size_t units(std::size_t line) noexcept { return line * Stored::kStep; }
     static std::size_t group(std::size_t /*line*/) noexcept { return 0; }
 
@@ -101,7 +102,7 @@ struct FloatTiles : RegisterTile<Lanes> {
     static constexpr std::size_t kPanels = 1;
     static constexpr std::size_t kRunLines = kSumRun / kBf16Step;
 
-    static std::size_t n_lines(const MatmulBlock& b) noexcept { return (b.n_in + kBf16Step - 1) / kBf16Step; }
+    static std::size_t n_lines(const MatmulBlock& b) noexcept { return ceil_div(b.n_in, kBf16Step); }
     static std::size_t units(std::size_t line) noexcept { return line; }
     static std::size_t group(std::size_t /*line*/) noexcept { return 0; }
 

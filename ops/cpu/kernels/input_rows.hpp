@@ -5,6 +5,7 @@
 #pragma once
 
 #include "ops/cpu/kernels/float_tiles.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem::kernels {
 
@@ -26,7 +27,7 @@ struct InputRows {
     Sums sums;
     for (std::size_t o = 0; o < b.n_out; o += kChunk) {
       const std::size_t n = b.n_out - o < kChunk ? b.n_out - o : kChunk;
-      const std::size_t whole = (n + kLineOutputs - 1) / kLineOutputs * kLineOutputs;
+      const std::size_t whole = round_up(n, kLineOutputs);
       add_up(b, b.w + o / kLineOutputs * kLineBytes, whole, sums);
       for (std::size_t r = 0; r < b.n_rows; ++r) store(b, r, o, n, sums.total[r]);
     }

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "ops/cpu/kernels/matmul_tiles.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem::kernels {
 
@@ -101,7 +102,7 @@ struct Matmul {
     const RowTiles tiles{b.n_rows, Stored::kRows};
     const std::size_t output = run.panel * kLanes;
     const bool last = run.end == Stored::n_lines(b);
-    const std::size_t share = (run.n_lines() + tiles.count() - 1) / tiles.count();
+    const std::size_t share = ceil_div(run.n_lines(), tiles.count());
     for (std::size_t tile = 0, row = 0; tile < tiles.count(); ++tile) {
       const std::size_t after = tiles.begin(tile + 1);
       const Part part{.b = b,
@@ -149,14 +150,14 @@ struct Matmul {
 
   template <class Format>
   static void matmul(const MatmulBlock& b) noexcept {
-    const std::size_t n_panels = (b.n_out + kLanes - 1) / kLanes;
+    const std::size_t n_panels = ceil_div(b.n_out, kLanes);
     const std::size_t n_lines = Format::n_lines(b);
     constexpr std::size_t run = Format::kRunLines;
     // Few rows wait for their weights, and so read them in order. Many go on with the run of inputs that their cache holds, for
     // as many outputs as it holds too until the next run adds to them.
     const bool few = b.n_rows <= Format::kRows;
     const std::size_t together = b.n_rows == 1 && Format::kStoredRows > 0 ? kLoneVectors : Format::kVectors;
-    const std::size_t block = few ? n_panels : (kBlockPanels + together - 1) / together * together;
+    const std::size_t block = few ? n_panels : round_up(kBlockPanels, together);
     const std::size_t lines = few ? n_lines : run;
     for (std::size_t first = 0; first < n_panels; first += block) {
       const std::size_t last = n_panels - first < block ? n_panels : first + block;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ops/cpu/matmul_kernels.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem::kernels {
 
@@ -85,7 +86,7 @@ struct RegisterTile {
 
   // Lines of each panel that a piece fetches.
   [[gnu::always_inline]] static std::size_t piece_lines(const Part& p, std::size_t n_pieces) noexcept {
-    return (p.next.n_lines + n_pieces - 1) / n_pieces;
+    return ceil_div(p.next.n_lines, n_pieces);
   }
 
   // Piece `piece` of what is to be fetched: a row of y and some lines of each panel. Few instructions, which take the places of
@@ -112,7 +113,7 @@ struct RegisterTile {
   [[gnu::always_inline]] static void chain(const Part& p, Sum (&sums)[Rows][Vectors], Dot dot) noexcept {
     constexpr std::size_t kPieceLines = Lanes::kF32Vectors == 1 ? 32 : 8;
     constexpr std::size_t kLinesAhead = 64;  // of a row alone, which waits for its weights
-    const std::size_t n_pieces = (p.n_lines + kPieceLines - 1) / kPieceLines;
+    const std::size_t n_pieces = ceil_div(p.n_lines, kPieceLines);
     const std::size_t line_stride = Apart ? p.line_stride : kLineBytes;
     const std::size_t panel_stride = Apart ? kLineBytes : p.panel_stride;
     const std::size_t lines = piece_lines(p, n_pieces);

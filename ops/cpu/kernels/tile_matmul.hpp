@@ -14,6 +14,7 @@
 #pragma once
 
 #include "ops/cpu/kernels/group_tiles.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem::kernels {
 
