@@ -3,6 +3,7 @@
 
 #include "bench/operators.hpp"
 #include "ops/cpu/cpu_backend.hpp"
+#include "ops/rounding.hpp"
 #include "ops/scalar/scalar_backend.hpp"
 #include "ops/threads.hpp"
 
@@ -18,7 +19,7 @@ void attention(State& state, const std::string& isa, std::size_t past, std::size
   const AttentionShape shape{.n_heads = 12, .n_kv_heads = 12, .head_dim = 64, .scale = 0.125F};
   const std::size_t positions = past + rows;
   const std::size_t width = shape.n_heads * shape.head_dim;
-  const std::size_t capacity = (positions + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+  const std::size_t capacity = round_up(positions, kKeyBlock);
   const AlignedBuffer kv = normal_values(positions * width, 1);
   const AlignedBuffer keys(capacity * width);
   const AlignedBuffer values(capacity * width);
@@ -32,13 +33,10 @@ void attention(State& state, const std::string& isa, std::size_t past, std::size
   backend->attention(shape, q, {&last, 1}, out.matrix(rows, width));
   make_scalar_backend()->attention(shape, q, {&last, 1}, expected.matrix(rows, width));
   if (!close(out.matrix(rows, width), expected.matrix(rows, width), 1e-4)) return state.SkipWithError("wrong result");
-  for (auto _ : state) {
-    backend->attention(shape, q, {&last, 1}, out.matrix(rows, width));
-    benchmark::ClobberMemory();
-  }
   const double pairs = static_cast<double>(rows) * (static_cast<double>(past) + (static_cast<double>(rows) + 1) / 2);
-  report_flops(state, isa, 4.0 * static_cast<double>(width) * pairs);
-  if (rows == 1) report_bytes(state, 8.0 * static_cast<double>(positions * width));
+  const Work work{.flops = 4.0 * static_cast<double>(width) * pairs,
+                  .bytes = rows == 1 ? 8.0 * static_cast<double>(positions * width) : 0.0};
+  time_work(state, isa, work, [&] { backend->attention(shape, q, {&last, 1}, out.matrix(rows, width)); });
 }
 
 // The keys and values of 512 positions, 12 heads of 64, written to a cache.
@@ -59,11 +57,7 @@ void append_kv(State& state, const std::string& isa) {
   append(*backend, cache);
   append(*make_scalar_backend(), expected);
   if (!close(cache.matrix(1, cache.size()), expected.matrix(1, expected.size()), 0)) return state.SkipWithError("wrong result");
-  for (auto _ : state) {
-    append(*backend, cache);
-    benchmark::ClobberMemory();
-  }
-  report_elements(state, cache.size());
+  time_elements(state, cache.size(), [&] { append(*backend, cache); });
 }
 
 // 64 rows of 12 heads of 64, all of whose dimensions turn.
@@ -87,11 +81,8 @@ void rotary(State& state, const std::string& isa, RotaryLayout layout) {
   backend->rotary(x.matrix(kRows, kWidth), kHeadDim, positions, table);
   make_scalar_backend()->rotary(expected.matrix(kRows, kWidth), kHeadDim, positions, table);
   if (!close(x.matrix(kRows, kWidth), expected.matrix(kRows, kWidth), 1e-6)) return state.SkipWithError("wrong result");
-  for (auto _ : state) {
-    backend->rotary(x.matrix(kRows, kWidth), kHeadDim, positions, table);  // turns on: lengths stay
-    benchmark::ClobberMemory();
-  }
-  report_elements(state, x.size());
+  time_elements(state, x.size(),
+                [&] { backend->rotary(x.matrix(kRows, kWidth), kHeadDim, positions, table); });  // turns on: lengths stay
 }
 
 }  // namespace

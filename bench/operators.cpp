@@ -1,6 +1,7 @@
 #include "bench/operators.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <map>
@@ -11,7 +12,30 @@
 
 namespace ffmem::bench {
 
-using benchmark::Counter;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Seconds a call takes, in the mean.
+double seconds_each(benchmark::State& state, const std::function<void()>& call, const std::function<void()>& before = {}) {
+  Clock::duration untimed{};
+  const Clock::time_point start = Clock::now();
+  for (auto _ : state) {
+    if (before) {
+      const Clock::time_point paused = Clock::now();
+      state.PauseTiming();
+      before();
+      state.ResumeTiming();
+      untimed += Clock::now() - paused;
+    }
+    call();
+    benchmark::ClobberMemory();
+  }
+  const std::chrono::duration<double> timed = Clock::now() - start - untimed;
+  return timed.count() / static_cast<double>(state.iterations());
+}
+
+}  // namespace
 
 int bench_threads() {
   const char* text = std::getenv("FFMEM_BENCH_THREADS");
@@ -35,24 +59,22 @@ bool close(ConstMatrixView a, ConstMatrixView b, double tolerance) {
   return true;
 }
 
-void report_flops(benchmark::State& state, const std::string& isa, double flops, WeightFormat format) {
+void time_work(benchmark::State& state, const std::string& isa, const Work& work, const std::function<void()>& call) {
   static std::map<std::pair<std::string, WeightFormat>, double> peaks;
-  double& peak = peaks[{isa, format}];
-  if (peak == 0.0) peak = tools::peak_flops(isa, format, bench_threads());
-  const double rate = static_cast<double>(state.iterations()) * flops;
-  state.counters["FLOP/s"] = Counter(rate, Counter::kIsRate);
-  state.counters["of_peak"] = Counter(rate / peak, Counter::kIsRate);
+  double& peak = peaks[{isa, work.format}];
+  if (peak == 0.0) peak = tools::peak_flops(isa, work.format, bench_threads());
+  static const double peak_bytes = tools::peak_read_bytes(bench_threads());
+  const double seconds = seconds_each(state, call);
+  state.counters["FLOP/s"] = work.flops / seconds;
+  state.counters["of_peak"] = work.flops / seconds / peak;
+  if (work.bytes == 0.0) return;
+  state.counters["byte/s"] = work.bytes / seconds;
+  state.counters["of_read"] = work.bytes / seconds / peak_bytes;
 }
 
-void report_bytes(benchmark::State& state, double bytes) {
-  static const double peak = tools::peak_read_bytes(bench_threads());
-  const double rate = static_cast<double>(state.iterations()) * bytes;
-  state.counters["byte/s"] = Counter(rate, Counter::kIsRate);
-  state.counters["of_read"] = Counter(rate / peak, Counter::kIsRate);
-}
-
-void report_elements(benchmark::State& state, std::size_t n) {
-  state.counters["element/s"] = Counter(static_cast<double>(state.iterations() * n), Counter::kIsRate);
+void time_elements(benchmark::State& state, std::size_t n, const std::function<void()>& call,
+                   const std::function<void()>& before) {
+  state.counters["element/s"] = static_cast<double>(n) / seconds_each(state, call, before);
 }
 
 }  // namespace ffmem::bench

@@ -1,12 +1,13 @@
 // What the micro-benchmarks of the operators share: inputs, the comparison with the scalar version, and how rates are reported.
 //
 // Every benchmark first compares its operator with the scalar version on the same inputs. Rates, where they mean something (of
-// sparse products the time alone does): FLOP/s and its share of the measured multiply-add peak; bytes of weights, or of rows
-// read and written, a second and their share of the measured read rate.
+// sparse products the time alone does): FLOP/s and its share of the measured multiply-add peak; bytes of weights, or of keys
+// and values, a second and their share of the measured read rate; else elements a second.
 #pragma once
 
 #include <benchmark/benchmark.h>
 
+#include <functional>
 #include <string>
 
 #include "ops/aligned_buffer.hpp"
@@ -24,10 +25,21 @@ AlignedBuffer normal_values(std::size_t n, unsigned seed);
 /// Whether every |a - b| <= tolerance (1 + |b|).
 bool close(ConstMatrixView a, ConstMatrixView b, double tolerance);
 
-/// Counters of a benchmark that has run: what one iteration does.
-void report_flops(benchmark::State& state, const std::string& isa, double flops, WeightFormat format = WeightFormat::f32);
-void report_bytes(benchmark::State& state, double bytes);
-void report_elements(benchmark::State& state, std::size_t n);
+/// What one call does: floating-point operations, by weights of this format; bytes read from memory, or 0 where they are no
+/// limit.
+struct Work {
+  double flops;
+  double bytes = 0.0;
+  WeightFormat format = WeightFormat::f32;
+};
+
+/// Times `call` and sets the counters FLOP/s, of_peak and, where bytes are given, byte/s and of_read. By the wall's clock, as
+/// the peaks are measured: the processor's time of one thread is less wherever it waits for another.
+void time_work(benchmark::State& state, const std::string& isa, const Work& work, const std::function<void()>& call);
+
+/// Likewise for the counter element/s of a call that handles n. `before` runs untimed before every call.
+void time_elements(benchmark::State& state, std::size_t n, const std::function<void()>& call,
+                   const std::function<void()>& before = {});
 
 /// Benchmarks of one instruction set, under the names "OPERATOR/SHAPE/ISA".
 void register_products(const std::string& isa);   // matrix products, in every weight format

@@ -7,8 +7,10 @@
 #include "bench/operators.hpp"
 #include "ops/cpu/cpu_backend.hpp"
 #include "tools/speed/machine_peaks.hpp"
+#include "tools/wait_policy.hpp"
 
 int main(int argc, char** argv) {
+  ffmem::tools::limit_spinning(argv);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   for (const std::string& isa : ffmem::available_isas()) {

@@ -30,6 +30,7 @@
 #include "tools/speed/pass_cost.hpp"
 #include "tools/speed/seconds.hpp"
 #include "tools/value_table.hpp"
+#include "tools/wait_policy.hpp"
 
 namespace ffmem::bench {
 namespace {
@@ -192,6 +193,7 @@ int run(int argc, char** argv) {
 }  // namespace ffmem::bench
 
 int main(int argc, char** argv) {
+  ffmem::tools::limit_spinning(argv);
   try {
     return ffmem::bench::run(argc, argv);
   } catch (const std::exception& error) {

@@ -56,14 +56,13 @@ void matmul(State& state, const std::string& isa, const Program& program, std::s
   }
   program.product(x.matrix(rows, in), *w[0], y.matrix(rows, out));
   if (!is_right(x.matrix(1, in), view(stored[0]), program.format, y.matrix(1, out))) return state.SkipWithError("wrong result");
-  std::size_t i = 0;
-  for (auto _ : state) {
+  const Work work{.flops = 2.0 * static_cast<double>(rows * in * out),
+                  .bytes = rows == 1 ? static_cast<double>(matrix_bytes) : 0.0,
+                  .format = program.format};
+  time_work(state, isa, work, [&, i = std::size_t{0}]() mutable {
     program.product(x.matrix(rows, in), *w[i], y.matrix(rows, out));
     i = i + 1 == w.size() ? 0 : i + 1;
-    benchmark::ClobberMemory();
-  }
-  report_flops(state, isa, 2.0 * static_cast<double>(rows * in * out), program.format);
-  if (rows == 1) report_bytes(state, static_cast<double>(matrix_bytes));
+  });
 }
 
 // Rows with a share of the inputs active, in percent, by weights that lie input by input.

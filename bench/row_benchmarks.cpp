@@ -36,14 +36,8 @@ void in_place(State& state, const std::string& isa, const Apply& apply) {
   apply(*backend, view, other.matrix(kRows, kCols));
   apply(*make_scalar_backend(), expected.matrix(kRows, kCols), other.matrix(kRows, kCols));
   if (!close(view, expected.matrix(kRows, kCols), 1e-5)) return state.SkipWithError("wrong result");
-  for (auto _ : state) {
-    state.PauseTiming();
-    restore(x);
-    state.ResumeTiming();
-    apply(*backend, view, other.matrix(kRows, kCols));
-    benchmark::ClobberMemory();
-  }
-  report_elements(state, kRows * kCols);
+  time_elements(
+      state, kRows * kCols, [&] { apply(*backend, view, other.matrix(kRows, kCols)); }, [&] { restore(x); });
 }
 
 void top_k(State& state, const std::string& isa, std::size_t k) {
@@ -56,8 +50,7 @@ void top_k(State& state, const std::string& isa, std::size_t k) {
   backend->top_k(x.matrix(kTokens, kWords), k, indices.data(), values.data());
   make_scalar_backend()->top_k(x.matrix(kTokens, kWords), k, expected.data(), values.data());
   if (indices != expected) return state.SkipWithError("wrong result");
-  for (auto _ : state) backend->top_k(x.matrix(kTokens, kWords), k, indices.data(), values.data());
-  report_elements(state, kTokens * kWords);
+  time_elements(state, kTokens * kWords, [&] { backend->top_k(x.matrix(kTokens, kWords), k, indices.data(), values.data()); });
 }
 
 void log_sum_exp(State& state, const std::string& isa) {
@@ -69,8 +62,7 @@ void log_sum_exp(State& state, const std::string& isa) {
   backend->log_sum_exp(x.matrix(kTokens, kWords), out.data());
   make_scalar_backend()->log_sum_exp(x.matrix(kTokens, kWords), expected.data());
   if (!close(out.matrix(1, kTokens), expected.matrix(1, kTokens), 1e-6)) return state.SkipWithError("wrong result");
-  for (auto _ : state) backend->log_sum_exp(x.matrix(kTokens, kWords), out.data());
-  report_elements(state, kTokens * kWords);
+  time_elements(state, kTokens * kWords, [&] { backend->log_sum_exp(x.matrix(kTokens, kWords), out.data()); });
 }
 
 // A sentence's coefficients of 4,096 memories, whose largest a trigger search keeps.
@@ -91,8 +83,7 @@ void keep_larger(State& state, const std::string& isa) {
   keep(*backend, largest, rows);
   keep(*make_scalar_backend(), expected, expected_rows);
   if (largest != expected || rows != expected_rows) return state.SkipWithError("wrong result");
-  for (auto _ : state) keep(*backend, largest, rows);
-  report_elements(state, kRows * 4096);
+  time_elements(state, kRows * 4096, [&] { keep(*backend, largest, rows); });
 }
 
 // Thresholds that one element in 2,000 exceeds, as those of a filled trigger store are.
@@ -107,8 +98,8 @@ void find_above(State& state, const std::string& isa) {
   if (n != make_scalar_backend()->find_above(x.data(), threshold.data(), 4096, expected.data())) {
     return state.SkipWithError("wrong result");
   }
-  for (auto _ : state) benchmark::DoNotOptimize(backend->find_above(x.data(), threshold.data(), 4096, indices.data()));
-  report_elements(state, 4096);
+  time_elements(state, 4096,
+                [&] { benchmark::DoNotOptimize(backend->find_above(x.data(), threshold.data(), 4096, indices.data())); });
 }
 
 // A memory's change of the distribution over 50,257 words, all arrays in the caches.
@@ -126,11 +117,7 @@ void softmax_change(State& state, const std::string& isa) {
   backend->softmax_change(terms, found);
   make_scalar_backend()->softmax_change(terms, expected);
   if (!(std::abs(found.remainder - expected.remainder) < 1e-5 * expected.remainder)) return state.SkipWithError("wrong result");
-  for (auto _ : state) {
-    backend->softmax_change(terms, found);
-    benchmark::ClobberMemory();
-  }
-  report_elements(state, kWords);
+  time_elements(state, kWords, [&] { backend->softmax_change(terms, found); });
 }
 
 // 64 rows of a table of 50,257 x 1,024.
@@ -149,11 +136,7 @@ void gather_rows(State& state, const std::string& isa, DType dtype) {
   backend->gather_rows(table, ids, out.matrix(kRows, kCols));
   make_scalar_backend()->gather_rows(table, ids, expected.matrix(kRows, kCols));
   if (!close(out.matrix(kRows, kCols), expected.matrix(kRows, kCols), 0)) return state.SkipWithError("wrong result");
-  for (auto _ : state) {
-    backend->gather_rows(table, ids, out.matrix(kRows, kCols));
-    benchmark::ClobberMemory();
-  }
-  report_elements(state, kRows * kCols);
+  time_elements(state, kRows * kCols, [&] { backend->gather_rows(table, ids, out.matrix(kRows, kCols)); });
 }
 
 void register_in_place(const std::string& isa, const std::string& what, const Apply& apply) {

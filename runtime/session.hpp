@@ -15,7 +15,7 @@ struct SessionOptions {
   std::size_t context = 0;           // positions a sequence may reach; 0: the model's own limit
   std::size_t max_batch_tokens = 0;  // rows of one run; 0: context
   bool keep_cache = true;  // false: every run starts its sequences anew and one layer's cache serves all layers (corpus passes)
-  int n_threads = 0;       // OpenMP threads of a run; 0: as available
+  int n_threads = 0;       // OpenMP threads of a run; 0: as available. On a busy machine set GOMP_SPINCOUNT (README)
 };
 
 /// Which rows' logits a run returns. A hook at `logits` sees those same rows; with `none` and such a hook, all rows.
