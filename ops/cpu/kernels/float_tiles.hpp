@@ -44,19 +44,19 @@ struct FloatTiles : RegisterTile<Lanes> {
   enum class Chains { runs, whole };
 
   // Inputs and weights multiplied as float32.
-  template <class Stored, Chains Order>
+  template <class Line, Chains Order>
   struct Floats {
     using Widened = Floats<F32Line, Order>;
     static constexpr std::size_t kVectors = Lanes::kF32Vectors;
     static constexpr std::size_t kRows = Lanes::kF32Rows;
-    static constexpr std::size_t kStoredRows = Stored::kRows;
+    static constexpr std::size_t kStoredRows = Line::kRows;
     static constexpr bool kWidens = kStoredRows < kRows;
     static constexpr std::size_t kWideLines = kSumRun;
-    static constexpr std::size_t kPanels = Stored::kPanels;
-    static constexpr std::size_t kRunLines = kSumRun / Stored::kStep;
+    static constexpr std::size_t kPanels = Line::kPanels;
+    static constexpr std::size_t kRunLines = kSumRun / Line::kStep;
 
-    static std::size_t n_lines(const MatmulBlock& b) noexcept { return ceil_div(b.n_in, Stored::kStep); }
-    static std::size_t units(std::size_t line) noexcept { return line * Stored::kStep; }
+    static std::size_t n_lines(const MatmulBlock& b) noexcept { return ceil_div(b.n_in, Line::kStep); }
+    static std::size_t units(std::size_t line) noexcept { return line * Line::kStep; }
     static std::size_t group(std::size_t /*line*/) noexcept { return 0; }
 
     // The number of lines that `out` now has. place: which of the stored line's panels.
@@ -65,22 +65,22 @@ struct FloatTiles : RegisterTile<Lanes> {
       auto* to = reinterpret_cast<float*>(out);
       for (std::size_t i = 0; i < n; ++i, line += stride) {
         const Weights w = Lanes::weights(line);
-        for (std::size_t s = 0; s < Stored::kStep; ++s, to += kLanes) Lanes::store(Stored::floats(w, place + s), to, kLanes);
+        for (std::size_t s = 0; s < Line::kStep; ++s, to += kLanes) Lanes::store(Line::floats(w, place + s), to, kLanes);
       }
-      return n * Stored::kStep;
+      return n * Line::kStep;
     }
 
     template <std::size_t Rows, std::size_t Vectors>
-    static void run(const Part& p) noexcept {
+    static void multiply(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
       if (Order == Chains::runs) {
         Base::clear(sums);
       } else {
         Base::resume(p, sums);
       }
-      Base::template chain<Stored::kStep, Stored::kApart>(
+      Base::template chain<Line::kStep, Line::kApart>(
           p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t i) {
-            return Lanes::add_product(sum, __builtin_bit_cast(float, x), Stored::floats(w, i));
+            return Lanes::add_product(sum, __builtin_bit_cast(float, x), Line::floats(w, i));
           });
       // y = 0 + sum after the first run, y + sum after the others. The 0 makes -0 the same as 0: see input_rows.hpp.
       if (Order == Chains::runs && p.first) {
@@ -107,7 +107,7 @@ struct FloatTiles : RegisterTile<Lanes> {
     static std::size_t group(std::size_t /*line*/) noexcept { return 0; }
 
     template <std::size_t Rows, std::size_t Vectors>
-    static void run(const Part& p) noexcept {
+    static void multiply(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
       Base::resume(p, sums);
       Base::template chain<1, false>(p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t /*i*/) {

@@ -78,7 +78,7 @@ struct GroupTiles : RegisterTile<Lanes> {
     }
 
     template <std::size_t Rows, std::size_t Vectors>
-    static void run(const Part& p) noexcept {
+    static void multiply(const Part& p) noexcept {
       Sum sums[Rows][Vectors];
       Base::resume(p, sums);
       const std::byte* w = p.w;
@@ -116,13 +116,13 @@ struct GroupTiles : RegisterTile<Lanes> {
   };
 
   template <std::size_t Inputs, std::size_t LineInputs>
-  struct Group {
+  struct GroupSizes {
     static constexpr std::size_t kInputs = Inputs;
     static constexpr std::size_t kSteps = Inputs / LineInputs;
     static constexpr std::size_t kUnits = 1;
   };
 
-  struct Int8Group : Group<kInt8Group, kInt8Step> {
+  struct Int8Group : GroupSizes<kInt8Group, kInt8Step> {
     using Widened = Int8Group;
     using Count = typename Lanes::Count;
     static constexpr std::size_t kUnits = Lanes::kInt8Units;
@@ -138,7 +138,7 @@ struct GroupTiles : RegisterTile<Lanes> {
   };
 
   // Four inputs to a line, a byte each.
-  struct WideInt4Group : Group<kInt4Group, 4> {
+  struct WideInt4Group : GroupSizes<kInt4Group, 4> {
     using Widened = WideInt4Group;
     using Count = typename Lanes::Int4Count;
     static constexpr std::size_t kRows = Lanes::kInt4Rows;

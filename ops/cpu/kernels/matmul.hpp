@@ -16,37 +16,37 @@ struct Matmul {
   static constexpr std::size_t kBlockPanels = 16;                   // about
   static_assert(kLoneVectors <= kPanelsTogether);
 
-  using RunTile = void (*)(const Part&) noexcept;
+  using TileKernel = void (*)(const Part&) noexcept;
 
-  // Format::run for [vectors - 1][rows - 1]; more than Format::kVectors for one row alone.
+  // Format::multiply for [vectors - 1][rows - 1]; more than Format::kVectors for one row alone.
   template <class Format>
-  static RunTile runner(std::size_t vectors, std::size_t rows) noexcept {
+  static TileKernel tile_kernel(std::size_t vectors, std::size_t rows) noexcept {
     return pick_vectors<Format, 1>(vectors, rows);
   }
 
   template <class Format, std::size_t Vectors>
-  static RunTile pick_vectors(std::size_t vectors, std::size_t rows) noexcept {
+  static TileKernel pick_vectors(std::size_t vectors, std::size_t rows) noexcept {
     if constexpr (Vectors < kLoneVectors) {
       if (vectors > Vectors) return pick_vectors<Format, Vectors + 1>(vectors, rows);
     }
     if constexpr (Vectors > Format::kVectors) {
-      return Format::template run<1, Vectors>;
+      return Format::template multiply<1, Vectors>;
     } else {
       return pick_rows<Format, Vectors, 1>(rows);
     }
   }
 
   template <class Format, std::size_t Vectors, std::size_t Rows>
-  static RunTile pick_rows(std::size_t rows) noexcept {
+  static TileKernel pick_rows(std::size_t rows) noexcept {
     if constexpr (Rows < Format::kStoredRows) {
       if (rows > Rows) return pick_rows<Format, Vectors, Rows + 1>(rows);
     }
-    return Format::template run<Rows, Vectors>;
+    return Format::template multiply<Rows, Vectors>;
   }
 
   // A tile whose last outputs do not exist, by way of memory where they do.
   template <class Format>
-  static void run_edge(Part part, std::size_t vectors, std::size_t rows, std::size_t n_out) noexcept {
+  static void multiply_edge(Part part, std::size_t vectors, std::size_t rows, std::size_t n_out) noexcept {
     alignas(64) float y[kMaxTileRows][kPanelsTogether * kLanes] = {};
     alignas(64) float bias[kPanelsTogether * kLanes] = {};
     float* const outside = part.y;
@@ -58,7 +58,7 @@ struct Matmul {
     part.y = y[0];
     part.y_stride = kPanelsTogether * kLanes;
     if (part.bias != nullptr) part.bias = bias;
-    runner<Format>(vectors, rows)(part);
+    tile_kernel<Format>(vectors, rows)(part);
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t o = 0; o < n_out; ++o) outside[r * stride + o] = y[r][o];
     }
@@ -97,8 +97,8 @@ struct Matmul {
 
   // All rows by a run of Stored's lines, which lie at `w` as n_lines of Format's, panels `panel_stride` apart.
   template <class Stored, class Format>
-  static void run_tiles(const MatmulBlock& b, const Run& run, const std::byte* w, std::size_t n_lines,
-                        std::size_t panel_stride) noexcept {
+  static void multiply_tiles(const MatmulBlock& b, const Run& run, const std::byte* w, std::size_t n_lines,
+                             std::size_t panel_stride) noexcept {
     const RowTiles tiles{b.n_rows, Stored::kRows};
     const std::size_t output = run.panel * kLanes;
     const bool last = run.end == Stored::n_lines(b);
@@ -119,9 +119,9 @@ struct Matmul {
                       .bias = b.bias != nullptr && last ? b.bias + output : nullptr,
                       .next = next_of<Stored>(b, run, tiles, tile, share)};
       if (output + run.vectors * kLanes <= b.n_out) {
-        runner<Format>(run.vectors, after - row)(part);
+        tile_kernel<Format>(run.vectors, after - row)(part);
       } else {
-        run_edge<Format>(part, run.vectors, after - row, b.n_out - output);
+        multiply_edge<Format>(part, run.vectors, after - row, b.n_out - output);
       }
       row = after;
     }
@@ -129,7 +129,7 @@ struct Matmul {
 
   // All rows by a run.
   template <class Format>
-  static void run_rows(const MatmulBlock& b, const Run& run) noexcept {
+  static void multiply_run(const MatmulBlock& b, const Run& run) noexcept {
     if constexpr (Format::kWidens) {
       if (b.n_rows > Format::kStoredRows) {
         constexpr std::size_t kStride = Format::kWideLines * kLineBytes;
@@ -140,11 +140,11 @@ struct Matmul {
           const std::size_t place = (run.panel + v) % Format::kPanels;
           n_lines = Format::widen(line, b.w.line_stride, run.n_lines(), place, room + v * kStride);
         }
-        return run_tiles<Format, typename Format::Widened>(b, run, room, n_lines, kStride);
+        return multiply_tiles<Format, typename Format::Widened>(b, run, room, n_lines, kStride);
       }
     }
     if constexpr (Format::kStoredRows > 0) {
-      run_tiles<Format, Format>(b, run, stored_line<Format>(b, run.panel, run.begin), run.n_lines(), b.w.panel_stride);
+      multiply_tiles<Format, Format>(b, run, stored_line<Format>(b, run.panel, run.begin), run.n_lines(), b.w.panel_stride);
     }
   }
 
@@ -165,7 +165,7 @@ struct Matmul {
         const std::size_t end = n_lines - i < lines ? n_lines : i + lines;
         for (std::size_t p = first; p < last; p += together) {
           const std::size_t vectors = last - p < together ? last - p : together;
-          for (std::size_t k = i; k < end; k += run) run_rows<Format>(b, {p, vectors, k, end - k < run ? end : k + run});
+          for (std::size_t k = i; k < end; k += run) multiply_run<Format>(b, {p, vectors, k, end - k < run ? end : k + run});
         }
       }
     }

@@ -19,7 +19,7 @@
 //   kPanels      panels that a line is part of
 //   kRunLines    lines of a run
 //   n_lines(b), units(n), group(n)   lines of a panel; units of a row, and groups, before line n, which begins a run
-//   run<Rows, Vectors>(part)         the tile's product by some lines
+//   multiply<Rows, Vectors>(part)    the tile's product by some lines
 #pragma once
 
 #include <type_traits>
@@ -32,7 +32,7 @@ namespace ffmem::kernels {
 template <class Lanes>
 struct MatmulTiles {
   using Float = FloatTiles<Lanes>;
-  using Group = GroupTiles<Lanes>;
+  using Int = GroupTiles<Lanes>;
 
   using F32 = typename Float::template Floats<typename Float::F32Line, Float::Chains::runs>;
   using F32ByBf16 = typename Float::template Floats<typename Float::Bf16Line, Float::Chains::runs>;
@@ -40,8 +40,8 @@ struct MatmulTiles {
   using F32ByBf16Rows = typename Float::template Floats<typename Float::Bf16Row, Float::Chains::runs>;
   using Bf16 = std::conditional_t<Lanes::kMultipliesBf16, typename Float::Bf16Pairs,
                                   typename Float::template Floats<typename Float::Bf16Line, Float::Chains::whole>>;
-  using Int8 = typename Group::template Grouped<typename Group::Int8Group>;
-  using Int4 = typename Group::template Grouped<typename Group::Int4Group>;
+  using Int8 = typename Int::template Grouped<typename Int::Int8Group>;
+  using Int4 = typename Int::template Grouped<typename Int::Int4Group>;
 };
 
 }  // namespace ffmem::kernels
