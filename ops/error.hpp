@@ -62,7 +62,9 @@ enum class ErrorCode {
 
 class Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  /// what() is one line that a terminal can show, whatever names and values a file brought into the message: control characters
+  /// as \xNN, and of more than 4,000 bytes the first 3,000 and the last 500.
+  Error(ErrorCode code, const std::string& message);
   ErrorCode code() const noexcept { return code_; }
 
  private:
