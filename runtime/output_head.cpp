@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "loaders/resident_pages.hpp"
+#include "ops/error.hpp"
 #include "ops/parallel.hpp"
 #include "ops/row_buffer.hpp"
 #include "runtime/norm.hpp"
@@ -35,6 +36,10 @@ void keep_best(std::vector<Best>& best, std::span<const Best> more, std::size_t 
 
 OutputHead::OutputHead(const ModelConfig& config, const ModelWeights& weights, const Backend& backend, WeightFormat format)
     : config_(config), weights_(weights), backend_(backend), format_(format), hidden_width_(config.d_model) {
+  if (weights.bands.size() > kVocabularyBlock) {  // so that band 0's entries for the others are a block as well
+    fail(ErrorCode::config_unsupported, "an adaptive softmax: expected at most ", kVocabularyBlock, " bands, found ",
+         weights.bands.size());
+  }
   if (!weights.head_projection.empty()) {
     projection_ = backend.prepare(weights.head_projection.matrix, format);
     hidden_width_ = projection_->rows();

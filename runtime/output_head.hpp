@@ -70,7 +70,8 @@ struct ScoreBlock {
 /// Immutable; safe to use from several threads.
 class OutputHead {
  public:
-  /// Views `config`, `weights` and `backend`, which must outlive this. `format` is that of all its matrices.
+  /// Views `config`, `weights` and `backend`, which must outlive this. `format` is that of all its matrices. Throws
+  /// config_unsupported for more than kVocabularyBlock bands.
   OutputHead(const ModelConfig& config, const ModelWeights& weights, const Backend& backend,
              WeightFormat format = WeightFormat::f32);
 

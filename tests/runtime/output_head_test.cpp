@@ -11,6 +11,7 @@
 
 #include "ops/aligned_buffer.hpp"
 #include "runtime/model.hpp"
+#include "tests/loaders/thrown.hpp"
 
 namespace ffmem {
 namespace {
@@ -197,6 +198,15 @@ TEST_CASE("output head: a walk over scores passes every word once, in order, and
     n += scores.cols;
   });
   CHECK(n == head.vocab_size());
+}
+
+TEST_CASE("output head: an adaptive softmax of more bands than a block has words is refused") {
+  const ModelConfig config;
+  ModelWeights weights;
+  weights.bands.resize(OutputHead::kVocabularyBlock + 1);
+  const Error error = thrown([&] { OutputHead(config, weights, demo_model()->backend()); });
+  CHECK(error.code() == ErrorCode::config_unsupported);
+  CHECK(contains(error.what(), "expected at most 4096 bands, found 4097"));
 }
 
 TEST_CASE("output head: best tokens and targets of an adaptive softmax are those of its full distribution") {
