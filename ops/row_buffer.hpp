@@ -26,6 +26,11 @@ class RowBuffer {
   bool holds(std::size_t rows, std::size_t width) const noexcept { return rows * stride(width) <= buffer_.size(); }
   std::size_t bytes() const noexcept { return buffer_.bytes(); }
 
+  /// Those of a buffer for `rows` rows of `width`.
+  static constexpr std::size_t bytes(std::size_t rows, std::size_t width) noexcept {
+    return rows * stride(width) * sizeof(float);
+  }
+
  private:
   static constexpr std::size_t kLine = 16;  // numbers of a cache line
 

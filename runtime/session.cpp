@@ -20,8 +20,9 @@ namespace {
 /// Rows of logits that exist at once when only a hook reads them.
 constexpr std::size_t kLogitsRows = 64;
 
-/// So that no number of bytes overflows, whatever the model's sizes.
 constexpr std::size_t kMostRows = std::size_t{1} << 32;
+constexpr double kMostCacheBytes = 1e18;  // so that no number of bytes overflows
+constexpr int kMostThreads = 4096;        // far more than that, and OpenMP ends the process
 
 /// The options with every default filled in.
 SessionOptions resolve(const ModelConfig& config, SessionOptions options) {
@@ -30,10 +31,21 @@ SessionOptions resolve(const ModelConfig& config, SessionOptions options) {
   }
   if (options.max_sequences == 0) fail(ErrorCode::argument_invalid, "a session needs room for at least one sequence");
   if (options.context == 0) options.context = config.max_positions;
+  if (options.context == 0) fail(ErrorCode::argument_invalid, "a session of no positions: the model's max_positions is 0");
+  if (options.n_threads > kMostThreads) {
+    fail(ErrorCode::argument_invalid, "a session of ", options.n_threads, " threads: expected at most ", kMostThreads);
+  }
   if (options.max_batch_tokens == 0) options.max_batch_tokens = options.context;
   if (options.max_sequences > kMostRows / options.context || options.max_batch_tokens > kMostRows) {
     fail(ErrorCode::argument_invalid, "a session of ", options.max_sequences, " sequences of ", options.context,
          " positions and batches of ", options.max_batch_tokens, " tokens: expected at most ", kMostRows, " of each in all");
+  }
+  const double cache_bytes = 2.0 * sizeof(float) * static_cast<double>(config.n_layers) *
+                             static_cast<double>(options.max_sequences) * static_cast<double>(options.context) *
+                             static_cast<double>(config.n_kv_heads) * static_cast<double>(config.head_dim);
+  if (cache_bytes > kMostCacheBytes) {
+    fail(ErrorCode::argument_invalid, "a session of ", options.max_sequences, " sequences of ", options.context,
+         " positions: expected a cache of at most ", kMostCacheBytes, " bytes, found ", cache_bytes);
   }
   return options;
 }
@@ -252,7 +264,7 @@ const Model& Session::model() const noexcept { return *state_->model; }
 Session::Memory Session::memory(const ModelConfig& config, const SessionOptions& options) {
   const SessionOptions o = resolve(config, options);
   return {.kv_cache_bytes = KvCache::bytes(config, o.keep_cache, o.max_sequences, o.context, o.max_batch_tokens),
-          .workspace_bytes = Workspace(config, o.max_batch_tokens).bytes() + PositionTables::bytes(config, o.context)};
+          .workspace_bytes = workspace_bytes(config, o.max_batch_tokens) + PositionTables::bytes(config, o.context)};
 }
 
 }  // namespace ffmem

@@ -29,8 +29,8 @@ struct RaggedBatch {
 
 class Session {
  public:
-  /// Throws context_exceeded (context beyond the model's limit), argument_invalid (no sequence, or more than 2^32 positions
-  /// or batch tokens in all), std::bad_alloc.
+  /// Throws context_exceeded (context beyond the model's limit), argument_invalid (no sequence or position, more than 2^32
+  /// positions or batch tokens in all, a cache of more than 10^18 bytes, more than 4,096 threads), std::bad_alloc.
   explicit Session(std::shared_ptr<const Model> model, const SessionOptions& options = {});
   ~Session();
   Session(Session&&) noexcept;
@@ -59,7 +59,7 @@ class Session {
   const Model& model() const noexcept;
 
   /// Bytes that a session with these options holds. Final hidden states and logits come on top, with the first run that
-  /// returns them: [rows, d] and [rows, V].
+  /// returns them: [rows, d] and [rows, V]. Allocates nothing; throws as the constructor does.
   struct Memory {
     std::size_t kv_cache_bytes = 0;
     std::size_t workspace_bytes = 0;

@@ -13,9 +13,10 @@ namespace ffmem {
 /// their caches from product to product, and few enough for all coefficients to be in cache when a hook reads them.
 inline constexpr std::size_t kFeedForwardRows = 512;
 
-/// T: tokens of the largest run; R = min(T, kFeedForwardRows).
-struct Workspace {
-  Workspace(const ModelConfig& c, std::size_t max_tokens)
+/// T: tokens of the largest run; R = min(T, kFeedForwardRows). Buffer: a RowBuffer, or what only counts.
+template <class Buffer>
+struct WorkspaceOf {
+  WorkspaceOf(const ModelConfig& c, std::size_t max_tokens)
       : residual(max_tokens, c.d_model),
         ffn_in(max_tokens, c.d_model),
         embedding(needs_embedding(c) ? max_tokens : 0, c.d_embedding),
@@ -28,17 +29,17 @@ struct Workspace {
         ups(c.gated ? std::min(max_tokens, kFeedForwardRows) : 0, c.d_memory),
         ffn_out(std::min(max_tokens, kFeedForwardRows), c.d_model) {}
 
-  RowBuffer residual;       // [T, d]
-  RowBuffer ffn_in;         // [T, d], the attention's normed input before it is the feed-forward layer's
-  RowBuffer embedding;      // [T, d_embedding], only where projections follow the embedding tables
-  RowBuffer query;          // [T, n_heads * head_dim]
-  RowBuffer key;            // [T, n_kv_heads * head_dim]
-  RowBuffer value;          // [T, n_kv_heads * head_dim]
-  RowBuffer heads;          // [T, n_heads * head_dim], attention before its output projection
-  RowBuffer attention_out;  // [T, d]
-  RowBuffer coefficients;   // [R, d_m], key scores until the activation
-  RowBuffer ups;            // [R, d_m], gated layers
-  RowBuffer ffn_out;        // [R, d]
+  Buffer residual;       // [T, d]
+  Buffer ffn_in;         // [T, d], the attention's normed input before it is the feed-forward layer's
+  Buffer embedding;      // [T, d_embedding], only where projections follow the embedding tables
+  Buffer query;          // [T, n_heads * head_dim]
+  Buffer key;            // [T, n_kv_heads * head_dim]
+  Buffer value;          // [T, n_kv_heads * head_dim]
+  Buffer heads;          // [T, n_heads * head_dim], attention before its output projection
+  Buffer attention_out;  // [T, d]
+  Buffer coefficients;   // [R, d_m], key scores until the activation
+  Buffer ups;            // [R, d_m], gated layers
+  Buffer ffn_out;        // [R, d]
 
   static bool needs_embedding(const ModelConfig& c) { return c.d_embedding != c.d_model || !c.adaptive_cutoffs.empty(); }
 
@@ -47,5 +48,17 @@ struct Workspace {
            attention_out.bytes() + coefficients.bytes() + ups.bytes() + ffn_out.bytes();
   }
 };
+
+using Workspace = WorkspaceOf<RowBuffer>;
+
+/// What a workspace would hold.
+inline std::size_t workspace_bytes(const ModelConfig& c, std::size_t max_tokens) {
+  struct Count {
+    Count(std::size_t rows, std::size_t width) : n_bytes(RowBuffer::bytes(rows, width)) {}
+    std::size_t bytes() const noexcept { return n_bytes; }
+    std::size_t n_bytes;
+  };
+  return WorkspaceOf<Count>(c, max_tokens).bytes();
+}
 
 }  // namespace ffmem

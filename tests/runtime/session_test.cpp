@@ -10,6 +10,7 @@
 
 #include "hooks/record.hpp"
 #include "ops/error.hpp"
+#include "runtime/workspace.hpp"
 
 namespace ffmem {
 namespace {
@@ -239,6 +240,20 @@ TEST_CASE("session: without a cache a run ends behind the last point a hook want
   }
 }
 
+TEST_CASE("session: its memory is counted without being taken, and no size overflows") {
+  ModelConfig config = tiny_model()->config();
+  config.max_positions = std::size_t{1} << 26;
+  const Session::Memory memory = Session::memory(config, {});
+  CHECK(memory.kv_cache_bytes >= 2 * sizeof(float) * config.n_layers * config.max_positions * config.d_model);
+  CHECK(memory.workspace_bytes > 7 * sizeof(float) * config.max_positions * config.d_model);
+  config.n_layers = 8192;
+  config.n_heads = config.n_kv_heads = 65'536;
+  config.head_dim = 16;
+  CHECK(code_of([&] { Session::memory(config, {.max_sequences = 64}); }) == ErrorCode::argument_invalid);
+  const ModelConfig& small = tiny_model()->config();
+  CHECK(Session::memory(small, {.max_batch_tokens = 7}).workspace_bytes >= Workspace(small, 7).bytes());
+}
+
 TEST_CASE("session: what does not fit is refused before anything runs") {
   const std::size_t context = tiny_model()->config().max_positions;
   const auto vocab_size = static_cast<TokenId>(tiny_model()->config().vocab_size);
@@ -259,6 +274,8 @@ TEST_CASE("session: what does not fit is refused before anything runs") {
   const std::size_t huge = std::size_t{1} << 60;
   CHECK(code_of([&] { Session(tiny_model(), {.max_sequences = huge}); }) == ErrorCode::argument_invalid);
   CHECK(code_of([&] { Session(tiny_model(), {.max_batch_tokens = huge}); }) == ErrorCode::argument_invalid);
+  CHECK(code_of([&] { Session(tiny_model(), {.n_threads = 100'000}); }) == ErrorCode::argument_invalid);
+  CHECK(code_of([&] { Session::memory(ModelConfig{}, {}); }) == ErrorCode::argument_invalid);
   CHECK(code_of([&] { session.truncate(1, 0); }) == ErrorCode::argument_invalid);
   CHECK(code_of([&] { session.length(1); }) == ErrorCode::argument_invalid);
   CHECK(session.length(0) == 0);
