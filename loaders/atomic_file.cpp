@@ -51,14 +51,9 @@ void sync_folder(const std::filesystem::path& target) {
   if (error != 0 && error != EINVAL) fail_unwritable(target, system_text(error));  // EINVAL: the file system has no such sync
 }
 
-void write_all(int descriptor, const char* data, std::size_t n_bytes, const std::filesystem::path& target) {
-  while (n_bytes > 0) {
-    const ssize_t n = ::write(descriptor, data, n_bytes);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_unwritable(target, system_text(errno));
-    data += n;
-    n_bytes -= static_cast<std::size_t>(n);
-  }
+void keep_permissions(int descriptor, const std::filesystem::path& target) {
+  struct stat old {};
+  if (::stat(target.c_str(), &old) == 0) static_cast<void>(::fchmod(descriptor, old.st_mode & 07777U));
 }
 
 }  // namespace
@@ -70,6 +65,7 @@ AtomicFile::AtomicFile(const std::filesystem::path& target) : target_(resolve_ta
     temporary_ = i == 0 ? base : base + "." + std::to_string(i);
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ >= 0) {
+      keep_permissions(descriptor_, target_);
       ::flock(descriptor_, LOCK_EX | LOCK_NB);  // tells other machines that share the folder that the file has a writer
       return;
     }
@@ -83,23 +79,38 @@ AtomicFile::~AtomicFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
+void AtomicFile::write_out(const char* data, std::size_t n_bytes) {
+  while (n_bytes > 0) {
+    const ssize_t n = ::write(descriptor_, data, n_bytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      failure_ = system_text(errno);
+      fail_unwritable(target_, failure_);
+    }
+    data += n;
+    n_bytes -= static_cast<std::size_t>(n);
+  }
+}
+
 void AtomicFile::write(const void* data, std::size_t n_bytes) {
   if (descriptor_ < 0) fail(ErrorCode::argument_invalid, target_.string(), ": expected no write behind commit(), found one");
+  if (!failure_.empty()) fail_unwritable(target_, failure_);
   const auto* bytes = static_cast<const char*>(data);
   if (buffer_.size() + n_bytes > kBufferBytes) {
-    write_all(descriptor_, buffer_.data(), buffer_.size(), target_);
+    write_out(buffer_.data(), buffer_.size());
     buffer_.clear();
   }
   if (n_bytes < kBufferBytes) {
     buffer_.insert(buffer_.end(), bytes, bytes + n_bytes);
   } else {
-    write_all(descriptor_, bytes, n_bytes, target_);
+    write_out(bytes, n_bytes);
   }
 }
 
 void AtomicFile::commit() {
   if (descriptor_ < 0) fail(ErrorCode::argument_invalid, target_.string(), ": expected one commit(), found another");
-  write_all(descriptor_, buffer_.data(), buffer_.size(), target_);
+  if (!failure_.empty()) fail_unwritable(target_, failure_);
+  write_out(buffer_.data(), buffer_.size());
   if (::fsync(descriptor_) != 0) fail_unwritable(target_, system_text(errno));
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_unwritable(target_, system_text(errno));
   temporary_.clear();

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,7 +14,7 @@ class AtomicFile {
   /// Creates `PATH.tmp.PID` in the target's folder (with a further number where that name is taken), locked (flock) as long as
   /// it has that name. A target that is a symbolic link stands for the file it leads to. Throws file_unwritable, naming the
   /// target: no such folder, no permission, a target that exists and is not a regular file (a directory, /dev/stdout: there is
-  /// nothing to rename over).
+  /// nothing to rename over). The file has the permissions of the one that it replaces.
   explicit AtomicFile(const std::filesystem::path& target);
 
   /// Removes the temporary file unless commit() was reached.
@@ -21,7 +22,7 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// Appends, through a buffer. Throws file_unwritable (disk full, ...).
+  /// Appends, through a buffer. Throws file_unwritable (disk full, ...); from then on so does every call, and the target stays.
   void write(const void* data, std::size_t n_bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
 
@@ -29,10 +30,13 @@ class AtomicFile {
   void commit();
 
  private:
+  void write_out(const char* data, std::size_t n_bytes);
+
   std::filesystem::path target_;
   std::filesystem::path temporary_;
   int descriptor_ = -1;
   std::vector<char> buffer_;
+  std::string failure_;  // why a write failed, so that what is written can't be whole any more
 };
 
 /// The whole file at once. Throws what AtomicFile does.

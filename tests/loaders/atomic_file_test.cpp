@@ -186,6 +186,35 @@ TEST_CASE("AtomicFile: a full disk is file_unwritable with the system's words, a
   CHECK(n_files(folder) == 0);
 }
 
+TEST_CASE("AtomicFile: after a write that failed in its middle nothing can be written or committed") {
+  const TemporaryFolder folder;
+  const auto target = folder.path() / "out";
+  {
+    AtomicFile file(target);
+    const std::string large(std::size_t{1} << 20, 'x');
+    {
+      const FileSizeLimit limit(4096);
+      CHECK(thrown([&] { file.write(large); }).code() == ErrorCode::file_unwritable);
+    }
+    CHECK(contains(thrown([&] { file.write(large); }).what(), "File too large"));
+    CHECK(thrown([&] { file.commit(); }).code() == ErrorCode::file_unwritable);
+  }
+  CHECK(n_files(folder) == 0);
+}
+
+TEST_CASE("AtomicFile: a file that is replaced hands its permissions on") {
+  const TemporaryFolder folder;
+  const auto target = folder.path() / "out";
+  write_file(target, "old");
+  for (const mode_t mode : {mode_t{0600}, mode_t{0664}}) {
+    REQUIRE(::chmod(target.c_str(), mode) == 0);
+    write_file(target, "new");
+    struct stat status {};
+    REQUIRE(::stat(target.c_str(), &status) == 0);
+    CHECK((status.st_mode & 07777U) == mode);
+  }
+}
+
 TEST_CASE("AtomicFile: a target that becomes a folder before commit is file_unwritable") {
   const TemporaryFolder folder;
   const auto target = folder.path() / "out";
