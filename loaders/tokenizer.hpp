@@ -28,12 +28,14 @@ class Tokenizer {
   enum class Special { none, add };  // what the file's post-processor puts around a text (BOS, ...)
 
   /// Any bytes are accepted: every maximal invalid part of the UTF-8 counts as U+FFFD. Text that looks like an added token is
-  /// that token. Throws tokenizer_invalid where a word-level vocabulary has neither a word nor a token for unknown ones.
+  /// that token. Throws tokenizer_invalid where the vocabulary has neither a word nor the token for unknown ones,
+  /// tokenizer_unsupported where the file's regular expressions or replacements would take or make too much of the text,
+  /// argument_invalid for 2 GiB of text.
   virtual std::vector<TokenId> encode(std::string_view text, Special special = Special::none) const = 0;
 
   enum class SpecialText { keep, skip };  // whether special tokens show in the text
 
-  /// Always valid UTF-8. Throws token_out_of_range for an id without a token.
+  /// Always valid UTF-8. Throws token_out_of_range for an id without a token, tokenizer_unsupported as encode() does.
   std::string decode(std::span<const TokenId> ids, SpecialText special = SpecialText::keep) const;
 
   /// One more than the largest id.

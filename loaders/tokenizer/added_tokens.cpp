@@ -17,15 +17,27 @@ bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
          (end == text.size() || !is_kind(text, end, CharKind::word));
 }
 
-std::size_t space_begin(std::string_view text, std::size_t end) {
-  while (end > 0 && is_kind(text, utf8_before(text, end), CharKind::space)) end = utf8_before(text, end);
+// Not looking before `first`.
+std::size_t space_begin(std::string_view text, std::size_t first, std::size_t end) {
+  while (end > first && is_kind(text, utf8_before(text, end), CharKind::space)) end = utf8_before(text, end);
   return end;
 }
 
-std::size_t space_end(std::string_view text, std::size_t begin) {
-  while (begin < text.size() && is_kind(text, begin, CharKind::space)) begin += utf8_at(text, begin).length;
-  return begin;
-}
+/// Where white space ends. Asked for places in order; each stretch is read once, however many tokens begin in it.
+class SpaceEnds {
+ public:
+  explicit SpaceEnds(std::string_view text) : text_(text) {}
+
+  std::size_t behind(std::size_t begin) {
+    if (begin > end_) end_ = begin;
+    while (end_ < text_.size() && is_kind(text_, end_, CharKind::space)) end_ += utf8_at(text_, end_).length;
+    return end_;
+  }
+
+ private:
+  std::string_view text_;
+  std::size_t end_ = 0;
+};
 
 }  // namespace
 
@@ -77,14 +89,15 @@ std::optional<AddedTokenFinder::Found> AddedTokenFinder::longest_at(std::string_
 void AddedTokenFinder::split(std::string_view text, FunctionRef<void(Part)> visit) const {
   std::size_t done = 0;
   std::size_t from = 0;
+  SpaceEnds space_ends(text);
   while (!tokens_.empty()) {
     const std::size_t begin = candidate(text, from);
     if (begin == text.size()) break;
     const auto found = longest_at(text, begin);
     from = found ? found->end : begin + 1;
     if (!found || (found->token->single_word && !stands_alone(text, begin, found->end))) continue;
-    const std::size_t taken_from = found->token->lstrip ? std::max(space_begin(text, begin), done) : begin;
-    const std::size_t taken_to = found->token->rstrip ? space_end(text, found->end) : found->end;
+    const std::size_t taken_from = found->token->lstrip ? std::max(space_begin(text, done, begin), done) : begin;
+    const std::size_t taken_to = found->token->rstrip ? space_ends.behind(found->end) : found->end;
     if (taken_from >= taken_to) continue;  // white space that the token before it took along
     if (done < taken_from) visit({text.substr(done, taken_from - done), std::nullopt});
     visit({text.substr(taken_from, taken_to - taken_from), found->token->id});

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "loaders/tokenizer/vocabulary.hpp"
+#include "ops/error.hpp"
 
 namespace ffmem::tokenization {
 namespace {
@@ -88,7 +88,9 @@ std::unique_ptr<const Normalizer> read_normalizer(const JsonNode& node) {
   if (type == "NFKD") return unicode_normalizer(UnicodeForm::nfkd);
   if (type == "Lowercase") return lowercase_normalizer();
   if (type == "Prepend") return prepend_normalizer(node.at("prepend").text());
-  if (type == "Replace") return replace_normalizer(pattern_of(node.at("pattern")), node.at("content").text());
+  if (type == "Replace") {
+    return replace_normalizer(pattern_of(node.at("pattern")), node.at("content").text(), node.origin());
+  }
   if (type == "Strip") return strip_normalizer(node.flag("strip_left", true), node.flag("strip_right", true));
   if (type == "StripAccents") return strip_accents_normalizer();
   node.unsupported("the normalizer " + type);
@@ -134,6 +136,8 @@ std::unique_ptr<const DecoderStep> read_decoder_step(const JsonNode& node) {
   node.unsupported("the decoder " + type);
 }
 
+constexpr std::size_t kMostAround = 1024;
+
 /// The ids that a template names by `name`.
 std::vector<TokenId> template_ids(const JsonNode& processor, const std::string& name) {
   std::vector<TokenId> ids;
@@ -152,6 +156,7 @@ Surroundings read_template(const JsonNode& processor) {
       const auto ids = template_ids(processor, special->at("id").text());
       auto& side = seen_text ? around.suffix : around.prefix;
       side.insert(side.end(), ids.begin(), ids.end());
+      if (side.size() > kMostAround) processor.unsupported(concat("more than ", kMostAround, " tokens around a text"));
       continue;
     }
     const JsonNode id = element.at("Sequence").at("id");
@@ -163,6 +168,16 @@ Surroundings read_template(const JsonNode& processor) {
 }
 
 }  // namespace
+
+std::shared_ptr<const Vocabulary> read_vocabulary(const JsonNode& node) {
+  auto vocabulary = std::make_shared<Vocabulary>(node.object().size());
+  const std::string origin = node.origin();
+  for (const auto& [token, id] : node.object().items()) {
+    if (!id.is_number_unsigned()) node.at(token).invalid("an id");
+    vocabulary->add(token, id.get<std::size_t>(), origin);
+  }
+  return vocabulary;
+}
 
 Normalizers read_normalizers(const JsonNode& node) {
   Normalizers normalizers;

@@ -4,15 +4,20 @@
 // ones throw tokenizer_invalid. Source: the file format of `tokenizers` 0.23.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "loaders/tokenizer/decoder.hpp"
 #include "loaders/tokenizer/json_node.hpp"
 #include "loaders/tokenizer/normalizer.hpp"
 #include "loaders/tokenizer/pre_tokenizer.hpp"
+#include "loaders/tokenizer/vocabulary.hpp"
 #include "ops/dtype.hpp"
 
 namespace ffmem::tokenization {
+
+/// {token: id}.
+std::shared_ptr<const Vocabulary> read_vocabulary(const JsonNode& node);
 
 Normalizers read_normalizers(const JsonNode& node);
 

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "loaders/mapped_file.hpp"
+#include "loaders/tokenizer/components.hpp"
 #include "loaders/tokenizer/formats.hpp"
 #include "loaders/tokenizer/json_node.hpp"
 #include "loaders/tokenizer/pipeline.hpp"
@@ -10,18 +11,6 @@
 
 namespace ffmem::tokenization {
 namespace {
-
-std::shared_ptr<const Vocabulary> read_vocab_json(const std::filesystem::path& file) {
-  const nlohmann::json json = read_tokenizer_file(file);
-  const std::string name = file.string();
-  const JsonNode root(json, name);
-  auto vocabulary = std::make_shared<Vocabulary>(root.object().size());
-  for (const auto& [token, id] : root.object().items()) {
-    if (!id.is_number_unsigned()) root.at(token).invalid("an id");
-    vocabulary->add(token, id.get<std::size_t>(), name);
-  }
-  return vocabulary;
-}
 
 Bpe::Merge read_merge_line(std::string_view line, const std::filesystem::path& file, std::size_t number,
                            const Vocabulary& vocabulary) {
@@ -83,7 +72,8 @@ std::shared_ptr<const Tokenizer> load_gpt2_files(const std::filesystem::path& vo
   const TokenizerConfig config = read_tokenizer_config(vocab.parent_path());
   PipelineParts parts;
   parts.origin = vocab.string();
-  parts.vocabulary = read_vocab_json(vocab);
+  const nlohmann::json vocabulary = read_tokenizer_file(vocab);
+  parts.vocabulary = read_vocabulary(JsonNode(vocabulary, parts.origin));
   const bool takes_bytes = Bpe::has_byte_alphabet(*parts.vocabulary);
   parts.pre_tokenizers.push_back(byte_level_pre_tokenizer({config.add_prefix_space, true, !takes_bytes}));
   parts.model = std::make_unique<Bpe>(parts.vocabulary, read_merges_txt(merges, *parts.vocabulary), BpeOptions{},

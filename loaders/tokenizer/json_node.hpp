@@ -34,7 +34,6 @@ class JsonNode {
   bool is_zero() const { return value_->is_number() && value_->get<double>() == 0; }
   bool is_text() const { return value_->is_string(); }
   bool is_array() const { return value_->is_array(); }
-  bool is_object() const { return value_->is_object(); }
 
   /// The same for fields that may be absent or null.
   bool flag(std::string_view key, bool fallback) const;

@@ -139,8 +139,8 @@ class Prepend final : public Normalizer {
 
 class Replace final : public Normalizer {
  public:
-  Replace(std::unique_ptr<const Pattern> pattern, std::string content)
-      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  Replace(std::unique_ptr<const Pattern> pattern, std::string content, std::string origin)
+      : pattern_(std::move(pattern)), content_(std::move(content)), origin_(std::move(origin)) {}
 
   void apply(NormalizedText& text) const override {
     if (text.text.empty()) return;
@@ -155,6 +155,10 @@ class Replace final : public Normalizer {
       if (part.begin == 0 && part.end > 0 && (content_.empty() || utf8_at(text.text, 0).length < part.end))
         text.at_start = false;
       replaced += content_;
+      if (replaced.size() > text.longest) {
+        fail(ErrorCode::tokenizer_unsupported, origin_, ": expected to make at most ", text.longest,
+             " bytes of this text, found more");
+      }
     });
     text.text = std::move(replaced);
   }
@@ -162,6 +166,7 @@ class Replace final : public Normalizer {
  private:
   std::unique_ptr<const Pattern> pattern_;
   std::string content_;
+  std::string origin_;
 };
 
 class Strip final : public Normalizer {
@@ -209,8 +214,9 @@ std::unique_ptr<const Normalizer> lowercase_normalizer() { return std::make_uniq
 std::unique_ptr<const Normalizer> prepend_normalizer(std::string prefix) {
   return std::make_unique<Prepend>(std::move(prefix));
 }
-std::unique_ptr<const Normalizer> replace_normalizer(std::unique_ptr<const Pattern> pattern, std::string content) {
-  return std::make_unique<Replace>(std::move(pattern), std::move(content));
+std::unique_ptr<const Normalizer> replace_normalizer(std::unique_ptr<const Pattern> pattern, std::string content,
+                                                     std::string origin) {
+  return std::make_unique<Replace>(std::move(pattern), std::move(content), std::move(origin));
 }
 std::unique_ptr<const Normalizer> strip_normalizer(bool left, bool right) { return std::make_unique<Strip>(left, right); }
 std::unique_ptr<const Normalizer> strip_accents_normalizer() { return std::make_unique<StripAccents>(); }

@@ -13,6 +13,8 @@ namespace ffmem::tokenization {
 struct NormalizedText {
   std::string text;  // valid UTF-8
   bool at_start;     // its first character comes from the first one of the whole text
+  // Steps that each double a text would never end: what replacing may make of it.
+  std::size_t longest = (std::size_t{1} << 20) + 64 * text.size();
 };
 
 /// Immutable; safe to use from several threads.
@@ -32,7 +34,9 @@ std::unique_ptr<const Normalizer> lowercase_normalizer();
 /// Puts `prefix` before every stretch that is not empty.
 std::unique_ptr<const Normalizer> prepend_normalizer(std::string prefix);
 
-std::unique_ptr<const Normalizer> replace_normalizer(std::unique_ptr<const Pattern> pattern, std::string content);
+/// `origin` ("tokenizer.json: normalizer") starts the message of tokenizer_unsupported, thrown where a text gets too long.
+std::unique_ptr<const Normalizer> replace_normalizer(std::unique_ptr<const Pattern> pattern, std::string content,
+                                                     std::string origin);
 
 /// Takes white space off the ends.
 std::unique_ptr<const Normalizer> strip_normalizer(bool left, bool right);

@@ -56,10 +56,13 @@ using Code = std::unique_ptr<pcre2_code, Pcre2Deleter<pcre2_code_free>>;
 using MatchData = std::unique_ptr<pcre2_match_data, Pcre2Deleter<pcre2_match_data_free>>;
 using MatchContext = std::unique_ptr<pcre2_match_context, Pcre2Deleter<pcre2_match_context_free>>;
 
-// What one search may cost: enough for any honest pattern, whatever the text, and an end to the others.
+// What one search may cost: enough for any honest pattern, whatever the text. A text takes as many searches as it has matches.
 constexpr std::uint32_t kHeapLimitKibibytes = 512 * 1024;
 constexpr std::size_t kBaseSteps = 1'000'000;
 constexpr std::size_t kStepsPerByte = 64;
+
+// What makes a word of it may be a thousand times as long.
+constexpr std::size_t kLongestRegex = 16 * 1024;
 
 std::string pcre2_text(int error) {
   std::array<PCRE2_UCHAR, 200> text{};
@@ -150,6 +153,10 @@ class RegexPattern final : public Pattern {
 std::unique_ptr<const Pattern> literal_pattern(std::string text) { return std::make_unique<LiteralPattern>(std::move(text)); }
 
 std::unique_ptr<const Pattern> regex_pattern(std::string_view regex, const std::string& origin) {
+  if (regex.size() > kLongestRegex) {
+    fail(ErrorCode::tokenizer_unsupported, origin, ": regular expression: expected at most ", kLongestRegex, " bytes, found ",
+         regex.size());
+  }
   if (regex == kGpt2Regex) return std::make_unique<Gpt2Pattern>();
   return std::make_unique<RegexPattern>(regex, origin);
 }

@@ -8,16 +8,6 @@
 namespace ffmem::tokenization {
 namespace {
 
-std::shared_ptr<const Vocabulary> read_vocabulary(const JsonNode& node) {
-  auto vocabulary = std::make_shared<Vocabulary>(node.object().size());
-  const std::string origin = node.origin();
-  for (const auto& [token, id] : node.object().items()) {
-    if (!id.is_number_unsigned()) node.at(token).invalid("an id");
-    vocabulary->add(token, id.get<std::size_t>(), origin);
-  }
-  return vocabulary;
-}
-
 /// "a b" or ["a", "b"] as two tokens, neither empty; nothing for anything else.
 std::optional<std::pair<std::string, std::string>> merge_parts(const nlohmann::json& merge) {
   std::string left, right;

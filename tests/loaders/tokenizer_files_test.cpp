@@ -93,6 +93,36 @@ TEST_CASE("tokenizer.json: what this program does not implement is refused by na
       "added_tokens: ' '");
 }
 
+TEST_CASE("tokenizer.json: small files that ask for endless work are refused") {
+  const auto repeated = [](const std::string& element, std::size_t n) {
+    std::string list = element;
+    for (std::size_t i = 1; i < n; ++i) list += ", " + element;
+    return "[" + list + "]";
+  };
+  const std::string vocab = bpe(R"({"a": 0})");
+  const std::string twice = R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"})";
+  const std::string normalizer = R"("normalizer": {"type": "Sequence", "normalizers": )" + repeated(twice, 64) + "}";
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", tokenizer_json(vocab, normalizer));
+  const auto tokenizer = Tokenizer::load(folder.path());
+  const Error error = thrown([&] { tokenizer->encode("banana"); });
+  CHECK(error.code() == ErrorCode::tokenizer_unsupported);
+  CHECK(contains(error.what(), ": expected to make at most "));
+  check_invalid(tokenizer_json(vocab, normalizer + R"(, "added_tokens": [{"id": 1, "content": "aaa", "normalized": true}])"),
+                ": expected to make at most ", ErrorCode::tokenizer_unsupported);
+
+  std::string regex;
+  for (int i = 0; i < 10'000; ++i) regex += R"(\\b)";
+  check_invalid(tokenizer_json(vocab, R"("pre_tokenizer": {"type": "Split", "pattern": {"Regex": ")" + regex +
+                                          R"("}, "behavior": "Isolated", "invert": false})"),
+                "regular expression: expected at most 16384 bytes, found 20000", ErrorCode::tokenizer_unsupported);
+
+  const std::string many = repeated(R"({"SpecialToken": {"id": "s", "type_id": 0}})", 1000);
+  check_invalid(tokenizer_json(vocab, R"("post_processor": {"type": "TemplateProcessing", "single": )" + many +
+                                          R"(, "special_tokens": {"s": {"id": "s", "ids": )" + repeated("0", 1000) + "}}}"),
+                "more than 1024 tokens around a text", ErrorCode::tokenizer_unsupported);
+}
+
 TEST_CASE("tokenizer.json: options that change nothing are accepted, and holes between ids") {
   const TemporaryFolder folder;
   folder.write(

@@ -239,5 +239,20 @@ TEST_CASE("added_tokens: the leftmost is found, of those the longest, and white 
   CHECK(split("nothing") == "(nothing)");
 }
 
+TEST_CASE("added_tokens: each stretch of white space is read once, however many tokens take it along") {
+  constexpr std::size_t kSpaces = 1'000'000;  // read again for each of them it would take hours
+  for (const bool left : {true, false}) {
+    AddedTokenFinder finder;
+    AddedToken token;
+    token.content = " ";
+    token.lstrip = left;
+    token.rstrip = !left;
+    finder.add(token, token.content);
+    std::size_t n_bytes = 0;
+    finder.split(std::string(kSpaces, ' ') + "x", [&](AddedTokenFinder::Part part) { n_bytes = part.text.size(); });
+    CHECK(n_bytes == 1);  // x
+  }
+}
+
 }  // namespace
 }  // namespace ffmem::tokenization
