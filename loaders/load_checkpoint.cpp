@@ -72,6 +72,10 @@ const Family& find_family(const JsonFields& fields, const std::filesystem::path&
 ModelConfig read_config(const Family& family, const JsonFields& fields) {
   ModelConfig config = family.read_config(fields);
   config.family = family.model_type;
+  if (!(config.norm_epsilon >= 0.0F)) {
+    fail(ErrorCode::config_invalid, fields.location("the norms' epsilon"), ": expected a number from 0, found ",
+         config.norm_epsilon);
+  }
   read_special_tokens(fields, config);
   refuse_unread(fields, family.model_type);
   return config;

@@ -124,6 +124,7 @@ TEST_CASE("load_checkpoint: fields that contradict each other or mean nothing ar
   check_refused("gpt2", {{"n_layer", -1}}, invalid, "n_layer");
   check_refused("gpt2", {{"n_layer", nullptr}}, invalid, "n_layer");
   check_refused("gpt2", {{"n_embd", 0}}, invalid, "model width");
+  check_refused("gpt2", {{"layer_norm_epsilon", -1.5}}, invalid, "epsilon: expected a number from 0, found -1.5");
   check_refused("llama", {{"num_key_value_heads", 3}}, invalid, "num_key_value_heads");
   check_refused("llama", {{"rope_parameters", {{"rope_type", "linear"}, {"factor", 0.0}}}}, invalid, "factor");
   check_refused(
