@@ -1,5 +1,6 @@
 #include "hooks/record.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "ops/error.hpp"
@@ -27,6 +28,11 @@ void Record::read(const PointView& view) {
          " values as in earlier runs, found ", values.cols);
   }
   rows.width = values.cols;
+  if (const std::size_t needed = rows.values.size() + values.rows * values.cols; needed > rows.values.capacity()) {
+    // Doubled, so that many short runs cost no more, but not beyond what the limit leaves.
+    const std::size_t most = rows.values.size() + (options_.max_bytes - bytes_) / sizeof(float);
+    rows.values.reserve(std::min(std::max(needed, 2 * rows.values.size()), most));
+  }
   for (std::size_t r = 0; r < values.rows; ++r) {
     const auto row = values.row(r);
     rows.values.insert(rows.values.end(), row.begin(), row.end());

@@ -17,14 +17,14 @@ class Record : public Hook {
     std::set<Point> points;
     std::size_t first_layer = 0;
     std::size_t end_layer = static_cast<std::size_t>(-1);  // one behind the last
-    std::size_t max_bytes = std::size_t{1} << 32;          // of all copies together
+    std::size_t max_bytes = std::size_t{1} << 32;          // of all copies together; while one grows it exists twice
   };
   explicit Record(Options options);
 
   Access access(Point point, std::size_t layer) const override;
 
   /// Appends the rows. Throws limit_exceeded when max_bytes would be passed, argument_invalid where the width is not that of
-  /// earlier runs.
+  /// earlier runs. What a run recorded stays where it fails later.
   void read(const PointView& view) override;
 
   /// Everything recorded at a point, over all runs so far, rows in the order they came. Throws argument_invalid where nothing

@@ -78,6 +78,19 @@ TEST_CASE("record: the limit counts all points together, and passing it changes 
   CHECK(record.at(Point::ffn_out).rows == 1);
 }
 
+TEST_CASE("record: many short runs fill the limit to its last number") {
+  constexpr std::size_t kRuns = 1000;
+  Record record({.points = {Point::ffn_in}, .max_bytes = kRuns * 2 * sizeof(float)});
+  for (std::size_t run = 0; run < kRuns; ++run) {
+    const std::vector<float> two{static_cast<float>(run), -1};
+    record.read(view_of(two, 1, Point::ffn_in, 0));
+  }
+  const std::vector<float> more{1, 2};
+  CHECK(code_of([&] { record.read(view_of(more, 1, Point::ffn_in, 0)); }) == ErrorCode::limit_exceeded);
+  REQUIRE(record.at(Point::ffn_in).rows == kRuns);
+  for (std::size_t run = 0; run < kRuns; ++run) CHECK(record.at(Point::ffn_in).row(run)[0] == static_cast<float>(run));
+}
+
 TEST_CASE("record: rows of another width at the same place are an error") {
   Record record({.points = {Point::logits}});
   const std::vector<float> two{1, 2};
