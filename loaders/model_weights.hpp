@@ -60,11 +60,11 @@ struct LayerWeights {
   }
 };
 
-/// One band of an adaptive embedding/softmax: words [first, first + table.rows).
+/// One band of an adaptive embedding/softmax: the words behind those of the bands before it.
 struct AdaptiveBand {
   WeightMatrix table;           // [words, d_band]
   WeightMatrix out_table;       // [words, d_band] of the softmax; empty: `table`
-  WeightMatrix in_projection;   // [d, d_band]: embedding = table row through this; empty: used as it is
+  WeightMatrix in_projection;   // [d, d_band]: embedding = table row through this
   WeightMatrix out_projection;  // [d_band, d]: hidden -> band; empty: hidden as it is
 };
 

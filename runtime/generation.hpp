@@ -52,7 +52,9 @@ struct GenerationOptions {
   SamplingOptions sampling = {};
   std::size_t max_new_tokens = 64;
   std::vector<TokenId> end_tokens = {};  // any of these ends the text (and is its last token)
-  std::size_t max_run_tokens = 0;        // the prompt is run in pieces of at most this many tokens; 0: at once
+  // The prompt is run in pieces of at most this many tokens; 0: at once. A hook at logits sees all rows of every piece but the
+  // last, of which it sees one.
+  std::size_t max_run_tokens = 0;
 };
 
 struct Generation {
