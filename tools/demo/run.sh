@@ -3,15 +3,18 @@
 # sets the machine up, builds, searches the trigger examples of all 12,288 memories of the model in tools/demo/wikitext2-relu-12x256 over
 # tools/demo/wikitext-2-slice.txt, projects every value onto the vocabulary, writes a page of each layer's most telling memories, and
 # then runs all of the paper's experiments, with a page for every memory.
-#   sh tools/demo/run.sh [OUTPUT_FOLDER]     default: demo-report
+#   sh tools/demo/run.sh [OUTPUT_FOLDER]     default: demo-report in the repository
 set -eu
-case "${1:-}" in -*)
-  echo "usage: sh tools/demo/run.sh [OUTPUT_FOLDER]" >&2
-  exit 2
-  ;;
+case "${1:-}" in
+  -*)
+    echo "usage: sh tools/demo/run.sh [OUTPUT_FOLDER]" >&2
+    exit 2
+    ;;
+  "" | /*) output=${1:-} ;;
+  *) output=$PWD/$1 ;;
 esac
 cd "$(dirname "$0")/../.."
-output=${1:-demo-report}
+output=${output:-$PWD/demo-report}
 model=tools/demo/wikitext2-relu-12x256
 
 sh tools/install_packages.sh
