@@ -60,7 +60,7 @@ def old_names(state):
     return found
 
 
-def check(name, change=lambda checkpoint: checkpoint, half=False, **save_options):
+def check(name, change=lambda checkpoint: checkpoint, half=False, edit_words=lambda words: words, in_place=False, **save_options):
     arguments = json.loads((GOLDENS / name / "config.json").read_text())
     del arguments["_not_fairseq_args"]
     tensors = load_file(GOLDENS / name / "model.safetensors")
@@ -69,13 +69,15 @@ def check(name, change=lambda checkpoint: checkpoint, half=False, **save_options
     state = fairseq_state(tensors, arguments)
     checkpoint = change({"args": argparse.Namespace(**arguments, lr=[0.1]), "model": state})
     with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder) / "in", Path(folder) / "out"
+        source, out = Path(folder) / "in", Path(folder) / ("in" if in_place else "out")
         source.mkdir()
         torch.save(checkpoint, source / "model.pt", **save_options)
-        (source / "dict.txt").write_bytes((GOLDENS / name / "dict.txt").read_bytes())
+        words = edit_words((GOLDENS / name / "dict.txt").read_bytes())
+        (source / "dict.txt").write_bytes(words)
         subprocess.run([sys.executable, SCRIPT, source, out], check=True, stdout=subprocess.DEVNULL)
         found = load_file(out / "model.safetensors")
         config = json.loads((out / "config.json").read_text())
+        assert (out / "dict.txt").read_bytes() == words
     expected = {key.replace("decoder.embed_out", "decoder.output_projection.weight"): t for key, t in tensors.items()}
     if expected.get("decoder.version", torch.ones(1)) <= 2:
         expected = {key: t for key, t in expected.items() if not key.startswith("decoder.layer_norm.")}
@@ -96,6 +98,8 @@ def main():
     check("adaptive", lambda c: c | {"extra_state": {"train_meters": {"loss": Meter()}}})
     check("adaptive", lambda c: c | {"extra_state": [Meter()]}, _use_new_zipfile_serialization=False)
     check("adaptive", lambda c: {"model": c["model"], "cfg": {"model": vars(c["args"])}})
+    check("adaptive", edit_words=lambda words: words.removesuffix(b"\n"))
+    check("adaptive", in_place=True)
     print("every checkpoint came back as it was")
 
 

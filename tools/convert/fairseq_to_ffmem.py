@@ -257,7 +257,8 @@ def convert(source, checkpoint_name, out, trust):
 
     bands = sorted(name for name in tensors if re.fullmatch(r"decoder\.embed_tokens\.embeddings\.\d+\.0\.weight", name))
     vocab_size = sum(len(tensors[name]) for name in bands or ["decoder.embed_tokens.weight"])
-    n_words = (source / "dict.txt").read_bytes().count(b"\n")
+    words = (source / "dict.txt").read_bytes()
+    n_words = words.count(b"\n") + (words[-1:] not in (b"", b"\n"))  # the last line may lack its end
     if n_words + N_SPECIAL_WORDS != vocab_size:
         sys.exit(f"{source / 'dict.txt'}: {n_words} words and {N_SPECIAL_WORDS} special ones; the model has {vocab_size}")
 
@@ -267,7 +268,8 @@ def convert(source, checkpoint_name, out, trust):
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     write_safetensors(out / "model.safetensors", "F32", shapes, lambda name: tensors[name].float().contiguous().numpy().tobytes())
     write_config(out, arguments, vocab_size, dropped)
-    shutil.copyfile(source / "dict.txt", out / "dict.txt")
+    if out.resolve() != source.resolve():
+        shutil.copyfile(source / "dict.txt", out / "dict.txt")
     n_parameters = sum(tensor.numel() for name, tensor in tensors.items() if name != "decoder.version")
     print(f"{out}: {len(tensors)} tensors, {n_parameters:,} parameters, {vocab_size:,} words")
 
