@@ -4,8 +4,9 @@
 #   tools/slurm/trigger_array.sh N_SHARDS MODEL OUT CORPUS...
 #
 # submits both jobs. The result has the bytes of a search in one process. A task that ran out of time goes on from its checkpoint
-# when the same command is given again; shards that are done are not searched twice. FFMEM names the program if it is not in PATH;
-# options of your cluster (partition, account) go into SBATCH_PARTITION, SBATCH_ACCOUNT, or the lines below.
+# when the same command is given again; shards that are done are not searched twice, unless the corpus or the model has changed
+# since. FFMEM names the program if it is not in PATH; options of your cluster (partition, account) go into SBATCH_PARTITION,
+# SBATCH_ACCOUNT, or the lines below.
 #
 # The same by hand, without Slurm:
 #   for i in 0 1; do SLURM_ARRAY_TASK_ID=$i tools/slurm/trigger_array.sh 2 MODEL OUT CORPUS; done
@@ -35,6 +36,15 @@ shift 3
 
 shard_file() { echo "$out.shard-$1-of-$n_shards"; }
 
+# The first file of the corpus or the model that changed after $1 was written, if there is one. By the time of the status: a file
+# that was moved or copied into the place of another may be older than both.
+changed_since() {
+  local shard=$1
+  shift
+  find -L "$@" -maxdepth 0 -cnewer "$shard" -print -quit
+  find -L "$model" -maxdepth 1 -type f \( -name '*.json' -o -name '*.safetensors' -o -name '*.txt' \) -cnewer "$shard" -print -quit
+}
+
 if [ "$merging" = true ]; then
   shards=()
   for ((i = 0; i < n_shards; i++)); do shards+=("$(shard_file "$i")"); done
@@ -42,7 +52,12 @@ if [ "$merging" = true ]; then
   rm -- "${shards[@]}"
 elif [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
   file=$(shard_file "$SLURM_ARRAY_TASK_ID")
-  if [ ! -e "$file" ]; then
+  changed=
+  if [ -e "$file" ]; then
+    changed=$(changed_since "$file" "$@" | head -n 1)
+    [ -z "$changed" ] || echo "$file: is older than $changed, and is searched anew" >&2
+  fi
+  if [ ! -e "$file" ] || [ -n "$changed" ]; then
     exec "$ffmem" triggers "$model" "$@" -o "$file" --shard "$SLURM_ARRAY_TASK_ID/$n_shards" \
       --threads "${SLURM_CPUS_PER_TASK:-$(nproc)}"
   fi
