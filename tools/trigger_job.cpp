@@ -58,10 +58,12 @@ ShardSet shards_of_rank(const ShardSet& asked) {
 }
 
 void search_with_progress(TriggerJob& job, TriggerSearch& search, bool quiet) {
-  Progress progress("triggers", static_cast<double>(job.corpus_bytes) / 1e6, "MB", quiet);
+  const auto most = job.info.max_sentences;
+  Progress progress("triggers", most ? static_cast<double>(*most) : static_cast<double>(job.corpus_bytes) / 1e6,
+                    most ? "sentences" : "MB", quiet);
   bool first = true;
   job.search.progress = [&](const SentenceBatch& batch) {
-    const double done = static_cast<double>(batch.bytes_done) / 1e6;
+    const double done = most ? static_cast<double>(batch.next_sentence) : static_cast<double>(batch.bytes_done) / 1e6;
     if (first) progress.set_already_done(done);
     first = false;
     progress.update(done);

@@ -21,11 +21,18 @@ int open_or_die(const std::string& path, int flags) {
   return descriptor;
 }
 
+/// A new terminal: the end to read what a program writes, and the program's.
+std::array<int, 2> open_terminal() {
+  const int reader = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (reader < 0 || ::grantpt(reader) != 0 || ::unlockpt(reader) != 0) throw std::runtime_error("no terminal");
+  return {reader, ::open(::ptsname(reader), O_RDWR | O_NOCTTY | O_CLOEXEC)};
+}
+
 /// In the child: everything as the setting says, then ffmem.
 [[noreturn]] void become_ffmem(const std::vector<std::string>& arguments, const CommandSetting& setting,
-                               const std::filesystem::path& folder, const std::array<int, 2>& pipe) {
+                               const std::filesystem::path& folder, const std::array<int, 2>& pipe, int terminal) {
   ::dup2(open_or_die(folder / "in", O_RDONLY), STDIN_FILENO);
-  ::dup2(open_or_die(folder / "err", O_WRONLY | O_CREAT), STDERR_FILENO);
+  ::dup2(terminal >= 0 ? terminal : open_or_die(folder / "err", O_WRONLY | O_CREAT), STDERR_FILENO);
   const std::string stdout_to = setting.stdout_to.empty() ? (folder / "out").string() : setting.stdout_to;
   ::dup2(pipe[1] >= 0 ? pipe[1] : open_or_die(stdout_to, O_WRONLY | O_CREAT), STDOUT_FILENO);
   if (setting.stdout_closed) ::close(STDOUT_FILENO);
@@ -53,6 +60,16 @@ std::string read_and_interrupt(int descriptor, pid_t child) {
   return out;
 }
 
+/// Until the program and whoever it started have closed their end.
+std::string read_terminal(int reader) {
+  std::string text;
+  std::array<char, 4096> buffer{};
+  for (ssize_t n; (n = ::read(reader, buffer.data(), buffer.size())) > 0;)
+    text.append(buffer.data(), static_cast<std::size_t>(n));
+  ::close(reader);
+  return text;
+}
+
 }  // namespace
 
 CommandResult ffmem_command(const std::vector<std::string>& arguments, const CommandSetting& setting) {
@@ -64,19 +81,22 @@ CommandResult ffmem_command(const std::vector<std::string>& arguments, const Com
     throw std::runtime_error("no pipe");
   }
   if (setting.stdout_without_reader) ::close(pipe[0]);
+  const std::array<int, 2> terminal = setting.stderr_terminal ? open_terminal() : std::array<int, 2>{-1, -1};
   const pid_t child = ::fork();
-  if (child == 0) become_ffmem(arguments, setting, folder.path(), pipe);
+  if (child == 0) become_ffmem(arguments, setting, folder.path(), pipe, terminal[1]);
+  if (terminal[1] >= 0) ::close(terminal[1]);
   if (pipe[1] >= 0) ::close(pipe[1]);
   CommandResult result;
   if (setting.interrupt_after_output) {
     result.out = read_and_interrupt(pipe[0], child);
     ::close(pipe[0]);
   }
+  if (setting.stderr_terminal) result.err = read_terminal(terminal[0]);
   int status = 0;
   ::waitpid(child, &status, 0);
   result.exit_code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
   if (!setting.interrupt_after_output) result.out = read_text_file(folder.path() / "out");
-  result.err = read_text_file(folder.path() / "err");
+  if (!setting.stderr_terminal) result.err = read_text_file(folder.path() / "err");
   return result;
 }
 

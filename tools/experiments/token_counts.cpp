@@ -15,13 +15,15 @@ std::vector<std::int64_t> count(const Workbench& bench) {
   info.prefix_token = bench.prefix_token();
   std::vector<std::int64_t> counts(bench.model()->config().vocab_size, 0);
   SentenceReader reader(options.train, options.triggers.sentences);
-  Progress progress("token counts", static_cast<double>(corpus_bytes(options.train)) / 1e6, "MB", options.quiet);
-  while (!options.triggers.max_sentences || reader.next_index() < *options.triggers.max_sentences) {
+  const auto most = options.triggers.max_sentences;
+  Progress progress("token counts", most ? static_cast<double>(*most) : static_cast<double>(corpus_bytes(options.train)) / 1e6,
+                    most ? "sentences" : "MB", options.quiet);
+  while (!most || reader.next_index() < *most) {
     const auto sentence = reader.next();
+    progress.update(most ? static_cast<double>(reader.next_index()) : static_cast<double>(reader.bytes_done()) / 1e6);
     if (!sentence) break;
     throw_if_interrupted();
     for (const TokenId token : sentence_tokens(*bench.tokenizer(), *sentence, info)) ++counts[static_cast<std::size_t>(token)];
-    progress.update(static_cast<double>(reader.bytes_done()) / 1e6);
   }
   return counts;
 }
