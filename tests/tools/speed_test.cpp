@@ -134,6 +134,12 @@ TEST_CASE("machine_peaks: the instruction set that runs here has a rate for ever
   CHECK(peak_read_bytes(2) > 1e7);
 }
 
+TEST_CASE("measure_speed: progress is told of each round when it is done, the first one too") {
+  std::vector<std::size_t> told;
+  measure_speed(random_model(kGpt2), kPlan, [&](std::size_t done) { told.push_back(done); });
+  CHECK(told == std::vector<std::size_t>{38, 76, 114});  // 2 x (16 + 3) tokens a round
+}
+
 TEST_CASE("ffmem bench: a folder's model, for programs") {
   const Json result = json_output({"bench", kTiny, "--prompt", "20", "--new", "3", "--batch", "2", "--repeat", "3", "--logits",
                                    "all", "--threads", "1", "--weights", "int8", "--json"});

@@ -153,11 +153,13 @@ SpeedResult measure_speed(const std::shared_ptr<const Model>& model, const Speed
   result.prompt = {.tokens_per_second = {}, .n_tokens = plan.batch * plan.prompt, .cost = run.prompt_cost()};
   result.decode = {
       .tokens_per_second = {}, .n_tokens = plan.batch * plan.new_tokens, .cost = run.decode_cost(result.active_share)};
+  const std::size_t tokens_of_round = result.prompt.n_tokens + result.decode.n_tokens;
+  if (progress) progress(tokens_of_round);
   for (std::size_t i = 0; i < plan.repeat; ++i) {
-    if (progress) progress((i + 1) * (result.prompt.n_tokens + result.decode.n_tokens));
     const SpeedRun::Round round = run.round();
     result.prompt.tokens_per_second.push_back(static_cast<double>(result.prompt.n_tokens) / round.prompt);
     result.decode.tokens_per_second.push_back(static_cast<double>(result.decode.n_tokens) / round.decode);
+    if (progress) progress((i + 2) * tokens_of_round);
   }
   result.resident_bytes = resident_bytes();
   result.session = Session::memory(model->config(), run.options());
