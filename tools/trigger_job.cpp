@@ -125,11 +125,12 @@ TriggerOutcome run_trigger_job(TriggerJob& job, bool restart, bool quiet) {
   if (rank() == 0) check_other_checkpoints(job, restart);
   wait_for_rank_0();  // no rank leaves a checkpoint of a search that is refused
   auto start = find_start(job, restart, quiet);
-  const std::uint64_t tokens_before = start ? start->info.counts.n_tokens : 0;
+  const std::uint64_t own_tokens_before = start ? start->info.counts.n_tokens : 0;
   TriggerSearch search(job.model, job.tokenizer, job.corpus, job.info, std::move(start));
   const auto begin = std::chrono::steady_clock::now();
   search_with_progress(job, search, quiet);
   reduce_to_rank_0(search);
+  const std::uint64_t tokens_before = sum_on_rank_0(own_tokens_before);
   TriggerOutcome outcome{.counts = search.info().counts,
                          .n_keys = search.table().n_layers * search.table().d_memory,
                          .n_keys_never_fired = keys_never_fired(search.table())};

@@ -46,6 +46,20 @@ void reduce_to_rank_0(TriggerSearch& search) {
   }
 }
 
+std::uint64_t sum_on_rank_0(std::uint64_t own) {
+  if (rank() > 0) {
+    send_to(0, &own, sizeof(own));
+    return own;
+  }
+  std::uint64_t sum = own;
+  for (int from = 1; from < n_ranks(); ++from) {
+    std::uint64_t other = 0;
+    receive_from(from, &other, sizeof(other));
+    sum += other;
+  }
+  return sum;
+}
+
 void wait_for_rank_0() {
   char word = 1;
   if (rank() > 0) return receive_from(0, &word, 1);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "loaders/mapped_file.hpp"
+#include "loaders/safetensors.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command.hpp"
@@ -60,6 +61,14 @@ std::size_t count(const std::string& text, const std::string& part) {
   std::size_t n = 0;
   for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
   return n;
+}
+
+/// A number of a JSON object, by its name.
+double number(const std::string& json, const std::string& name) {
+  const std::string key = "\"" + name + "\":";
+  const std::size_t at = json.find(key);
+  REQUIRE_MESSAGE(at != std::string::npos, json);
+  return std::stod(json.substr(at + key.size()));
 }
 
 struct Work {
@@ -118,9 +127,19 @@ TEST_CASE("ranks: a run whose ranks were killed goes on from their checkpoints t
     CHECK(alone.exit_code == 1);
     CHECK(contains(alone.err, "another number of ranks than 1"));
   }
-  const CommandResult result = mpirun(2, FFMEM_COMMAND, work.search("out"));
+  double tokens_before = 0.0;
+  for (const char* rank : {"0", "1"}) {
+    const std::string checkpoint = work.path(std::string("out.rank-") + rank + "-of-2.partial");
+    if (std::filesystem::exists(checkpoint)) tokens_before += std::stod(SafetensorsFile(checkpoint).metadata().at("n_tokens"));
+  }
+  std::vector<std::string> last = work.search("out");
+  last.emplace_back("--json");
+  const CommandResult result = mpirun(2, FFMEM_COMMAND, last);
   CHECK_MESSAGE(result.exit_code == 0, result.err);
   CHECK(read_text_file(work.path("out")) == read_text_file(work.path("alone")));
+  // The rate is that of this run's tokens, of all ranks.
+  const double tokens_now = number(result.out, "tokens_per_second") * number(result.out, "seconds");
+  CHECK(tokens_now == doctest::Approx(number(result.out, "tokens") - tokens_before));
   CHECK(work.n_files() == 3);
 }
 
