@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "tools/experiments/intervals.hpp"
@@ -165,6 +166,7 @@ std::string found_text(const Annotated& annotated, const Workbench& bench, Resul
   if (n_people != 2) return text;
   const Estimate kappa = cohens_kappa(annotated.annotators[0], annotated.annotators[1], bench.random("annotation/kappa"));
   result.estimates.emplace_back("Cohen's kappa", kappa);
+  if (std::isnan(kappa.value)) return text;  // chance alone makes them agree: both found nothing, or one class everywhere
   return text + fmt::format(" Their classes of prefixes agree with a Cohen's kappa of {:.2f} [{:.2f}, {:.2f}].", kappa.value,
                             kappa.low, kappa.high);
 }

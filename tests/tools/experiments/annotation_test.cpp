@@ -216,6 +216,21 @@ TEST_CASE("annotation: one annotator's files give the figure, shares that sum to
   CHECK(find_estimate(agreed, "layer 1 semantic")->n == 16);
 }
 
+TEST_CASE("annotation: two annotators who found nothing have no agreement to tell of") {
+  const ExperimentModel model;
+  ExperimentOptions options = model.options();
+  const std::vector<std::filesystem::path> folders{model.texts().path() / "first", model.texts().path() / "second"};
+  {
+    Workbench bench(options);
+    for (const auto& folder : folders) Annotator(bench).save(folder);
+  }
+  options.annotations = folders;
+  Workbench bench(options);
+  const Result result = annotation(bench);
+  CHECK(contains(result.run_found, "2 people annotated"));
+  CHECK_MESSAGE(!contains(result.run_found, "kappa"), result.run_found);
+}
+
 TEST_CASE("annotation: files that somebody has filled in are never written over") {
   const ExperimentModel model;
   Workbench bench(model.options());
