@@ -1,6 +1,9 @@
 #include "tools/token_text.hpp"
 
 #include <fmt/format.h>
+#include <unicode/uchar.h>
+
+#include <cstdint>
 
 #include "loaders/tokenizer/utf8.hpp"
 #include "ops/error.hpp"
@@ -20,10 +23,10 @@ void append_visible(std::string& out, char c) {
   }
 }
 
+/// Whether a valid character shows on its own: no control, no blank, nothing without width such as a joiner.
 bool is_plain(std::string_view character) {
-  const auto first = static_cast<unsigned char>(character[0]);
-  if (character.size() == 1) return first > 0x20 && first != 0x7F;
-  return character.size() != 2 || first != 0xC2 || static_cast<unsigned char>(character[1]) >= 0xA0;  // C1 controls
+  constexpr std::uint32_t kHidden = U_GC_CC_MASK | U_GC_CF_MASK | U_GC_Z_MASK;
+  return (U_GET_GC_MASK(tokenization::utf8_at(character, 0).code) & kHidden) == 0;
 }
 
 }  // namespace

@@ -12,8 +12,9 @@ namespace ffmem::tools {
 /// What the token adds to a text, not always valid UTF-8; nothing where there is no tokenizer (null) or it has no such token.
 std::optional<std::string> token_bytes(const Tokenizer* tokenizer, TokenId id);
 
-/// The token's bytes with everything visible: a space is "␣", a line end "\n", a byte that is no whole character "\xE4".
-/// "#17" where there is no tokenizer (null) or it has no such token.
+/// The token's bytes with everything visible: a space is "␣", a line end "\n"; "\xE4" is a byte that belongs to no character,
+/// or to one that would not show (a control, a space of another kind, a joiner). "#17" where there is no tokenizer (null) or it
+/// has no such token.
 std::string visible_token(const Tokenizer* tokenizer, TokenId id);
 
 /// The same, cut with "…" where it has more than `max_characters`.

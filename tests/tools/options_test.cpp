@@ -134,6 +134,12 @@ TEST_CASE("visible_text: spaces, line ends, controls and stray bytes show") {
   CHECK(visible_text(" a\n\t") == "\u2423a\\n\\t");
   CHECK(visible_text("\xE2\x82") == "\\xE2\\x82");
   CHECK(visible_text("\u00e9\u0085\x7F") == "\u00e9\\xC2\\x85\\x7F");
+  // What is blank or has no width: a zero-width space, an override of direction, separators, a no-break space, a wide one.
+  CHECK(visible_text("\u200B") == "\\xE2\\x80\\x8B");
+  CHECK(visible_text("a\u202E") == "a\\xE2\\x80\\xAE");
+  CHECK(visible_text("\u2028\u2029") == "\\xE2\\x80\\xA8\\xE2\\x80\\xA9");
+  CHECK(visible_text("\u00A0\u3000") == "\\xC2\\xA0\\xE3\\x80\\x80");
+  CHECK(visible_text("\u0301\u4E2D\U0001F600") == "\u0301\u4E2D\U0001F600");
   CHECK(visible_token(nullptr, 17) == "#17");
   CHECK(visible_token(nullptr, 1234567, 5) == "#123\u2026");
   CHECK(visible_token(nullptr, 1234, 5) == "#1234");
