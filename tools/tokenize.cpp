@@ -123,7 +123,7 @@ void add_tokenize(CLI::App& app) {
       ->excludes(ids_only)
       ->excludes(special);
   file->excludes(text);
-  command->add_flag("--json", options->json, "One JSON object: ids and tokens, or ids and text");
+  command->add_flag("--json", options->json, "One JSON object: ids and tokens, or ids and text")->excludes(ids_only);
   command->footer(
       "Without --ids: a line for each token, its id and the vocabulary's spelling.\n"
       "Examples:\n"

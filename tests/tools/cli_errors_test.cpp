@@ -55,6 +55,7 @@ TEST_CASE("ffmem: a command line that makes no sense is exit code 2") {
   check_complaint({"generate", kTiny, "--tokens", "5", "--max-new", "99999999999999999999"}, 2, {"--max-new"});
   check_complaint({"trace", kTiny, "--tokens", "5", "--tokens-shown", "0"}, 2, {"--tokens-shown"});
   check_complaint({"tokenize", kDemo}, 2, {"nothing to tokenize"});
+  check_complaint({"tokenize", kDemo, "a", "--ids", "--json"}, 2, {"--ids", "--json"});
   check_complaint({"trace", kDemo, "a", "--lens", "fisheye"}, 2, {"--lens"});
   check_complaint({"capture", kTiny, "--tokens", "5", "--points", "coeficients", "-o", "x"}, 2,
                   {"coeficients", "coefficients"});
