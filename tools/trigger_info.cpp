@@ -88,8 +88,9 @@ ShardSet ShardSet::parse(std::string_view text) {
   const auto slash = text.find('/');
   const auto n = slash == std::string_view::npos ? std::nullopt : parse_whole<std::size_t>(text.substr(slash + 1));
   ShardSet shards{.n = n.value_or(0), .parts = {}};
-  bool good = shards.n > 0;
-  for (const auto& part : split(text.substr(0, slash), ',')) {
+  const auto numbers = text.substr(0, slash);
+  bool good = shards.n > 0 && !numbers.ends_with(',');
+  for (const auto& part : split(numbers, ',')) {
     const auto i = parse_whole<std::size_t>(part);
     good = good && i && *i < shards.n && (shards.parts.empty() || shards.parts.back() < *i);
     shards.parts.push_back(i.value_or(0));

@@ -204,7 +204,7 @@ TEST_CASE("trigger_info: shards as text and back") {
   CHECK(ShardSet::parse("1/4").text() == "1/4");
   CHECK(ShardSet::parse("0,2/4").parts == std::vector<std::size_t>{0, 2});
   CHECK(ShardSet::parse("0,1,2,3/4").text().empty());
-  for (const char* text : {"1", "/", "1/", "/2", "2/2", "-1/2", "0/0", "a/2", "1/2x", "1,0/2", "1,1/2"}) {
+  for (const char* text : {"1", "/", "1/", "/2", "2/2", "-1/2", "0/0", "a/2", "1/2x", "1,0/2", "1,1/2", "0,/5"}) {
     CAPTURE(text);
     CHECK(thrown([&] { ShardSet::parse(text); }).code() == ErrorCode::argument_invalid);
   }
