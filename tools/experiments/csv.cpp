@@ -61,7 +61,10 @@ class Parser {
 
   void end_line() {
     const bool carriage_return = take('\r');
-    if (!take('\n') && (at_ < text_.size() || carriage_return)) fail("text behind a closing quote");
+    if (!take('\n')) {
+      if (carriage_return) fail("a carriage return without a line feed behind it");
+      if (at_ < text_.size()) fail("text behind a closing quote");
+    }
     ++line_;
   }
 
