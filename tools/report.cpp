@@ -35,7 +35,12 @@ void check_values(const TriggerStore& store, const ValueTable& values, const Opt
 Page make_page(const TriggerStore& store, const ValueTable& values, const SummaryOptions& options) {
   const TriggerInfo& info = store.info();
   const std::string model = std::filesystem::path(info.model).filename().string();
-  Page page{.title = "The memories of " + model, .facts = {}, .top = store.top(), .lens = {}, .layers = {}};
+  Page page{.title = "The memories of " + model,
+            .facts = {},
+            .top = store.top(),
+            .every_prefix = info.every_prefix,
+            .lens = {},
+            .layers = {}};
   page.lens = values.lens == Lens::raw ? "each value times the output embedding, no norm: the paper's definition"
                                        : "each value through the final norm, then the output embedding";
   page.facts = {

@@ -61,13 +61,15 @@ void append_example(const PageExample& example, std::string& out) {
                  next);
 }
 
-void append_memory(const PageMemory& memory, std::size_t top, std::string& out) {
+void append_memory(const Page& page, const PageMemory& memory, std::string& out) {
   fmt::format_to(
       std::back_inserter(out),
       "<section class=\"memory\"><h3>Layer {}, memory {}</h3>\n<p class=\"soft\">{} of its {} examples end in the same token; "
       "{} are followed by the value's top token{}.</p>\n<table class=\"examples\">\n",
       memory.layer, memory.unit, percent(memory.same_trigger), memory.n_examples, percent(memory.agreement),
-      memory.n_examples < top ? fmt::format(" (fewer than {} sentences make it fire)", top) : "");
+      memory.n_examples < page.top
+          ? fmt::format(" (fewer than {} {} make it fire)", page.top, page.every_prefix ? "prefixes" : "sentences")
+          : "");
   for (const PageExample& example : memory.examples) append_example(example, out);
   out += "</table>\n<div class=\"tokens\">its value promotes ";
   for (const PageToken& token : memory.value) {
@@ -126,7 +128,7 @@ std::string render_page(const Page& page) {
                    "next token (<span style=\"color:var(--hit)\">the value's first choice</span> stands out).</p>\n<div "
                    "class=\"memories\">\n",
                    l);
-    for (const PageMemory& memory : page.layers[l].memories) append_memory(memory, page.top, out);
+    for (const PageMemory& memory : page.layers[l].memories) append_memory(page, memory, out);
     out += "</div>\n";
   }
   out += "</body></html>\n";

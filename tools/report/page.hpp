@@ -44,6 +44,7 @@ struct Page {
   std::string title;
   std::vector<std::pair<std::string, std::string>> facts;  // what was run on what
   std::size_t top = 0;                                     // t
+  bool every_prefix = false;                               // several examples may be of one sentence
   std::string lens;
   std::vector<PageLayer> layers;
 };

@@ -12,6 +12,7 @@
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command_output.hpp"
 #include "tools/experiments/suite_report.hpp"
+#include "tools/report/page.hpp"
 
 using namespace ffmem;
 using namespace ffmem::tools;
@@ -106,4 +107,15 @@ TEST_CASE("report: texts are escaped, NaN is empty, and long tables say that the
   CHECK(contains(page, "x&lt;y"));
   CHECK(contains(page, "of 100 rows"));
   CHECK_FALSE(contains(page, "nan"));
+}
+
+TEST_CASE("report: a memory with few examples fires on few sentences, or on few prefixes where each of them counts") {
+  Page page;
+  page.top = 3;
+  page.layers.resize(1);
+  page.layers[0].memories.resize(1);
+  page.layers[0].memories[0].n_examples = 2;
+  CHECK(contains(render_page(page), "(fewer than 3 sentences make it fire)"));
+  page.every_prefix = true;
+  CHECK(contains(render_page(page), "(fewer than 3 prefixes make it fire)"));
 }
