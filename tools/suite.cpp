@@ -54,19 +54,26 @@ auto timed(Timings& timings, std::string name, Work&& work) {
 Facts describe(Workbench& bench) {
   const ExperimentOptions& options = bench.options();
   const TriggerStore& triggers = bench.triggers();
-  return {{"Model", fmt::format("{}, fingerprint {}", bench.model_name(), bench.model_fingerprint())},
-          {"Weights", std::string(name(bench.model()->weight_mode()))},
-          {"Memories", fmt::format("{} layers of {}", bench.n_layers(), bench.d_memory())},
-          {"Training text", fmt::format("{} ({} sentences, {} tokens), fingerprint {}", file_names(options.train),
-                                        triggers.info().counts.n_sentences, triggers.info().counts.n_tokens,
-                                        triggers.info().corpus_fingerprint)},
-          {"Validation text", fmt::format("{}, fingerprint {}", file_names(options.valid), bench.valid_fingerprint())},
-          {"Trigger examples", fmt::format("{} a key{}", options.triggers.top,
-                                           options.triggers.every_prefix ? ", every prefix" : ", one prefix of a sentence")},
-          {"Sampled prefixes, at most", std::to_string(options.n_examples)},
-          {"Lens of values and feed-forward outputs", std::string(lens_name(options.value_lens))},
-          {"Lens of the residual stream", std::string(lens_name(options.stream_lens))},
-          {"Seed", std::to_string(options.seed)}};
+  return {
+      {"Model", fmt::format("{}, fingerprint {}", bench.model_name(), bench.model_fingerprint())},
+      {"Weights", std::string(name(bench.model()->weight_mode()))},
+      {"Memories", fmt::format("{} layers of {}", bench.n_layers(), bench.d_memory())},
+      {"Training text",
+       fmt::format("{} ({} sentences, {} tokens), fingerprint {}", file_names(options.train),
+                   triggers.info().counts.n_sentences, triggers.info().counts.n_tokens, triggers.info().corpus_fingerprint)},
+      {"Validation text", fmt::format("{}, fingerprint {}", file_names(options.valid), bench.valid_fingerprint())},
+      {"Trigger examples", fmt::format("{} a key{}{}", options.triggers.top,
+                                       options.triggers.every_prefix ? ", every prefix" : ", one prefix of a sentence",
+                                       options.triggers.smallest ? ", of the most negative coefficients" : "")},
+      {"Tokens of a sentence's run, at most", std::to_string(bench.context())},
+      {"Values are compared with", options.target == Target::next ? "the token behind the prefix" : "the prefix's last token"},
+      {"Sampled prefixes, at most",
+       fmt::format("{}{}", options.n_examples, options.one_per_sentence ? ", one of a sentence" : "")},
+      {"Active memories", fmt::format("|coefficient| above {}", options.active_above)},
+      {"Agreement is sought among", options.agreeing == AgreeingMemories::active ? "active memories" : "all memories"},
+      {"Lens of values and feed-forward outputs", std::string(lens_name(options.value_lens))},
+      {"Lens of the residual stream", std::string(lens_name(options.stream_lens))},
+      {"Seed", std::to_string(options.seed)}};
 }
 
 std::vector<Result> run_experiments(Workbench& bench, Timings& timings) {

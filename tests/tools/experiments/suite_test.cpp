@@ -78,6 +78,8 @@ TEST_CASE("ffmem suite: every experiment leaves its folder, and the report shows
   CHECK(manifest["options"]["sentences"] == "lines");
   CHECK(manifest["options"]["target"] == "next");
   CHECK(manifest["options"]["effect-layer"].is_null());
+  CHECK(manifest["run"].value("Tokens of a sentence's run, at most", "") == "32");
+  CHECK(contains(report, "the token behind the prefix"));
   CHECK(contains(read_text_file(out / "memories" / "index.html"), "\"layers\": 3"));
   CHECK(contains(read_text_file(out / "memories" / "block-1.js"), "ffmem_block(1,["));  // 132 memories, 128 a file
 }
