@@ -23,7 +23,8 @@ struct KeyTargets {
 
 KeyTargets key_targets(const TriggerStore& store, std::size_t layer, Target target);
 
-/// "40 of 12288 keys never fired and the best example of 12 ends its sentence" over all layers, for run_found.
+/// "Left out: 40 of 12288 keys never fired, and the best example of 12 is a whole sentence with no next token." over all
+/// layers, for run_found.
 std::string without_target_text(const std::vector<KeyTargets>& layers, Target target);
 
 }  // namespace ffmem::tools
