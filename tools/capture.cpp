@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <utility>
 
 #include "hooks/record.hpp"
 #include "loaders/atomic_file.hpp"
@@ -15,6 +16,7 @@
 #include "tools/edit_text.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/interventions.hpp"
+#include "tools/model_files.hpp"
 #include "tools/options.hpp"
 
 namespace ffmem::tools {
@@ -40,11 +42,20 @@ void write_capture(const Options& options, const Model& model, const Record& rec
   write_safetensors(options.output, tensors, {{"format", "pt"}, {"producer", "ffmem " FFMEM_VERSION}});
 }
 
+/// The model, the ids' file and the interventions' files.
+std::vector<std::filesystem::path> input_files(const Options& options) {
+  std::vector<std::filesystem::path> files = model_files(options.model.folder);
+  files.push_back(options.prompt.tokens_file);
+  for (auto& file : options.interventions.files()) files.push_back(std::move(file));
+  return files;
+}
+
 void run(Options& options) {
   require_prompt(options.prompt, "--text, --tokens or --tokens-file");
   const ThreadScope threads(options.model.threads);
   const std::set<Point> points = parse_points(options.points);
   if (points.empty()) throw UsageError("--points: no point is named");
+  check_is_no_input(options.output, input_files(options));
   const auto model = load_model(options.model);
   const ModelConfig& config = model->config();
   const LayerRange layers = parse_layer_range(options.layers, config.n_layers);

@@ -15,6 +15,7 @@
 #include "tools/export/neuron_records.hpp"
 #include "tools/export/npy.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/model_files.hpp"
 #include "tools/option_checks.hpp"
 #include "tools/options.hpp"
 #include "tools/progress.hpp"
@@ -109,6 +110,8 @@ void run(const Options& options) {
   catch_interrupts();
   if (options.format == "npy") return run_npy(options);
   const TriggerStore store(options.input);
+  const std::filesystem::path folder = find_model_folder(options.model.folder, store);
+  if (!folder.empty()) check_is_no_input(options.out, model_files(folder));
   if (options.format == "authors") return run_authors(options, store);
   run_neuron_records(options, store);
 }

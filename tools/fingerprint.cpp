@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <fstream>
 #include <vector>
 
 #include "ops/error.hpp"
+#include "tools/model_files.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -51,13 +51,8 @@ std::string fingerprint(const std::vector<std::filesystem::path>& files) {
 }
 
 std::string model_fingerprint(const std::filesystem::path& folder, std::vector<std::filesystem::path> weight_files) {
-  static constexpr std::array kTokenizerFiles{
-      "tokenizer.json", "vocab.json", "merges.txt", "dict.txt", "tokenizer_config.json", "special_tokens_map.json"};
   std::ranges::sort(weight_files);
-  std::vector<std::filesystem::path> files{folder / "config.json"};
-  for (const char* name : kTokenizerFiles) {
-    if (std::filesystem::exists(folder / name)) files.push_back(folder / name);
-  }
+  std::vector<std::filesystem::path> files = description_files(folder);
   files.insert(files.end(), weight_files.begin(), weight_files.end());
   return fingerprint(files);
 }

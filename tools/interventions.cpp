@@ -141,6 +141,14 @@ void Interventions::prepare(const Model& model, std::size_t n_positions) {
   }
 }
 
+std::vector<std::filesystem::path> Interventions::files() const {
+  std::vector<std::filesystem::path> files;
+  for (const auto& [kind, argument] : in_order()) {
+    if (EditText text = parse_edit(kind, argument); !text.file.empty()) files.push_back(std::move(text.file));
+  }
+  return files;
+}
+
 std::vector<Hook*> Interventions::hooks() const {
   std::vector<Hook*> hooks;
   for (const auto& hook : hooks_) hooks.push_back(hook.get());

@@ -2,6 +2,7 @@
 // there, whatever their kinds. Their grammar is in edit_text.hpp.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,6 +32,9 @@ class Interventions {
   /// UsageError for malformed options; layer_, unit_ or position_out_of_range; tensor_missing, tensor_shape, tensor_dtype and
   /// what opening a file throws.
   void prepare(const Model& model, std::size_t n_positions);
+
+  /// The files that they are read from. Throws UsageError for malformed options.
+  std::vector<std::filesystem::path> files() const;
 
   /// The hooks, in order; valid as long as this object.
   std::vector<Hook*> hooks() const;

@@ -12,6 +12,7 @@
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
 #include "tools/leftovers.hpp"
+#include "tools/model_files.hpp"
 #include "tools/option_checks.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
@@ -126,13 +127,30 @@ void print_summary(const Options& options, const TriggerJob& job, const TriggerO
   }
 }
 
+/// The checkpoint is written over, and --restart removes those of other numbers of ranks.
+void check_checkpoints(const Options& options, const std::vector<std::filesystem::path>& inputs) {
+  std::vector<std::filesystem::path> checkpoints = other_checkpoints(options.out, n_ranks());
+  checkpoints.push_back(checkpoint_path(options.out, rank(), n_ranks()));
+  for (const auto& checkpoint : checkpoints) {
+    for (const auto& input : inputs) {
+      std::error_code error;  // one of the two is not there: not the same
+      if (!std::filesystem::equivalent(checkpoint, input, error)) continue;
+      throw UsageError(
+          concat("-o ", options.out.string(), ": expected a name whose checkpoint is no input, found ", checkpoint.string()));
+    }
+  }
+}
+
 /// Before the work, not after it.
 void check_writable(const Options& options) {
   const std::filesystem::path& out = options.out;
   if (out.empty()) throw UsageError("triggers: -o FILE says where the result goes");
-  check_is_no_input(out, options.corpus);
+  std::vector<std::filesystem::path> inputs = model_files(options.model.folder);
+  inputs.insert(inputs.end(), options.corpus.begin(), options.corpus.end());
+  check_is_no_input(out, inputs);
   const auto checkpoint = checkpoint_path(out, rank(), n_ranks());
   const AtomicFile probe(rank() == 0 ? out : checkpoint);
+  check_checkpoints(options, inputs);
   if (rank() == 0) remove_leftovers(out);
   remove_leftovers(checkpoint);
 }

@@ -16,6 +16,7 @@
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
 #include "tools/lens.hpp"
+#include "tools/model_files.hpp"
 #include "tools/option_checks.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
@@ -83,6 +84,7 @@ std::string promoters_text(const ValueTable& table, const Tokenizer& tokenizer) 
 void run(const Options& options) {
   const ThreadScope threads(options.model.threads);
   catch_interrupts();
+  check_is_no_input(options.out, model_files(options.model.folder));
   { const AtomicFile writable(options.out); }  // before the work, not after it
   const auto model = load_model(options.model);
   const LayerRange layers = parse_layer_range(options.layers, model->config().n_layers);

@@ -95,19 +95,6 @@ TEST_CASE("ffmem: a number is plain and in its range, or exit code 2 names it") 
   check_complaint({"generate", kDemo, "--tokens", "5", "--top-p", "0"}, 2, {"above 0"});
 }
 
-TEST_CASE("ffmem: a result that would replace what it is made from is exit code 2") {
-  const TemporaryFolder folder;
-  const std::string text = folder.write("corpus.txt", "A sentence.\n");
-  const std::string alias = (folder.path() / "alias.txt").string();
-  std::filesystem::create_hard_link(text, alias);
-  check_complaint({"triggers", kDemo, text, "-o", text}, 2, {text, "would replace"});
-  check_complaint({"triggers", kDemo, text, "-o", alias}, 2, {alias, "would replace"});
-  check_complaint({"merge", text, "-o", text}, 2, {"would replace"});
-  check_complaint({"export", text, "--format", "npy", "-o", text}, 2, {"would replace"});
-  check_complaint({"report", "--triggers", "t", "--values", text, "-o", text}, 2, {"would replace"});
-  CHECK(read_text_file(text) == "A sentence.\n");
-}
-
 TEST_CASE("ffmem export: an option of another form is exit code 2") {
   const Arguments npy{"export", "x", "--format", "npy", "-o", "y"};
   const Arguments authors{"export", "x", "--format", "authors", "-o", "y"};
