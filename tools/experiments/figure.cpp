@@ -4,8 +4,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 
@@ -94,10 +96,67 @@ void plot_paper(const Figure& figure, Plots& plots) {
   }
 }
 
+bool is_drawn(const Cell& cell, bool log_y) {
+  const auto* number = std::get_if<double>(&cell);
+  if (number == nullptr) return std::holds_alternative<std::int64_t>(cell);
+  return std::isfinite(*number) && (!log_y || *number > 0.0);
+}
+
+/// Whether some row has a place on both axes.
+bool has_point(const Table& table, bool log_y) {
+  return std::ranges::any_of(table.rows, [&](const std::vector<Cell>& row) {
+    return is_drawn(row.front(), false) &&
+           std::any_of(row.begin() + 1, row.end(), [&](const Cell& cell) { return is_drawn(cell, log_y); });
+  });
+}
+
+/// The script's lines on the axes, and what it plots. A plot without one point would be an error of gnuplot's.
+struct Drawing {
+  std::string axes;
+  std::string plots;
+};
+
+Drawing empty_drawing() {
+  return {.axes =
+              "set label 1 \"nothing to draw: no value is known\" at graph 0.5, graph 0.5 center noenhanced\n"
+              "unset tics\nunset key\nset xrange [0:1]\nset yrange [0:1]\n",
+          .plots = "NaN notitle"};
+}
+
 std::string join(const Plots& plots) {
   std::string text;
   for (const std::string& plot : plots) text += (text.empty() ? "" : ", \\\n     ") + plot;
   return text;
+}
+
+Drawing drawing_of(const Figure& figure) {
+  if (!has_point(figure.data, figure.log_y) && !(figure.paper && has_point(*figure.paper, figure.log_y))) {
+    return empty_drawing();
+  }
+  Plots plots;
+  switch (figure.kind) {
+    case Figure::Kind::lines:
+      plot_lines(figure, plots);
+      break;
+    case Figure::Kind::bars:
+      plot_bars(figure, plots);
+      break;
+    case Figure::Kind::boxes:
+      plot_boxes(figure, plots);
+      break;
+    case Figure::Kind::stacked:
+      plot_stacked(figure, plots);
+      break;
+  }
+  plot_paper(figure, plots);
+  const bool has_key = figure.series.size() > 1 || figure.paper;
+  return {.axes = fmt::format("set xtics autofreq\nset autoscale xfix\n{}\n{}set yrange [{}:{}]\nset offsets graph 0.03, "
+                              "graph 0.03, {}, 0\n",
+                              has_key ? "set key tmargin center horizontal Left reverse samplen 2" : "unset key",
+                              figure.log_y ? "set logscale y\nset format y \"%g\"\n" : "",
+                              figure.log_y || (figure.kind == Figure::Kind::lines && !figure.y_max) ? "" : "0",
+                              figure.y_max ? fmt::format("{}", *figure.y_max) : "", figure.y_max ? "0" : "graph 0.05"),
+          .plots = join(plots)};
 }
 
 /// Runs gnuplot on the script in `folder`; its messages go to `log`. Returns its exit code, 127 where it is not installed.
@@ -133,42 +192,22 @@ std::optional<double> paper_layer(double layer, std::size_t n_layers) {
 }
 
 std::string gnuplot_script(const Figure& figure) {
-  Plots plots;
-  switch (figure.kind) {
-    case Figure::Kind::lines:
-      plot_lines(figure, plots);
-      break;
-    case Figure::Kind::bars:
-      plot_bars(figure, plots);
-      break;
-    case Figure::Kind::boxes:
-      plot_boxes(figure, plots);
-      break;
-    case Figure::Kind::stacked:
-      plot_stacked(figure, plots);
-      break;
-  }
-  plot_paper(figure, plots);
-  const bool has_key = figure.series.size() > 1 || figure.paper;
+  const Drawing drawing = drawing_of(figure);
   return fmt::format(
       "# Draws {0}.svg and {0}.png from {0}.csv: gnuplot {0}.gp\n"
       "if (!exists(\"suffix\")) suffix = \"\"\n"
       "data = \"{0}.csv\"\npaper = \"{0}.paper.csv\"\n"
       "set datafile separator comma\nset datafile columnheaders\n"
       "set title {1} noenhanced\nset xlabel {2} noenhanced\nset ylabel {3} noenhanced\n"
-      "set grid ytics linecolor rgb '#dddddd'\nset border 3\nset tics nomirror out\nset xtics autofreq\nset autoscale xfix\n"
-      "{4}\n{5}set yrange [{6}:{7}]\nset offsets graph 0.03, graph 0.03, {8}, 0\n"
+      "set grid ytics linecolor rgb '#dddddd'\nset border 3\nset tics nomirror out\n{4}"
       "set style fill solid\n"
       "set terminal svg size 780,460 font \"sans-serif,14\" background \"white\" noenhanced\n"
-      "set output \"{0}.svg\".suffix\nplot {9}\n"
+      "set output \"{0}.svg\".suffix\nplot {5}\n"
       "set terminal pngcairo size 1560,920 font \"sans,14\" fontscale 1.9 linewidth 2 pointscale 1.8 background \"white\" "
       "noenhanced\n"
       "set output \"{0}.png\".suffix\nreplot\nunset output\n",
-      figure.name, gnuplot_text(figure.title), gnuplot_text(figure.x_label), gnuplot_text(figure.y_label),
-      has_key ? "set key tmargin center horizontal Left reverse samplen 2" : "unset key",
-      figure.log_y ? "set logscale y\nset format y \"%g\"\n" : "",
-      figure.log_y || (figure.kind == Figure::Kind::lines && !figure.y_max) ? "" : "0",
-      figure.y_max ? fmt::format("{}", *figure.y_max) : "", figure.y_max ? "0" : "graph 0.05", join(plots));
+      figure.name, gnuplot_text(figure.title), gnuplot_text(figure.x_label), gnuplot_text(figure.y_label), drawing.axes,
+      drawing.plots);
 }
 
 bool draw_figure(const std::filesystem::path& folder, const Figure& figure) {

@@ -37,7 +37,8 @@ struct Figure {
 /// The paper's layer (1 .. 16) on the axis of a model of n_layers, or nothing if that depth is not comparable (8 to 32).
 std::optional<double> paper_layer(double layer, std::size_t n_layers);
 
-/// The script NAME.gp; it reads NAME.csv (and NAME.paper.csv) and draws NAME.svg and NAME.png.
+/// The script NAME.gp; it reads NAME.csv (and NAME.paper.csv) and draws NAME.svg and NAME.png. Of a figure without one point
+/// it draws frame and title, and says so.
 std::string gnuplot_script(const Figure& figure);
 
 /// Writes CSV and script, and draws. Returns false where there is no gnuplot: then only CSV and script are there.

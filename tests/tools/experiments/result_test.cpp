@@ -72,6 +72,33 @@ TEST_CASE("figure: every kind is drawn, or left as numbers and script where ther
   CHECK(std::filesystem::exists(folder.path() / "boxes.paper.csv"));
 }
 
+TEST_CASE("figure: without one point it is drawn too, and says that there is nothing to draw") {
+  const TemporaryFolder folder;
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  Figure nan = lines();
+  nan.data.rows = {{count_cell(1), kNone, kNone, kNone}};
+  Figure empty = lines();
+  empty.data.rows.clear();
+  Figure zeros = lines();
+  zeros.data.rows = {{count_cell(1), 0.0, 0.0, 0.0}};
+  zeros.log_y = true;
+  Figure nowhere = lines();
+  nowhere.data.rows = {{kNone, 0.5, 0.4, 0.6}};
+  for (Figure figure : {nan, empty, zeros, nowhere}) {
+    for (const auto kind : {Figure::Kind::lines, Figure::Kind::bars}) {
+      figure.kind = kind;
+      CHECK(contains(gnuplot_script(figure), "nothing to draw"));
+      const bool drawn = draw_figure(folder.path(), figure);
+      for (const char* type : {".svg", ".png"})
+        CHECK(std::filesystem::exists(folder.path() / ("f" + std::string(type))) == drawn);
+      if (drawn) CHECK(contains(read_text_file(folder.path() / "f.svg"), "nothing to draw"));
+    }
+  }
+  nan.paper = Table{.columns = {"layer", "one"}, .rows = {{1.0, 0.35}}};
+  CHECK_FALSE(contains(gnuplot_script(nan), "nothing to draw"));
+  draw_figure(folder.path(), nan);
+}
+
 TEST_CASE("figure: the paper's layers lie on a comparable model's, first on first and last on last") {
   CHECK(paper_layer(1, 12) == 1.0);
   CHECK(paper_layer(16, 12) == 12.0);
