@@ -13,6 +13,7 @@
 
 #include "loaders/atomic_file.hpp"
 #include "ops/error.hpp"
+#include "tools/interrupt.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -218,13 +219,21 @@ bool draw_figure(const std::filesystem::path& folder, const Figure& figure) {
   const int code = run_gnuplot(folder, figure.name + ".gp", log);
   const std::string message = first_line(folder / log);
   std::filesystem::remove(folder / log);
-  if (code == 127) return false;
-  if (code != 0) fail(ErrorCode::figure_failed, (folder / figure.name).string(), ".gp: gnuplot says: ", message);
+  const bool keep = code == 0 && !interrupted();
   for (const char* type : {".svg", ".png"}) {
     const std::filesystem::path drawn = folder / (figure.name + type);
-    std::filesystem::rename(drawn.string() + ".tmp", drawn);
+    const std::filesystem::path aside = drawn.string() + ".tmp";
+    if (keep) {
+      std::filesystem::rename(aside, drawn);
+    } else {
+      std::filesystem::remove(aside);
+    }
   }
-  return true;
+  throw_if_interrupted();  // Ctrl-C ends gnuplot too, which then failed for no other reason
+  if (code != 0 && code != 127) {
+    fail(ErrorCode::figure_failed, (folder / figure.name).string(), ".gp: gnuplot ended with ", code, ", saying: ", message);
+  }
+  return keep;
 }
 
 }  // namespace ffmem::tools

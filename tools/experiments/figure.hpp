@@ -42,7 +42,7 @@ std::optional<double> paper_layer(double layer, std::size_t n_layers);
 std::string gnuplot_script(const Figure& figure);
 
 /// Writes CSV and script, and draws. Returns false where there is no gnuplot: then only CSV and script are there.
-/// Throws file_unwritable, and figure_failed with gnuplot's message.
+/// Throws file_unwritable, figure_failed with gnuplot's message, and interrupted.
 bool draw_figure(const std::filesystem::path& folder, const Figure& figure);
 
 }  // namespace ffmem::tools

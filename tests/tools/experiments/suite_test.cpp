@@ -1,6 +1,7 @@
 // The whole suite on a tiny model, as a user runs it.
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 
@@ -92,6 +93,23 @@ TEST_CASE("ffmem suite: one thread or two, and again over what is there: the sam
   CHECK(one == files_of(run.folder.path() / "two"));
   output(run.command("one", "2"));
   CHECK(one == files_of(run.folder.path() / "one"));
+}
+
+TEST_CASE("ffmem experiment: Ctrl-C while a figure is drawn is exit code 130 and leaves no half figure") {
+  const SuiteRun run;
+  const auto gnuplot = run.folder.write("gnuplot", "#!/bin/sh\n: > \"${3%.gp}.svg.tmp\"\nkill -INT $PPID\nexit 1\n");
+  std::filesystem::permissions(gnuplot, std::filesystem::perms::owner_all);
+  const std::string path = std::getenv("PATH");
+  ::setenv("PATH", (run.folder.path().string() + ":" + path).c_str(), 1);
+  const auto out = run.folder.path() / "out";
+  const CommandResult result = ffmem_command(
+      {"experiment", "trigger-patterns", run.model.path(), "--train", run.train, "-o", out, "--sentences", "lines", "--quiet"});
+  ::setenv("PATH", path.c_str(), 1);
+  CHECK(result.exit_code == 130);
+  CHECK(contains(result.err, "interrupted"));
+  for (const auto& entry : std::filesystem::directory_iterator(out / "trigger-patterns")) {
+    CHECK(entry.path().extension() != ".tmp");
+  }
 }
 
 TEST_CASE("ffmem suite: what is missing or wrong is one line") {
