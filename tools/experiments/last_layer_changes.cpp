@@ -32,37 +32,63 @@ constexpr std::string_view kInstructions =
 /// The labels of one file, one for each case, empty where it has none.
 using Labels = std::vector<std::string>;
 
+constexpr std::array kLabelColumns{"number", "sentence", "before", "after", "label"};
+constexpr std::size_t kLabel = 4;
+
+/// The number, from 1, of the case in a row. Throws argument_invalid for a row that is of another case than that.
+std::size_t case_number(const CsvTable& table, std::size_t row, const Table& changes) {
+  const std::size_t number = table.number(row, 0);
+  if (number < 1 || number > changes.rows.size()) table.refuse(row, 0, concat("1 to ", changes.rows.size()));
+  for (std::size_t c = 1; c < kLabel; ++c) {
+    const auto place = std::ranges::find(changes.columns, kLabelColumns[c]) - changes.columns.begin();
+    const std::string expected = cell_text(changes.rows[number - 1][static_cast<std::size_t>(place)]);
+    if (table.field(row, c) != expected) table.refuse(row, c, concat("'", expected, "', as this model, text and seed give"));
+  }
+  return number;
+}
+
 /// Throws what CsvTable throws, and argument_invalid for a label that is neither near nor far, or one of another case than the
 /// row of that number.
 Labels read_labels(const std::filesystem::path& path, const Table& changes) {
-  const std::vector<std::string> columns{"number", "sentence", "before", "after", "label"};
-  const CsvTable table(path, columns);
+  const CsvTable table(path, {kLabelColumns.begin(), kLabelColumns.end()});
   Labels labels(changes.rows.size());
   for (std::size_t row = 0; row < table.n_rows(); ++row) {
-    const std::string label(table.field(row, 4));
+    const std::string label(table.field(row, kLabel));
     if (label.empty()) continue;
-    if (label != "near" && label != "far") table.refuse(row, 4, "near, far or nothing");
-    const std::size_t number = table.number(row, 0);
-    if (number < 1 || number > labels.size()) table.refuse(row, 0, concat("1 to ", labels.size()));
-    for (std::size_t c = 1; c < 4; ++c) {
-      const auto place = std::ranges::find(changes.columns, columns[c]) - changes.columns.begin();
-      const std::string expected = cell_text(changes.rows[number - 1][static_cast<std::size_t>(place)]);
-      if (table.field(row, c) != expected) table.refuse(row, c, concat("'", expected, "', as this model, text and seed give"));
-    }
-    labels[number - 1] = label;
+    if (label != "near" && label != "far") table.refuse(row, kLabel, "near, far or nothing");
+    labels[case_number(table, row, changes) - 1] = label;
   }
   return labels;
 }
 
-/// One annotator after the other, those whose folders have labels of changes; without such folders, what an earlier run left.
-/// A case that none of them labels keeps the label it has there.
-std::vector<Labels> all_labels(const Workbench& bench, const Table& changes) {
+std::filesystem::path earlier_file(const Workbench& bench) {
+  return bench.options().out / "last-layer-changes" / "changes.csv";
+}
+
+/// Whether an earlier run left a file with a label of another case than this run's, or one that is no longer such a CSV. What
+/// a person wrote there is not to be written over.
+bool has_labels_of_other_cases(const std::filesystem::path& path, const Table& changes) {
+  if (!std::filesystem::exists(path)) return false;
+  try {
+    const CsvTable table(path, {kLabelColumns.begin(), kLabelColumns.end()});
+    for (std::size_t row = 0; row < table.n_rows(); ++row) {
+      if (!table.field(row, kLabel).empty()) case_number(table, row, changes);
+    }
+    return false;
+  } catch (const Error&) {
+    return true;
+  }
+}
+
+/// One annotator after the other, those whose folders have labels of changes; without such folders, what an earlier run left
+/// (if `with_earlier`). A case that none of them labels keeps the label it has there.
+std::vector<Labels> all_labels(const Workbench& bench, const Table& changes, bool with_earlier) {
   std::vector<Labels> annotators;
   for (const auto& folder : bench.options().annotations) {
     if (std::filesystem::exists(folder / "changes.csv")) annotators.push_back(read_labels(folder / "changes.csv", changes));
   }
-  const std::filesystem::path earlier = bench.options().out / "last-layer-changes" / "changes.csv";
-  if (!std::filesystem::exists(earlier)) return annotators;
+  const std::filesystem::path earlier = earlier_file(bench);
+  if (!with_earlier || !std::filesystem::exists(earlier)) return annotators;
   Labels left = read_labels(earlier, changes);
   if (annotators.empty()) return {left};
   for (std::size_t i = 0; i < left.size(); ++i) {
@@ -169,15 +195,20 @@ Result last_layer_changes(Workbench& bench) {
       "meaning from the one before, and 34 to a related one.";
   result.run_found = fmt::format(
       "The last feed-forward layer changes the prediction in {} of the examples; in {} of these cases the new token is not the "
-      "one that the layer's own output predicts. {} cases are written down to be labelled.",
-      percent(share), percent(composed), changes.rows.size());
+      "one that the layer's own output predicts. ",
+      percent(share), percent(composed));
+  const bool keep = has_labels_of_other_cases(earlier_file(bench), changes);
+  result.run_found +=
+      keep ? "changes.csv in this folder has labels of other cases, of another model, text or seed, and was left "
+             "as it is; this run's cases are not written down."
+           : fmt::format("{} cases are written down to be labelled.", changes.rows.size());
   result.settings = stream_settings(bench, pass.examples, bench.options().stream_lens);
   result.settings.emplace_back("changed", "top(r) is not top(o) in the last layer");
   result.settings.emplace_back("cases to label", std::to_string(changes.rows.size()));
   result.estimates.emplace_back("changed", share);
   result.estimates.emplace_back("changed to a token not the layer's own", composed);
-  add_labels(bench, all_labels(bench, changes), changes, result);
-  result.tables.push_back(std::move(changes));
+  add_labels(bench, all_labels(bench, changes, !keep), changes, result);
+  if (!keep) result.tables.push_back(std::move(changes));
   result.materials.push_back({"instructions.txt", "How to label the changes", std::string(kInstructions)});
   return result;
 }

@@ -135,10 +135,35 @@ TEST_CASE("last_layer_changes: labels come back, stay when the experiment runs a
   CHECK(read_text_file(cases.options.out / "last-layer-changes" / "changes.csv") == labelled);
   cases.fill("out/last-layer-changes", cases.labelled(1, "wide"));
   CHECK(contains(thrown(last_changes).what(), "expected near, far or nothing"));
-  cases.fill("out/last-layer-changes", replaced(labelled, cases.end + "1,", cases.end + "9,"));
-  CHECK(contains(thrown(last_changes).what(), "expected 1 to 3"));
-  cases.fill("out/last-layer-changes", replaced(labelled, cases.end + "1,", cases.end + "2,"));
-  CHECK(thrown(last_changes).code() == ErrorCode::argument_invalid);
+  ExperimentOptions options = cases.options;
+  options.annotations = {cases.model.texts().path() / "first"};
+  const auto given_changes = [&] {
+    Workbench bench(options);
+    last_layer_changes(bench);
+  };
+  cases.fill("first", replaced(labelled, cases.end + "1,", cases.end + "9,"));
+  CHECK(contains(thrown(given_changes).what(), "expected 1 to 3"));
+  cases.fill("first", replaced(labelled, cases.end + "1,", cases.end + "2,"));
+  CHECK(thrown(given_changes).code() == ErrorCode::argument_invalid);
+}
+
+TEST_CASE("last_layer_changes: labels of other cases that stand in the folder stay, and the experiment goes on without them") {
+  const CasesToLabel cases;
+  const std::filesystem::path file = cases.options.out / "last-layer-changes" / "changes.csv";
+  const std::string labelled = cases.labelled(1, "far");
+  for (const std::string& text : {replaced(labelled, cases.end + "1,", cases.end + "9,"),
+                                  replaced(labelled, cases.end + "1,", cases.end + "2,"), std::string("no table\n\"")}) {
+    cases.fill("out/last-layer-changes", text);
+    const Result result = last_layer_changes(*cases.bench);
+    CHECK(contains(result.run_found, "was left as it is"));
+    CHECK(result.estimates.size() == 2);
+    write_result(cases.options.out, result);
+    CHECK(read_text_file(file) == text);
+  }
+  // Without a label it is nobody's work.
+  cases.fill("out/last-layer-changes", replaced(cases.empty, cases.end + "1,", cases.end + "9,"));
+  write_result(cases.options.out, last_layer_changes(*cases.bench));
+  CHECK(read_text_file(file) == cases.empty);
 }
 
 TEST_CASE("last_layer_changes: of the annotators' folders and what stands there, a case's first label counts") {
