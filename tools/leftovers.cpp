@@ -10,6 +10,7 @@
 #include <charconv>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace ffmem::tools {
@@ -17,16 +18,17 @@ namespace {
 
 constexpr std::string_view kMark = ".tmp.";
 
-/// True for TARGET.tmp.PID and TARGET.tmp.PID.NUMBER where PID is no running process of this machine.
-bool is_named_as_leftover(std::string_view name) {
+/// TARGET of TARGET.tmp.PID and TARGET.tmp.PID.NUMBER where PID is no running process of this machine; empty for other names.
+std::string_view target_of_leftover(std::string_view name) {
   const std::size_t mark = name.rfind(kMark);
-  if (mark == std::string_view::npos || mark == 0) return false;
+  if (mark == std::string_view::npos) return {};
+  const std::string_view target = name.substr(0, mark);
   name.remove_prefix(mark + kMark.size());
   pid_t pid = 0;
   const char* const end = name.data() + name.size();
   const char* behind = std::from_chars(name.data(), end, pid).ptr;
   if (behind != end && *behind == '.') behind = std::find_if_not(behind + 1, end, [](char c) { return c >= '0' && c <= '9'; });
-  return behind == end && pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
+  return behind == end && pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH ? target : std::string_view();
 }
 
 /// Whether some process, of any machine, is writing the file.
@@ -38,12 +40,15 @@ bool has_writer(const std::filesystem::path& path) {
   return locked;
 }
 
-/// Of the files of `folder` whose names begin with `prefix`. Gathered first: removing while iterating may skip entries.
-void remove_leftovers(const std::filesystem::path& folder, std::string_view prefix) {
+/// Of the wanted targets in `folder`. Gathered first: removing while iterating may skip entries.
+template <class Wanted>
+void remove_leftovers(const std::filesystem::path& folder, Wanted&& wanted) {
   std::vector<std::filesystem::path> found;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+  std::error_code unlisted;  // a folder that is not there, or that one may write but not read
+  for (const auto& entry : std::filesystem::directory_iterator(folder, unlisted)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with(prefix) && is_named_as_leftover(name) && !has_writer(entry.path())) found.push_back(entry.path());
+    const std::string_view target = target_of_leftover(name);
+    if (!target.empty() && wanted(target) && !has_writer(entry.path())) found.push_back(entry.path());
   }
   for (const auto& path : found) std::filesystem::remove(path);
 }
@@ -51,11 +56,14 @@ void remove_leftovers(const std::filesystem::path& folder, std::string_view pref
 }  // namespace
 
 void remove_leftovers(const std::filesystem::path& target) {
-  remove_leftovers(std::filesystem::absolute(target).parent_path(), target.filename().string().append(kMark));
+  const std::string name = target.filename().string();
+  remove_leftovers(std::filesystem::absolute(target).parent_path(), [&](std::string_view found) { return found == name; });
 }
 
-void remove_leftovers_in(const std::filesystem::path& folder) {
-  if (std::filesystem::is_directory(folder)) remove_leftovers(folder, "");
+void remove_leftovers_in(const std::filesystem::path& folder, std::span<const std::string_view> extensions) {
+  remove_leftovers(folder, [&](std::string_view found) {
+    return std::ranges::any_of(extensions, [&](std::string_view extension) { return found.ends_with(extension); });
+  });
 }
 
 }  // namespace ffmem::tools

@@ -3,10 +3,12 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -268,7 +270,7 @@ TEST_CASE("remove_leftovers: a temporary file that another machine's process is 
   const std::string own = "out.tmp." + std::to_string(::getpid());
   const std::string foreign = "out.tmp." + std::to_string(std::numeric_limits<pid_t>::max());  // not a process of this machine
   std::filesystem::rename(folder.path() / own, folder.path() / foreign);
-  remove_leftovers_in(folder.path());
+  remove_leftovers(folder.path() / "out");
   CHECK(std::filesystem::exists(folder.path() / foreign));
 }
 
@@ -289,11 +291,13 @@ TEST_CASE("trigger_checkpoint: temporary files of killed processes are removed, 
   folder.write("below/deep.csv.tmp." + dead, "");
   folder.write("deep.csv.tmp." + dead + ".1", "");
   folder.write("notes.tmp." + dead + ".txt", "");  // somebody else's
-  remove_leftovers_in(folder.path());
-  remove_leftovers_in(folder.path() / "nowhere");
+  constexpr std::array<std::string_view, 2> kExtensions{".csv", ".json"};
+  remove_leftovers_in(folder.path(), kExtensions);
+  remove_leftovers_in(folder.path() / "nowhere", kExtensions);
+  remove_leftovers(folder.path() / "nowhere" / "out");
   CHECK(std::filesystem::exists(folder.path() / "below" / ("deep.csv.tmp." + dead)));
   CHECK(!std::filesystem::exists(folder.path() / ("deep.csv.tmp." + dead + ".1")));
-  CHECK(!std::filesystem::exists(folder.path() / ("other.tmp." + dead)));
+  CHECK(std::filesystem::exists(folder.path() / ("other.tmp." + dead)));
   CHECK(std::filesystem::exists(folder.path() / ("notes.tmp." + dead + ".txt")));
   CHECK(std::filesystem::exists(folder.path() / ("out.tmp.x" + dead)));
 }

@@ -1,6 +1,7 @@
 #include "tools/experiments/workbench.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "loaders/atomic_file.hpp"
@@ -30,11 +31,14 @@ bool is_finished_search(const std::filesystem::path& path, const TriggerInfo& in
   }
 }
 
-/// What killed runs left half written in OUT and the folders that this program makes there.
+/// What killed runs left half written in OUT, which may be a folder of the user's, and the folders that this program makes
+/// there.
 void remove_leftovers_of_runs(const std::filesystem::path& out) {
-  remove_leftovers_in(out);
-  for (const char* folder : {"data", "memories"}) remove_leftovers_in(out / folder);
-  for (const Experiment& experiment : all_experiments()) remove_leftovers_in(out / experiment.name);
+  static constexpr std::array<std::string_view, 8> kWritten{".csv",  ".gp",      ".html",        ".js",
+                                                            ".json", ".partial", ".safetensors", ".txt"};
+  for (const char* file : {"manifest.json", "report.html"}) remove_leftovers(out / file);
+  for (const char* folder : {"data", "memories"}) remove_leftovers_in(out / folder, kWritten);
+  for (const Experiment& experiment : all_experiments()) remove_leftovers_in(out / experiment.name, kWritten);
 }
 
 void require_train(const ExperimentOptions& options) {

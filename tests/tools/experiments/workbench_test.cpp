@@ -2,13 +2,16 @@
 #include "tools/experiments/workbench.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/types.h>
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "tests/tools/experiments/experiment_models.hpp"
 #include "tools/experiments/coefficient_histogram.hpp"
@@ -76,6 +79,22 @@ TEST_CASE("Workbench: an option that changes has what rests on it computed again
         Names{"triggers", "token-removal", "value-scores"});
   CHECK(written_again(model, [](ExperimentOptions& o) { o.triggers.max_sentences = 2; }) ==
         Names{"triggers", "token-removal", "value-scores", "token-counts"});
+}
+
+TEST_CASE("Workbench: what a killed run left half written is removed, and a user's file of such a name in OUT is not") {
+  const ExperimentModel model;
+  const ExperimentOptions options = model.options();
+  const std::string dead = ".tmp." + std::to_string(std::numeric_limits<pid_t>::max());  // not a process of this machine
+  const std::vector<std::string> gone{"report.html", "manifest.json", "data/values.safetensors",
+                                      "data/triggers.safetensors.partial", "value-ranks/layers.csv"};
+  const std::vector<std::string> kept{"draft", "notes.txt", "data/draft"};
+  for (const char* folder : {"data", "value-ranks"}) std::filesystem::create_directories(options.out / folder);
+  for (const auto& names : {gone, kept}) {
+    for (const auto& name : names) model.texts().write("out/" + name + dead, "");
+  }
+  const Workbench bench(options);
+  for (const auto& name : gone) CHECK_FALSE(std::filesystem::exists(options.out / (name + dead)));
+  for (const auto& name : kept) CHECK(std::filesystem::exists(options.out / (name + dead)));
 }
 
 TEST_CASE("token_counts: every own token of every sentence counts, as far as the context and the asked sentences reach") {
