@@ -16,6 +16,7 @@
 #include "tools/edit_text.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/interventions.hpp"
+#include "tools/leftovers.hpp"
 #include "tools/model_files.hpp"
 #include "tools/options.hpp"
 
@@ -67,6 +68,7 @@ void run(Options& options) {
   options.interventions.prepare(*model, tokens.size());
   // An output that cannot be written is told before the work.
   { const AtomicFile probe(options.output); }
+  remove_leftovers(options.output);
 
   catch_interrupts();
   Record record({.points = points, .first_layer = layers.begin, .end_layer = layers.end});

@@ -15,6 +15,7 @@
 #include "tools/export/neuron_records.hpp"
 #include "tools/export/npy.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/leftovers.hpp"
 #include "tools/model_files.hpp"
 #include "tools/option_checks.hpp"
 #include "tools/options.hpp"
@@ -108,6 +109,7 @@ void run(const Options& options) {
   check_is_no_input(options.out, {options.input, options.values});
   const ThreadScope threads(options.model.threads);
   catch_interrupts();
+  remove_leftovers(options.out);
   if (options.format == "npy") return run_npy(options);
   const TriggerStore store(options.input);
   const std::filesystem::path folder = find_model_folder(options.model.folder, store);

@@ -8,6 +8,8 @@
 #include "hooks/top_triggers.hpp"
 #include "ops/error.hpp"
 #include "tools/commands.hpp"
+#include "tools/interrupt.hpp"
+#include "tools/leftovers.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/trigger_store.hpp"
@@ -61,18 +63,24 @@ NamedSentences merge_sentences(const TriggerTable& table, const std::vector<std:
     named.offsets.push_back(named.offsets.back() + static_cast<std::int64_t>(n));
   }
   named.walk = [index = named.index, &stores](const NamedSentences::Sink& append) {
-    for (const std::int64_t sentence : index) append(store_of(sentence, stores).sentence_tokens(sentence));
+    for (const std::int64_t sentence : index) {
+      throw_if_interrupted();
+      append(store_of(sentence, stores).sentence_tokens(sentence));
+    }
   };
   return named;
 }
 
 void run(const Options& options) {
   check_is_no_input(options.out, options.stores);
+  remove_leftovers(options.out);
+  catch_interrupts();
   std::vector<std::unique_ptr<TriggerStore>> stores;
   for (const auto& path : options.stores) stores.push_back(std::make_unique<TriggerStore>(path));
   TriggerInfo info = stores.front()->info();
   TriggerTable table = stores.front()->table();
   for (std::size_t i = 1; i < stores.size(); ++i) {
+    throw_if_interrupted();
     info = merge_info(info, *stores[i]);
     table = merge(table, stores[i]->table(), info.every_prefix);
   }

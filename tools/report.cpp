@@ -8,6 +8,7 @@
 #include "ops/error.hpp"
 #include "runtime/model.hpp"
 #include "tools/commands.hpp"
+#include "tools/leftovers.hpp"
 #include "tools/option_checks.hpp"
 #include "tools/output.hpp"
 #include "tools/report/page.hpp"
@@ -62,6 +63,7 @@ void run(const Options& options) {
   const TriggerStore store(options.triggers);
   const ValueTable values = read_value_table(options.values);
   check_values(store, values, options);
+  remove_leftovers(options.out);
   write_file(options.out, render_page(make_page(store, values, options.summary)));
   write_out(options.out.string() + "\n");
 }

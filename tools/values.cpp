@@ -15,6 +15,7 @@
 #include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
+#include "tools/leftovers.hpp"
 #include "tools/lens.hpp"
 #include "tools/model_files.hpp"
 #include "tools/option_checks.hpp"
@@ -86,6 +87,7 @@ void run(const Options& options) {
   catch_interrupts();
   check_is_no_input(options.out, model_files(options.model.folder));
   { const AtomicFile writable(options.out); }  // before the work, not after it
+  remove_leftovers(options.out);
   const auto model = load_model(options.model);
   const LayerRange layers = parse_layer_range(options.layers, model->config().n_layers);
   ValueTable table{.first_layer = layers.begin,

@@ -1,14 +1,22 @@
 // Where results go: what commands refuse to write over, and what they leave there.
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <CLI/CLI.hpp>
+#include <csignal>
 #include <filesystem>
+#include <fstream>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "loaders/mapped_file.hpp"
+#include "ops/error.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command_output.hpp"
+#include "tools/commands.hpp"
 
 using namespace ffmem;
 
@@ -69,6 +77,64 @@ TEST_CASE("ffmem: a result that would replace a file of its model, or one that a
   for (const Arguments& edit : {Arguments{"--patch", "coefficients:0=" + patch}, {"--add", "ffn_out:0=" + patch + ":x"}}) {
     check_refused(with(with(capture, edit), {"-o", patch}), {"would replace"});
   }
+}
+
+TEST_CASE("ffmem: what a killed run left beside a result is removed when the result is written again") {
+  const TemporaryFolder folder;
+  const std::string text = folder.write("corpus.txt", "w5 w6 w7\n");
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  const auto path = [&](const char* name) { return (folder.path() / name).string(); };
+  const std::string store = path("store");
+  const std::string values = path("values");
+  const std::vector<Arguments> commands{
+      {"triggers", model.path(), text, "--quiet", "-o", store},
+      {"values", model.path(), "--quiet", "-o", values},
+      {"capture", model.path(), "--tokens", "5", "--points", "ffn_in", "-o", path("captured")},
+      {"merge", store, "-o", path("merged")},
+      {"export", store, "--format", "authors", "--quiet", "-o", path("authors.jsonl")},
+      {"report", "--triggers", store, "--values", values, "-o", path("report.html")}};
+  for (const Arguments& command : commands) {
+    const std::string left = command.back() + ".tmp." + std::to_string(std::numeric_limits<pid_t>::max());  // no process
+    std::ofstream(left) << "half";
+    output(command);
+    CAPTURE(command.front());
+    CHECK(std::filesystem::exists(command.back()));
+    CHECK_FALSE(std::filesystem::exists(left));
+  }
+}
+
+TEST_CASE("ffmem merge: it is caught when it is interrupted, and leaves nothing") {
+  const TemporaryFolder folder;
+  const std::string text = folder.write("corpus.txt", "w5 w6 w7\n");
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  const std::string store = folder.path() / "store";
+  const std::string out = folder.path() / "merged";
+  output({"triggers", model.path(), text, "--quiet", "-o", store});
+  const auto merge = [&] {
+    CLI::App app;
+    tools::add_merge(app);
+    app.parse("merge " + store + " -o " + out, false);
+  };
+  const pid_t child = ::fork();  // the mark of an interrupt stays for the rest of a process
+  if (child == 0) {
+    std::signal(SIGINT, SIG_DFL);
+    try {
+      merge();
+      std::filesystem::remove(out);
+      std::raise(SIGINT);
+      merge();
+    } catch (const Error& error) {
+      ::_exit(error.code() == ErrorCode::interrupted ? 0 : 1);
+    }
+    ::_exit(1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 2);  // corpus and store
 }
 
 TEST_CASE("ffmem triggers: a corpus under the name of its checkpoint is exit code 2, and stays") {
