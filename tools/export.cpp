@@ -99,6 +99,7 @@ void refuse_options_of_other_forms(const Options& options) {
   refuse(options.units != unset.units, "--units", "authors, openai or neuronpedia");
   refuse(options.top != unset.top, "--top", "authors, openai or neuronpedia");
   refuse(!options.model.folder.empty(), "--model", "openai or neuronpedia");
+  refuse(options.model.threads != unset.model.threads, "--threads", "openai or neuronpedia");
   refuse(!options.values.empty(), "--values", "neuronpedia");
   refuse(!options.names.model.empty(), "--model-id", "neuronpedia");
   refuse(!options.names.source_set.empty(), "--source-set", "neuronpedia");

@@ -98,10 +98,10 @@ TEST_CASE("ffmem: a number is plain and in its range, or exit code 2 names it") 
 TEST_CASE("ffmem export: an option of another form is exit code 2") {
   const Arguments npy{"export", "x", "--format", "npy", "-o", "y"};
   const Arguments authors{"export", "x", "--format", "authors", "-o", "y"};
-  for (const std::string option : {"--layers", "--units", "--model", "--values", "--model-id", "--source-set"}) {
+  for (const std::string option : {"--layers", "--units", "--model", "--threads", "--values", "--model-id", "--source-set"}) {
     check_complaint(with(npy, {option, "3"}), 2, {option, "not npy"});
   }
-  for (const std::string option : {"--model", "--values", "--model-id", "--source-set"}) {
+  for (const std::string option : {"--model", "--threads", "--values", "--model-id", "--source-set"}) {
     check_complaint(with(authors, {option, "3"}), 2, {option, "not authors"});
   }
 }
