@@ -33,6 +33,7 @@ void run(const Options& options) {
   const ThreadScope threads(options.experiment->model.threads);
   catch_interrupts();
   const Experiment& experiment = named(options.name);
+  experiment.require_text(*options.experiment);  // before a model is loaded and a folder made
   Workbench bench(*options.experiment);
   if (rank() > 0) return bench.assist_rank_0();
   const Result result = write_result(options.experiment->out, experiment.run(bench));

@@ -137,6 +137,14 @@ TEST_CASE("ffmem merge: it is caught when it is interrupted, and leaves nothing"
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 2);  // corpus and store
 }
 
+TEST_CASE("ffmem experiment: without the text that it reads it is exit code 2, and no folder is made") {
+  const TemporaryFolder folder;
+  const std::string out = folder.path() / "out";
+  check_refused({"experiment", "value-ranks", kDemo, "--valid", "x", "-o", out}, {"--train FILE"});
+  check_refused({"experiment", "memory-effects", kDemo, "--train", "x", "-o", out}, {"--valid FILE"});
+  CHECK_FALSE(std::filesystem::exists(out));
+}
+
 TEST_CASE("ffmem triggers: a corpus under the name of its checkpoint is exit code 2, and stays") {
   const TemporaryFolder folder;
   const std::string out = folder.path() / "out";

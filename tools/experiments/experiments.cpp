@@ -23,23 +23,38 @@ namespace ffmem::tools {
 namespace {
 
 constexpr std::array kExperiments{
-    Experiment{"trigger-patterns", "how alike the trigger examples of a key are (3.2, by proxy)", trigger_patterns},
-    Experiment{"annotation", "patterns that people find in trigger examples (3, Table 1, Figure 2)", annotation},
-    Experiment{"token-removal", "what removing a token of a trigger example does to its key (3.2, Figure 3)", token_removal},
-    Experiment{"value-agreement", "values that predict what follows their key's best example (4, Figure 4)", value_agreement},
-    Experiment{"value-ranks", "where values rank what follows their key's best example (4, Figure 5)", value_ranks},
-    Experiment{"predictive-values", "agreement by max(p), and the surest values (4, Figure 6, Table 2)", predictive_values},
-    Experiment{"active-memories", "how many memories a layer uses (5.1, Figure 7)", active_memories},
-    Experiment{"zero-agreement", "layers whose prediction no memory makes (5.1, Figure 8)", zero_agreement},
-    Experiment{"agreeing-memories", "what layer and memory agree on (5.1)", agreeing_memories},
-    Experiment{"residual-predictions", "where the residual stream has the prediction (5.2, Figure 9)", residual_predictions},
-    Experiment{"residual-probabilities", "how probable it is there (5.2, Figure 10)", residual_probabilities},
-    Experiment{"layer-composition", "whose prediction a layer's output makes (5.2, Figure 11)", layer_composition},
-    Experiment{"last-layer-changes", "what the last layer changes, to be labelled (5.2)", last_layer_changes},
-    Experiment{"memory-effects", "what each memory does to the output, by removing it", memory_effects},
+    Experiment{"trigger-patterns", "how alike the trigger examples of a key are (3.2, by proxy)", require_train,
+               trigger_patterns},
+    Experiment{"annotation", "patterns that people find in trigger examples (3, Table 1, Figure 2)", require_train, annotation},
+    Experiment{"token-removal", "what removing a token of a trigger example does to its key (3.2, Figure 3)", require_train,
+               token_removal},
+    Experiment{"value-agreement", "values that predict what follows their key's best example (4, Figure 4)", require_train,
+               value_agreement},
+    Experiment{"value-ranks", "where values rank what follows their key's best example (4, Figure 5)", require_train,
+               value_ranks},
+    Experiment{"predictive-values", "agreement by max(p), and the surest values (4, Figure 6, Table 2)", require_train,
+               predictive_values},
+    Experiment{"active-memories", "how many memories a layer uses (5.1, Figure 7)", require_valid, active_memories},
+    Experiment{"zero-agreement", "layers whose prediction no memory makes (5.1, Figure 8)", require_valid, zero_agreement},
+    Experiment{"agreeing-memories", "what layer and memory agree on (5.1)", require_valid, agreeing_memories},
+    Experiment{"residual-predictions", "where the residual stream has the prediction (5.2, Figure 9)", require_valid,
+               residual_predictions},
+    Experiment{"residual-probabilities", "how probable it is there (5.2, Figure 10)", require_valid, residual_probabilities},
+    Experiment{"layer-composition", "whose prediction a layer's output makes (5.2, Figure 11)", require_valid,
+               layer_composition},
+    Experiment{"last-layer-changes", "what the last layer changes, to be labelled (5.2)", require_valid, last_layer_changes},
+    Experiment{"memory-effects", "what each memory does to the output, by removing it", require_valid, memory_effects},
 };
 
 }  // namespace
+
+void require_train(const ExperimentOptions& options) {
+  if (options.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
+}
+
+void require_valid(const ExperimentOptions& options) {
+  if (options.valid.empty()) throw UsageError("this experiment needs the validation text: --valid FILE");
+}
 
 std::span<const Experiment> all_experiments() noexcept { return kExperiments; }
 

@@ -11,10 +11,15 @@
 namespace ffmem::tools {
 
 struct Experiment {
-  std::string_view name;     // on the command line, and of its folder
-  std::string_view summary;  // a line for --help
+  std::string_view name;                           // on the command line, and of its folder
+  std::string_view summary;                        // a line for --help
+  void (*require_text)(const ExperimentOptions&);  // the one that it reads
   Result (*run)(Workbench&);
 };
+
+/// Throw UsageError where the text is not given.
+void require_train(const ExperimentOptions& options);
+void require_valid(const ExperimentOptions& options);
 
 /// In the paper's order.
 std::span<const Experiment> all_experiments() noexcept;

@@ -41,10 +41,6 @@ void remove_leftovers_of_runs(const std::filesystem::path& out) {
   for (const Experiment& experiment : all_experiments()) remove_leftovers_in(out / experiment.name, kWritten);
 }
 
-void require_train(const ExperimentOptions& options) {
-  if (options.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
-}
-
 /// Before the work: a mistyped folder would otherwise be one without labels, and a wrong layer show after all other
 /// experiments.
 void check_options(const ExperimentOptions& options, const ModelConfig& config) {
@@ -184,7 +180,7 @@ Origin Workbench::trigger_origin() const {
 }
 
 Origin Workbench::valid_origin() const {
-  if (options_.valid.empty()) throw UsageError("this experiment needs the validation text: --valid FILE");
+  require_valid(options_);
   return {{"valid_fingerprint", valid_fingerprint()},
           {"sentences", std::string(sentence_mode_name(options_.triggers.sentences))},
           {"context", std::to_string(context())}};
