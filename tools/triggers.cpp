@@ -182,7 +182,8 @@ void add_search_options(CLI::App& command, Options& options) {
                                  "Tokens at which a sentence is cut (default: the model's, at most 4096)"),
               1)
       ->type_name("N");
-  command.add_option("--shard", options.shard, "I/N: only sentences whose number modulo N is I; see ffmem merge")
+  command
+      .add_option("--shard", options.shard, "I/N, or I,J/N: only sentences whose number modulo N is I (or J); see ffmem merge")
       ->type_name("I/N");
 }
 
