@@ -79,14 +79,16 @@ AtomicFile::~AtomicFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
+void AtomicFile::fail_for_good(int error) {
+  failure_ = system_text(error);
+  fail_unwritable(target_, failure_);
+}
+
 void AtomicFile::write_out(const char* data, std::size_t n_bytes) {
   while (n_bytes > 0) {
     const ssize_t n = ::write(descriptor_, data, n_bytes);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      failure_ = system_text(errno);
-      fail_unwritable(target_, failure_);
-    }
+    if (n < 0) fail_for_good(errno);
     data += n;
     n_bytes -= static_cast<std::size_t>(n);
   }
@@ -111,7 +113,7 @@ void AtomicFile::commit() {
   if (descriptor_ < 0) fail(ErrorCode::argument_invalid, target_.string(), ": expected one commit(), found another");
   if (!failure_.empty()) fail_unwritable(target_, failure_);
   write_out(buffer_.data(), buffer_.size());
-  if (::fsync(descriptor_) != 0) fail_unwritable(target_, system_text(errno));
+  if (::fsync(descriptor_) != 0) fail_for_good(errno);  // a second one would not tell what the first one lost
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_unwritable(target_, system_text(errno));
   temporary_.clear();
   ::close(std::exchange(descriptor_, -1));  // ends the lock; all is synced, so nothing can fail here any more

@@ -30,13 +30,14 @@ class AtomicFile {
   void commit();
 
  private:
+  [[noreturn]] void fail_for_good(int error);
   void write_out(const char* data, std::size_t n_bytes);
 
   std::filesystem::path target_;
   std::filesystem::path temporary_;
   int descriptor_ = -1;
   std::vector<char> buffer_;
-  std::string failure_;  // why a write failed, so that what is written can't be whole any more
+  std::string failure_;  // why a write or sync failed, so that what is written can't be whole any more
 };
 
 /// The whole file at once. Throws what AtomicFile does.

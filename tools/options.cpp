@@ -213,13 +213,15 @@ float parse_number(std::string_view text, std::string_view what) {
   return value;
 }
 
-void check_is_no_input(const std::filesystem::path& out, const std::vector<std::filesystem::path>& inputs) {
-  for (const auto& input : inputs) {
+bool is_one_of(const std::filesystem::path& path, const std::vector<std::filesystem::path>& files) {
+  return std::ranges::any_of(files, [&](const std::filesystem::path& file) {
     std::error_code error;  // one of the two is not there: not the same
-    if (std::filesystem::equivalent(out, input, error)) {
-      throw UsageError(concat("-o ", out.string(), ": the result would replace what it is made from"));
-    }
-  }
+    return std::filesystem::equivalent(path, file, error);
+  });
+}
+
+void check_is_no_input(const std::filesystem::path& out, const std::vector<std::filesystem::path>& inputs) {
+  if (is_one_of(out, inputs)) throw UsageError(concat("-o ", out.string(), ": the result would replace what it is made from"));
 }
 
 std::string read_standard_input() {

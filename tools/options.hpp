@@ -102,6 +102,9 @@ std::size_t parse_count(std::string_view text, std::string_view what);
 /// The text as a number. Throws UsageError naming `what`.
 float parse_number(std::string_view text, std::string_view what);
 
+/// Whether `path` and one of `files` are the same file, by whatever names.
+bool is_one_of(const std::filesystem::path& path, const std::vector<std::filesystem::path>& files);
+
 /// Throws UsageError if `out`, which is to be written, is the same file as one of `inputs`.
 void check_is_no_input(const std::filesystem::path& out, const std::vector<std::filesystem::path>& inputs);
 

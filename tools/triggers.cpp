@@ -132,12 +132,9 @@ void check_checkpoints(const Options& options, const std::vector<std::filesystem
   std::vector<std::filesystem::path> checkpoints = other_checkpoints(options.out, n_ranks());
   checkpoints.push_back(checkpoint_path(options.out, rank(), n_ranks()));
   for (const auto& checkpoint : checkpoints) {
-    for (const auto& input : inputs) {
-      std::error_code error;  // one of the two is not there: not the same
-      if (!std::filesystem::equivalent(checkpoint, input, error)) continue;
-      throw UsageError(
-          concat("-o ", options.out.string(), ": expected a name whose checkpoint is no input, found ", checkpoint.string()));
-    }
+    if (!is_one_of(checkpoint, inputs)) continue;
+    throw UsageError(
+        concat("-o ", options.out.string(), ": expected a name whose checkpoint is no input, found ", checkpoint.string()));
   }
 }
 
