@@ -56,15 +56,6 @@ std::string line_and_column(std::string_view text, std::size_t offset) {
   return concat("line ", line, ", column ", offset - line_begin + 1);
 }
 
-/// The value as JSON, cut where it gets long.
-std::string short_text(const json& value) {
-  constexpr std::size_t kLimit = 60;
-  if (value.is_array() && value.size() > kLimit) return concat("an array of ", value.size(), " values");
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
-  if (text.size() > kLimit) text = text.substr(0, kLimit) + "...";
-  return text;
-}
-
 }  // namespace
 
 json read_json_file(const std::filesystem::path& path) {
@@ -103,11 +94,23 @@ std::string json_error_text(const json::exception& error) {
   return text.size() > kLimit ? concat(text.substr(0, kLimit), "...") : std::string(text);
 }
 
+std::string short_json(const json& value) {
+  constexpr std::size_t kMostElements = 8;
+  constexpr std::size_t kLimit = 60;
+  const auto nests = [](const json& element) { return element.is_structured(); };
+  if (value.is_structured() && (value.size() > kMostElements || std::ranges::any_of(value, nests))) {
+    return concat(value.is_array() ? "an array of " : "an object of ", value.size());
+  }
+  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+  if (text.size() > kLimit) text = text.substr(0, kLimit) + "...";
+  return text;
+}
+
 JsonFields::JsonFields(const json& object, const std::filesystem::path& file, std::string where)
     : object_(&object), file_(file.string()), where_(std::move(where)) {
   if (object.is_object()) return;
   fail(ErrorCode::config_invalid, file_, where_.empty() ? "" : ": ", where_, ": expected an object, found ",
-       short_text(object));
+       short_json(object));
 }
 
 std::size_t JsonFields::size(std::string_view key) const { return as_size(key, find_needed(key, kSizeWords)); }
@@ -165,7 +168,7 @@ const json& JsonFields::at(std::string_view key) const { return find_needed(key,
 void JsonFields::refuse(std::string_view key, std::string_view expected) const {
   const json* value = find(key);
   fail(ErrorCode::config_invalid, file_, ": ", place(key), ": expected ", expected, ", found ",
-       value == nullptr ? "no such field" : short_text(*value));
+       value == nullptr ? "no such field" : short_json(*value));
 }
 
 void JsonFields::ignore(std::initializer_list<std::string_view> keys) const { read_.insert(keys.begin(), keys.end()); }

@@ -20,6 +20,9 @@ nlohmann::json read_json_file(const std::filesystem::path& path);
 /// What the JSON library says of a text, without its exception id and place, cut where it quotes too much.
 std::string json_error_text(const nlohmann::json::exception& error);
 
+/// A value for a message: as JSON, cut where it gets long; arrays and objects of more than a few plain values by their size.
+std::string short_json(const nlohmann::json& value);
+
 /// The fields of one JSON object. Views the object, which must outlive it. Not for use from several threads at once.
 ///
 /// Reading throws config_invalid: "config.json: n_layer: expected a whole number from 0 to 4294967296, found -1".

@@ -2,26 +2,15 @@
 
 #include <cstdint>
 
+#include "loaders/json_file.hpp"
 #include "loaders/tokenizer/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {
-namespace {
-
-std::string shortened(const nlohmann::json& value) {
-  constexpr std::size_t kLongest = 60;
-  if (value.is_structured()) return concat(value.is_array() ? "an array of " : "an object of ", value.size());
-  std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  if (text.size() > kLongest) text.replace(kLongest, std::string::npos, "...");
-  return text;
-}
-
-}  // namespace
-
 std::string JsonNode::origin() const { return place_.empty() ? *file_ : *file_ + ": " + place_; }
 
 void JsonNode::invalid(std::string_view expected) const {
-  fail(ErrorCode::tokenizer_invalid, origin(), ": expected ", expected, ", found ", shortened(*value_));
+  fail(ErrorCode::tokenizer_invalid, origin(), ": expected ", expected, ", found ", short_json(*value_));
 }
 
 void JsonNode::unsupported(std::string_view what) const {
