@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <numeric>
+#include <vector>
 
-#include "ops/cpu/dispatch.hpp"
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "tools/commands.hpp"
@@ -16,7 +17,7 @@
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/progress.hpp"
-#include "tools/speed/machine_peaks.hpp"
+#include "tools/speed/machine_rates.hpp"
 #include "tools/speed/random_checkpoint.hpp"
 #include "tools/speed/speed_run.hpp"
 
@@ -36,34 +37,13 @@ struct Options {
   bool json = false;
 };
 
-/// The machine's rates with as many threads as the model ran with.
-struct Peaks {
-  std::string isa;
-  double f32_flops = 0.0;
-  double layer_flops = 0.0;  // of products by weights as the layers hold them
-  double head_flops = 0.0;
-  double read_bytes = 0.0;
-};
-
-Peaks measure_peaks(WeightMode mode, int n_threads) {
-  const std::string isa = choose_kernels({}).isa;
-  return {.isa = isa,
-          .f32_flops = peak_flops(isa, WeightFormat::f32, n_threads),
-          .layer_flops = peak_flops(isa, layer_format(mode), n_threads),
-          .head_flops = peak_flops(isa, head_format(mode), n_threads),
-          .read_bytes = peak_read_bytes(n_threads)};
+double median(std::vector<double> numbers) {
+  std::ranges::sort(numbers);
+  const std::size_t n = numbers.size();
+  return std::midpoint(numbers[n / 2], numbers[(n - 1) / 2]);
 }
 
-/// The better of two times, each alone: other work on the machine may have slowed either.
-Peaks best_of(const Peaks& a, const Peaks& b) {
-  return {.isa = a.isa,
-          .f32_flops = std::max(a.f32_flops, b.f32_flops),
-          .layer_flops = std::max(a.layer_flops, b.layer_flops),
-          .head_flops = std::max(a.head_flops, b.head_flops),
-          .read_bytes = std::max(a.read_bytes, b.read_bytes)};
-}
-
-/// A phase in numbers: the median round, and what it was of the machine's peaks.
+/// A phase in numbers: medians of the rounds, each with its own share of what the machine gave around it.
 struct Figures {
   double median = 0.0;  // tokens per second
   double slowest = 0.0;
@@ -74,20 +54,36 @@ struct Figures {
   double share_of_read_rate = 0.0;
 };
 
-Figures figures_of(const PhaseSpeed& phase, const Peaks& peaks) {
-  std::vector<double> rates = phase.tokens_per_second;
-  std::ranges::sort(rates);
-  const std::size_t n = rates.size();
+Figures figures_of(const PhaseSpeed& phase) {
+  const std::vector<double>& rates = phase.tokens_per_second;
+  const auto [slowest, fastest] = std::ranges::minmax(rates);
   const auto n_tokens = static_cast<double>(phase.n_tokens);
-  Figures f{.median = (rates[n / 2] + rates[(n - 1) / 2]) / 2, .slowest = rates.front(), .fastest = rates.back()};
-  f.flop_per_token = phase.cost.flop() / n_tokens;
-  f.bytes_per_token = phase.cost.bytes / n_tokens;
-  const double seconds = n_tokens / f.median;
-  f.share_of_peak = (phase.cost.layer_flop / peaks.layer_flops + phase.cost.head_flop / peaks.head_flops +
-                     phase.cost.attention_flop / peaks.f32_flops) /
-                    seconds;
-  f.share_of_read_rate = phase.cost.bytes / peaks.read_bytes / seconds;
-  return f;
+  std::vector<double> of_peak;
+  std::vector<double> of_reads;
+  for (std::size_t i = 0; i < rates.size(); ++i) {
+    const double seconds = n_tokens / rates[i];
+    const MachineRates& machine = phase.machine[i];
+    of_peak.push_back((phase.cost.layer_flop / machine.layer_flops + phase.cost.head_flop / machine.head_flops +
+                       phase.cost.attention_flop / machine.f32_flops) /
+                      seconds);
+    of_reads.push_back(phase.cost.bytes / machine.read_bytes / seconds);
+  }
+  return {.median = median(rates),
+          .slowest = slowest,
+          .fastest = fastest,
+          .flop_per_token = phase.cost.flop() / n_tokens,
+          .bytes_per_token = phase.cost.bytes / n_tokens,
+          .share_of_peak = median(of_peak),
+          .share_of_read_rate = median(of_reads)};
+}
+
+/// The median of one rate over all phases and rounds.
+double machine_rate(const SpeedResult& result, double MachineRates::*rate) {
+  std::vector<double> rates;
+  for (const PhaseSpeed* phase : {&result.prompt, &result.decode}) {
+    for (const MachineRates& machine : phase->machine) rates.push_back(machine.*rate);
+  }
+  return median(rates);
 }
 
 Json as_json(const Figures& f, std::size_t n_tokens) {
@@ -136,7 +132,7 @@ SpeedResult measure(const Options& options, const std::shared_ptr<const Model>& 
   return measure_speed(model, plan, [&](std::size_t done) { progress.update(static_cast<double>(done)); });
 }
 
-void print_json(const Options& options, const Model& model, const SpeedResult& result, const Peaks& peaks) {
+void print_json(const Options& options, const Model& model, const SpeedResult& result) {
   const SpeedPlan& plan = options.plan;
   const auto given = [](const std::string& text) { return text.empty() ? Json{"null"} : to_json(text); };
   write_out(JsonObject()
@@ -149,8 +145,11 @@ void print_json(const Options& options, const Model& model, const SpeedResult& r
                 .add("logits", options.logits)
                 .add("backend", model.backend().description())
                 .add("threads", available_threads())
-                .add("peak_flops", JsonObject().add("f32", peaks.f32_flops).add("weights", peaks.layer_flops).json())
-                .add("read_bytes_per_second", peaks.read_bytes)
+                .add("peak_flops", JsonObject()
+                                       .add("f32", machine_rate(result, &MachineRates::f32_flops))
+                                       .add("weights", machine_rate(result, &MachineRates::layer_flops))
+                                       .json())
+                .add("read_bytes_per_second", machine_rate(result, &MachineRates::read_bytes))
                 .add("memory_bytes", JsonObject()
                                          .add("resident", result.resident_bytes)
                                          .add("converted_weights", model.owned_bytes())
@@ -158,28 +157,30 @@ void print_json(const Options& options, const Model& model, const SpeedResult& r
                                          .add("workspace", result.session.workspace_bytes)
                                          .json())
                 .add("active_share", result.active_share)
-                .add("prompt", as_json(figures_of(result.prompt, peaks), plan.prompt))
-                .add("decode", as_json(figures_of(result.decode, peaks), plan.new_tokens))
+                .add("prompt", as_json(figures_of(result.prompt), plan.prompt))
+                .add("decode", as_json(figures_of(result.decode), plan.new_tokens))
                 .line());
 }
 
-void print_text(const Options& options, const Model& model, const SpeedResult& result, const Peaks& peaks) {
+void print_text(const Options& options, const Model& model, const SpeedResult& result) {
   const SpeedPlan& plan = options.plan;
   const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   std::string text =
       fmt::format("model    {}, {:.1f} million parameters, run as {}\n",
                   options.shape.empty() ? model_name_of(options.model.folder) : options.shape + " (random weights)",
                   static_cast<double>(model.weights().n_parameters) / 1e6, name(model.weight_mode()));
-  text += fmt::format("machine  {}, {} thread{}: {:.1f} GFLOP/s in f32, {:.1f} with these weights, {:.1f} GB/s read\n",
-                      model.backend().description(), available_threads(), available_threads() == 1 ? "" : "s",
-                      peaks.f32_flops / 1e9, peaks.layer_flops / 1e9, peaks.read_bytes / 1e9);
+  text +=
+      fmt::format("machine  {}, {} thread{}: {:.1f} GFLOP/s in f32, {:.1f} with these weights, {:.1f} GB/s read\n",
+                  model.backend().description(), available_threads(), available_threads() == 1 ? "" : "s",
+                  machine_rate(result, &MachineRates::f32_flops) / 1e9, machine_rate(result, &MachineRates::layer_flops) / 1e9,
+                  machine_rate(result, &MachineRates::read_bytes) / 1e9);
   text += fmt::format("memory   {:.1f} MiB resident; KV cache {:.1f}, workspace {:.1f}, converted weights {:.1f} MiB\n",
                       mebibytes(result.resident_bytes), mebibytes(result.session.kv_cache_bytes),
                       mebibytes(result.session.workspace_bytes), mebibytes(model.owned_bytes()));
   if (result.active_share) text += fmt::format("active   {:.1f} % of the memories\n", 100.0 * *result.active_share);
   text += fmt::format("prompt   {} x {}, logits {}: {}\n", plan.batch, plan.prompt, options.logits,
-                      as_text(figures_of(result.prompt, peaks)));
-  text += fmt::format("decode   {} x {}: {}\n", plan.batch, plan.new_tokens, as_text(figures_of(result.decode, peaks)));
+                      as_text(figures_of(result.prompt)));
+  text += fmt::format("decode   {} x {}: {}\n", plan.batch, plan.new_tokens, as_text(figures_of(result.decode)));
   write_out(text);
 }
 
@@ -194,12 +195,10 @@ void run(Options options) {
   catch_interrupts();
   options.plan.logits = kLogits.at(options.logits);
   options.plan.n_threads = options.model.threads;
-  const Peaks before = measure_peaks(options.model.weights, available_threads());
   const auto model = make_model(options);
   options.plan.prompt = options.prompt.value_or(usual_prompt(model->config(), options.plan));
   const SpeedResult result = measure(options, model);
-  const Peaks peaks = best_of(before, measure_peaks(options.model.weights, available_threads()));
-  (options.json ? print_json : print_text)(options, *model, result, peaks);
+  (options.json ? print_json : print_text)(options, *model, result);
 }
 
 void add_plan_options(CLI::App& command, std::optional<std::size_t>& prompt, SpeedPlan& plan) {
@@ -240,10 +239,11 @@ void add_bench(CLI::App& app) {
   command->footer(
       "Prints medians over the rounds, the slowest and the fastest. Tokens are random, the same every time. Arithmetic counts\n"
       "the matrix products and attention, bytes every weight and cached key and value once for each run; their shares are of\n"
-      "what the same threads reach in a loop of nothing but multiply-adds or reads, the best of before and after. On a "
-      "machine\n"
-      "that does other work at the same time they mean little. --shape stores its weights as F32, or for other --weights as\n"
-      "BF16, each matrix as that family's files have it.\n"
+      "what the same threads reach in a loop of nothing but multiply-adds or reads directly before and after each phase of "
+      "each\n"
+      "round, medians too. --shape stores its weights as F32, or for other --weights as BF16, each matrix as that family's "
+      "files\n"
+      "have it.\n"
       "Examples:\n"
       "  ffmem bench models/gpt2\n"
       "  ffmem bench --shape gpt2 --weights bf16 --logits all --json\n"

@@ -134,6 +134,30 @@ TEST_CASE("machine_peaks: the instruction set that runs here has a rate for ever
   CHECK(peak_read_bytes(2) > 1e7);
 }
 
+TEST_CASE("measure_speed: each phase of each round has the machine's rates around it") {
+  SpeedPlan plan = kPlan;
+  plan.repeat = 3;
+  const SpeedResult result = measure_speed(random_model(kGpt2), plan);
+  for (const PhaseSpeed* phase : {&result.prompt, &result.decode}) {
+    CHECK(phase->machine.size() == 3);
+    for (const MachineRates& rates : phase->machine) {
+      CHECK(rates.read_bytes > 1e7);
+      CHECK(rates.f32_flops > 1e8);
+      CHECK(rates.layer_flops == rates.f32_flops);
+      CHECK(rates.head_flops == rates.f32_flops);
+    }
+  }
+  CHECK(result.prompt.machine[0].f32_flops != result.prompt.machine[1].f32_flops);  // measured, not once for all
+}
+
+TEST_CASE("mean: of each rate of two times") {
+  const MachineRates rates = mean({1.0, 2.0, 3.0, 4.0}, {3.0, 6.0, 9.0, 12.0});
+  CHECK(rates.f32_flops == 2.0);
+  CHECK(rates.layer_flops == 4.0);
+  CHECK(rates.head_flops == 6.0);
+  CHECK(rates.read_bytes == 8.0);
+}
+
 TEST_CASE("measure_speed: progress is told of each round when it is done, the first one too") {
   std::vector<std::size_t> told;
   measure_speed(random_model(kGpt2), kPlan, [&](std::size_t done) { told.push_back(done); });

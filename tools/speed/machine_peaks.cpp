@@ -1,9 +1,9 @@
 #include "tools/speed/machine_peaks.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
-#include <vector>
+
+#include "tools/speed/seconds.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -14,11 +14,12 @@
 namespace ffmem::tools {
 namespace {
 
-double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 constexpr int kChains = 12;  // enough to hide a latency of 4 at two per cycle, few enough for 16 registers
 constexpr int kRounds = 10'000'000;
 constexpr int kTries = 8;
+
+constexpr std::size_t kReadBytes = std::size_t{256} << 20;
+constexpr std::size_t kLeastReadBytes = std::size_t{64} << 20;  // of a thread: more than its part of any cache
 
 // Each function runs kChains independent chains of kRounds steps and returns something that depends on all.
 #if defined(__x86_64__)
@@ -211,37 +212,50 @@ float read_streams(const float* data, std::size_t n) {
 
 }  // namespace
 
-double peak_flops(const std::string& isa, WeightFormat format, int n_threads) {
-  double best = 0.0;
+double flops_per_second(const std::string& isa, WeightFormat format, int n_threads) {
   const Loop loop = loop_for(isa, format);
-  const double n_flop = 2.0 * kChains * kRounds * loop.products * n_threads;
-  for (int i = 0; i < kTries; ++i) {
-    const double start = seconds_now();
-    float sum = 0;
+  float sum = 0;
+  const double seconds = seconds_of([&] {
 #pragma omp parallel num_threads(n_threads) reduction(+ : sum)
     sum += loop.run(factor_of_runs);
-    best = std::max(best, n_flop / (seconds_now() - start));
-    kept = sum;
-  }
-  // Some processors multiply floats faster than pairs of bf16.
+  });
+  kept = sum;
+  return 2.0 * kChains * kRounds * loop.products * n_threads / seconds;
+}
+
+bool multiplies_as_f32(const std::string& isa, WeightFormat format) {
+  return loop_for(isa, format).run == loop_for(isa, WeightFormat::f32).run;
+}
+
+double peak_flops(const std::string& isa, WeightFormat format, int n_threads) {
+  double best = 0.0;
+  for (int i = 0; i < kTries; ++i) best = std::max(best, flops_per_second(isa, format, n_threads));
   if (format == WeightFormat::bf16) best = std::max(best, peak_flops(isa, WeightFormat::f32, n_threads));
   return best;
 }
 
+ReadProbe::ReadProbe(int n_threads)
+    : n_threads_(n_threads),
+      n_(std::max(kReadBytes / static_cast<std::size_t>(n_threads), kLeastReadBytes) / sizeof(float)),
+      data_(n_ * static_cast<std::size_t>(n_threads), 1.0F) {}
+
+double ReadProbe::bytes_per_second() const {
+  constexpr int kTimes = 3;
+  float sum = 0;
+  const double seconds = seconds_of([&] {
+    for (int i = 0; i < kTimes; ++i) {
+#pragma omp parallel for num_threads(n_threads_) schedule(static) reduction(+ : sum)
+      for (int t = 0; t < n_threads_; ++t) sum += read_streams(data_.data() + static_cast<std::size_t>(t) * n_, n_);
+    }
+  });
+  kept = sum;
+  return kTimes * static_cast<double>(data_.size() * sizeof(float)) / seconds;
+}
+
 double peak_read_bytes(int n_threads) {
-  constexpr std::size_t kTotal = std::size_t{256} << 20;
-  constexpr std::size_t kLeast = std::size_t{64} << 20;  // of a thread: more than its part of any cache
-  const std::size_t n = std::max(kTotal / static_cast<std::size_t>(n_threads), kLeast) / sizeof(float);
-  const std::vector<float> data(n * static_cast<std::size_t>(n_threads), 1.0F);
-  double best = 0;
-  for (int i = 0; i < 5; ++i) {
-    const double start = seconds_now();
-    float sum = 0;
-#pragma omp parallel for num_threads(n_threads) schedule(static) reduction(+ : sum)
-    for (int t = 0; t < n_threads; ++t) sum += read_streams(data.data() + static_cast<std::size_t>(t) * n, n);
-    best = std::max(best, static_cast<double>(data.size() * sizeof(float)) / (seconds_now() - start));
-    kept = sum;
-  }
+  const ReadProbe probe(n_threads);
+  double best = 0.0;
+  for (int i = 0; i < kTries; ++i) best = std::max(best, probe.bytes_per_second());
   return best;
 }
 

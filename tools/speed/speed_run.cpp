@@ -55,39 +55,40 @@ class SpeedRun {
     }
   }
 
-  /// Seconds of the prompt, and of the new tokens.
-  struct Round {
-    double prompt = 0.0;
-    double decode = 0.0;
-  };
-
-  Round round(std::span<Hook* const> hooks = {}) {
+  double prompt_seconds(std::span<Hook* const> hooks = {}) {
     throw_if_interrupted();
     for (std::size_t s = 0; s < plan_.batch; ++s) session_.truncate(s, 0);
-    Round round;
     ConstMatrixView scores;
-    round.prompt =
+    const double seconds =
         seconds_of([&] { scores = session_.run({.tokens = prompts_, .offsets = prompt_offsets_}, plan_.logits, hooks); });
     check_finite(scores);
+    return seconds;
+  }
+
+  /// Behind a prompt.
+  double decode_seconds() {
+    double seconds = 0.0;
+    ConstMatrixView scores;
     for (std::size_t i = 0; i < plan_.new_tokens; ++i) {
       throw_if_interrupted();
       const auto tokens = std::span(following_).subspan(i * plan_.batch, plan_.batch);
-      round.decode +=
-          seconds_of([&] { scores = session_.run({.tokens = tokens, .offsets = step_offsets_}, LogitsRows::last); });
+      seconds += seconds_of([&] { scores = session_.run({.tokens = tokens, .offsets = step_offsets_}, LogitsRows::last); });
     }
     check_finite(scores);
-    return round;
+    return seconds;
   }
 
   /// The round that is not measured: pages are touched, threads started, memories counted.
   std::optional<double> warm_up() {
     if (!is_plain_relu(model_.config())) {
-      round();
+      prompt_seconds();
+      decode_seconds();
       return {};
     }
     Histogram histogram(model_.config().n_layers, model_.config().d_memory);
     const std::array<Hook*, 1> hooks{&histogram};
-    round(hooks);
+    prompt_seconds(hooks);
+    decode_seconds();
     double active = 0.0;
     double all = 0.0;
     for (std::size_t i = 0; i < histogram.counts().size(); ++i) {
@@ -150,19 +151,28 @@ SpeedResult measure_speed(const std::shared_ptr<const Model>& model, const Speed
   SpeedRun run(model, plan);
   SpeedResult result;
   result.active_share = run.warm_up();
-  result.prompt = {.tokens_per_second = {}, .n_tokens = plan.batch * plan.prompt, .cost = run.prompt_cost()};
-  result.decode = {
-      .tokens_per_second = {}, .n_tokens = plan.batch * plan.new_tokens, .cost = run.decode_cost(result.active_share)};
-  const std::size_t tokens_of_round = result.prompt.n_tokens + result.decode.n_tokens;
-  if (progress) progress(tokens_of_round);
-  for (std::size_t i = 0; i < plan.repeat; ++i) {
-    const SpeedRun::Round round = run.round();
-    result.prompt.tokens_per_second.push_back(static_cast<double>(result.prompt.n_tokens) / round.prompt);
-    result.decode.tokens_per_second.push_back(static_cast<double>(result.decode.n_tokens) / round.decode);
-    if (progress) progress((i + 2) * tokens_of_round);
-  }
   result.resident_bytes = resident_bytes();
   result.session = Session::memory(model->config(), run.options());
+  result.prompt = {.tokens_per_second = {}, .machine = {}, .n_tokens = plan.batch * plan.prompt, .cost = run.prompt_cost()};
+  result.decode = {.tokens_per_second = {},
+                   .machine = {},
+                   .n_tokens = plan.batch * plan.new_tokens,
+                   .cost = run.decode_cost(result.active_share)};
+  const std::size_t tokens_of_round = result.prompt.n_tokens + result.decode.n_tokens;
+  if (progress) progress(tokens_of_round);
+  const RateProbe probe(model->weight_mode(), available_threads());
+  MachineRates before = probe.measure();
+  const auto add = [&](PhaseSpeed& phase, double seconds) {
+    const MachineRates after = probe.measure();
+    phase.tokens_per_second.push_back(static_cast<double>(phase.n_tokens) / seconds);
+    phase.machine.push_back(mean(before, after));
+    before = after;
+  };
+  for (std::size_t i = 0; i < plan.repeat; ++i) {
+    add(result.prompt, run.prompt_seconds());
+    add(result.decode, run.decode_seconds());
+    if (progress) progress((i + 2) * tokens_of_round);
+  }
   return result;
 }
 

@@ -9,6 +9,7 @@
 
 #include "runtime/model.hpp"
 #include "runtime/session.hpp"
+#include "tools/speed/machine_rates.hpp"
 #include "tools/speed/pass_cost.hpp"
 
 namespace ffmem::tools {
@@ -25,6 +26,7 @@ struct SpeedPlan {
 /// One phase of all rounds.
 struct PhaseSpeed {
   std::vector<double> tokens_per_second;  // [repeat], of all sequences together
+  std::vector<MachineRates> machine;      // [repeat], of the times directly before and after
   std::size_t n_tokens = 0;               // of one round
   PassCost cost;                          // of one round
 };
@@ -33,13 +35,13 @@ struct SpeedResult {
   PhaseSpeed prompt;
   PhaseSpeed decode;
   std::optional<double> active_share;  // of a plain ReLU layer's memories, over the prompt
-  std::size_t resident_bytes = 0;      // of this process after the rounds
+  std::size_t resident_bytes = 0;      // of this process with the model and a session that has run all of the plan
   Session::Memory session;             // what the session holds when it is full
 };
 
-/// Runs `plan` on tokens drawn at random. Both phases are timed from the call to the scores. `progress` is told the tokens done
-/// so far. Throws context_exceeded where prompt and new tokens exceed the model's context; argument_invalid where a score is
-/// not finite; interrupted.
+/// Runs `plan` on tokens drawn at random. Both phases are timed from the call to the scores, and the machine's rates between
+/// them. `progress` is told the tokens done so far. Throws context_exceeded where prompt and new tokens exceed the model's
+/// context; argument_invalid where a score is not finite; interrupted.
 SpeedResult measure_speed(const std::shared_ptr<const Model>& model, const SpeedPlan& plan,
                           const std::function<void(std::size_t)>& progress = {});
 

@@ -1,0 +1,36 @@
+#include "tools/speed/machine_rates.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "ops/cpu/dispatch.hpp"
+
+namespace ffmem::tools {
+
+MachineRates mean(const MachineRates& a, const MachineRates& b) noexcept {
+  return {.f32_flops = std::midpoint(a.f32_flops, b.f32_flops),
+          .layer_flops = std::midpoint(a.layer_flops, b.layer_flops),
+          .head_flops = std::midpoint(a.head_flops, b.head_flops),
+          .read_bytes = std::midpoint(a.read_bytes, b.read_bytes)};
+}
+
+RateProbe::RateProbe(WeightMode mode, int n_threads)
+    : mode_(mode), n_threads_(n_threads), isa_(choose_kernels({}).isa), reads_(n_threads) {}
+
+MachineRates RateProbe::measure() const {
+  MachineRates rates;
+  rates.read_bytes = reads_.bytes_per_second();
+  rates.f32_flops = flops_per_second(isa_, WeightFormat::f32, n_threads_);
+  rates.layer_flops = flops(layer_format(mode_), rates.f32_flops);
+  rates.head_flops = head_format(mode_) == layer_format(mode_) ? rates.layer_flops : flops(head_format(mode_), rates.f32_flops);
+  return rates;
+}
+
+double RateProbe::flops(WeightFormat format, double f32_flops) const {
+  if (multiplies_as_f32(isa_, format)) return f32_flops;
+  const double own = flops_per_second(isa_, format, n_threads_);
+  // Some processors multiply floats faster than pairs of bf16, whose products the kernels then take.
+  return format == WeightFormat::bf16 ? std::max(own, f32_flops) : own;
+}
+
+}  // namespace ffmem::tools
