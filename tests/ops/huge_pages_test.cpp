@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <latch>
 #include <limits>
 #include <new>
 #include <optional>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include "support.hpp"
@@ -51,6 +53,37 @@ TEST_CASE("a buffer in huge pages keeps its numbers when its neighbours are writ
   for (std::size_t i = 1; i < buffers.size(); i += 2) CHECK(holds_only(*buffers[i], static_cast<float>(i + 1)));
   const AlignedBuffer after = in_huge_pages(1000);
   CHECK(holds_only(after, 0.0F));
+}
+
+// How many of the buffers that threads take at once begin before the end of another.
+std::size_t n_overlaps_of_threads() {
+  constexpr std::size_t kThreads = 4;
+  constexpr std::size_t kBuffers = 30'000;
+  std::vector<std::vector<AlignedBuffer>> buffers(kThreads);
+  {
+    std::latch all_there(kThreads);
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&, i] {
+        buffers[i].reserve(kBuffers);
+        all_there.arrive_and_wait();
+        for (std::size_t n = 0; n < kBuffers; ++n) buffers[i].push_back(in_huge_pages(16));
+      });
+    }
+  }
+  std::vector<std::uintptr_t> begins;
+  for (const auto& of_thread : buffers) {
+    for (const AlignedBuffer& buffer : of_thread) begins.push_back(reinterpret_cast<std::uintptr_t>(buffer.data()));
+  }
+  std::ranges::sort(begins);
+  std::size_t n = 0;
+  for (std::size_t i = 1; i < begins.size(); ++i) n += begins[i] - begins[i - 1] < 16 * sizeof(float) ? 1 : 0;
+  return n;
+}
+
+TEST_CASE("buffers in huge pages that several threads take at once do not overlap") {
+  // Many rounds: on a busy machine the threads of one may well run one after the other.
+  for (int round = 0; round < 20; ++round) REQUIRE(n_overlaps_of_threads() == 0);
 }
 
 }  // namespace

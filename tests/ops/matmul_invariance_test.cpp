@@ -5,7 +5,9 @@
 // other); 2.6.3 limited to AVX2 or SSE4.1 and 3.7.2 limited to AVX2 give a row other bits depending on where it falls in a
 // tile, on the number of rows, and on the thread split; 3.7.2 with AVX-512 differs between one row and more from 3,072 inputs
 // on.
+#include <latch>
 #include <thread>
+#include <utility>
 
 #include "ops/cpu/onednn_matmul.hpp"
 #include "support.hpp"
@@ -129,23 +131,32 @@ TEST_CASE(
   });
 }
 
-// A primitive is made once for a shape and then runs in whichever threads want it.
+// What is made for a product once or kept between products, with whichever threads want it. Some inputs are zero, others in
+// each thread.
 template <class Product>
-void check_from_many_threads(Product product, std::size_t n_out) {
+void check_from_many_threads(Product product, std::size_t n_out, std::size_t n_rows = 33) {
   constexpr std::size_t kThreads = 4;
   constexpr std::size_t kRounds = 20;
-  const Matrix x = normal_matrix(33 * kThreads, 300, 1);
-  std::vector<Matrix> expected(kThreads, Matrix(33, n_out));
-  for (std::size_t i = 0; i < kThreads; ++i) product(x.view().rows_between(33 * i, 33 * i + 33), expected[i].view());
+  Matrix x = normal_matrix(n_rows * kThreads, 300, 1);
+  for (std::size_t t = 0; t < x.rows; ++t) {
+    for (std::size_t i = t / n_rows; i < x.cols; i += 2 + t / n_rows) x.row(t)[i] = 0.0F;
+  }
+  const auto part = [&](std::size_t thread) {
+    return std::as_const(x).view().rows_between(n_rows * thread, n_rows * (thread + 1));
+  };
+  std::vector<Matrix> expected(kThreads, Matrix(n_rows, n_out));
+  for (std::size_t i = 0; i < kThreads; ++i) product(part(i), expected[i].view());
   std::vector<std::size_t> n_wrong(kThreads, 0);
   {
+    std::latch all_there(kThreads);
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < kThreads; ++i) {
       threads.emplace_back([&, i] {
         const ThreadScope scope(available_threads());
-        Matrix y(33, n_out);
+        Matrix y(n_rows, n_out);
+        all_there.arrive_and_wait();
         for (std::size_t round = 0; round < kRounds; ++round) {
-          product(x.view().rows_between(33 * i, 33 * i + 33), y.view());
+          product(part(i), y.view());
           n_wrong[i] += same_bits(y, expected[i]) ? 0 : 1;
         }
       });
@@ -164,6 +175,11 @@ TEST_CASE("matmul: several host threads at once get the bits that one gets") {
     for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16, WeightFormat::int8, WeightFormat::int4}) {
       const auto prepared = backend.prepare(w, format);
       check_from_many_threads([&](ConstMatrixView x, MatrixView y) { backend.matmul(x, *prepared, nullptr, y); }, 130);
+    }
+    const auto sparse = backend.prepare(w, WeightFormat::f32, Inputs::sparse);
+    for (const std::size_t n_rows : {1, 6}) {  // so few that only weights of active inputs are read
+      CAPTURE(n_rows);
+      check_from_many_threads([&](ConstMatrixView x, MatrixView y) { backend.matmul(x, *sparse, nullptr, y); }, 130, n_rows);
     }
   });
 }
