@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ops/error.hpp"
+#include "tests/loaders/thrown.hpp"
 
 using namespace ffmem;
 
@@ -47,13 +48,24 @@ TEST_CASE("histogram: counts every row of every call but NaN, and leaves out fir
   CHECK(total == 4);
 }
 
-TEST_CASE("histogram: refuses coefficients of another model") {
-  const std::vector<float> values(3);
-  PointView view;
-  view.point = Point::coefficients;
-  view.values = {values.data(), 1, 3};
+TEST_CASE("histogram: refuses coefficients of another model, by their width or their layer") {
+  const std::vector<float> values(3, std::numeric_limits<float>::quiet_NaN());
+  const std::vector<RowOrigin> origins{{0, 0}};
   Histogram histogram(2, 2);
-  CHECK_THROWS_AS(histogram.read(view), Error);
+  const auto refused = [&](std::size_t layer, std::size_t width) {
+    PointView view;
+    view.point = Point::coefficients;
+    view.layer = layer;
+    view.values = {values.data(), 1, width};
+    view.origins = origins;
+    return thrown([&] { histogram.read(view); });
+  };
+  const Error wide = refused(0, 3);
+  CHECK(wide.code() == ErrorCode::argument_invalid);
+  CHECK(contains(wide.what(), "a histogram of 2 layers of 2 memories: found layer 0 with 3"));
+  const Error deep = refused(2, 2);
+  CHECK(deep.code() == ErrorCode::argument_invalid);
+  CHECK(contains(deep.what(), "a histogram of 2 layers of 2 memories: found layer 2 with 2"));
   CHECK(histogram.access(Point::coefficients, 1) == Hook::Access::read);
   CHECK(histogram.access(Point::key_scores, 1) == Hook::Access::none);
 }

@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
 #include <vector>
 
 #include "ops/error.hpp"
+#include "tests/loaders/thrown.hpp"
 
 using namespace ffmem;
 
@@ -27,18 +29,16 @@ struct Rows {
   }
 };
 
-ErrorCode code_of(const Edit& edit) {
+/// The edit at layer 4, behind one that fits, must be refused with `code` and say its place and `says`.
+void check_refused(Edit edit, ErrorCode code, const std::string& says) {
   Rows rows;
   const auto before = rows.values;
-  const Edit harmless{.kind = Edit::Kind::zero, .unit = 0};
-  try {
-    rows.after({harmless, edit});
-  } catch (const Error& error) {
-    CHECK(rows.values == before);  // checked before anything is changed
-    return error.code();
-  }
-  FAIL("no error");
-  return {};
+  const Edit harmless{.kind = Edit::Kind::zero, .layer = 4, .unit = 0};
+  edit.layer = 4;
+  const Error error = thrown([&] { rows.after({harmless, edit}, Point::coefficients, 4); });
+  CHECK(rows.values == before);  // checked before anything is changed
+  CHECK(error.code() == code);
+  CHECK_MESSAGE(contains(error.what(), "Intervene: coefficients of layer 4: " + says), error.what());
 }
 
 }  // namespace
@@ -97,11 +97,16 @@ TEST_CASE("intervene: edits are applied in their order, those of other layers an
   CHECK(Rows().after({set}, Point::ffn_in)[0] == 1);
 }
 
-TEST_CASE("intervene: errors name the edit that does not fit and leave the rows alone") {
-  CHECK(code_of({.kind = Edit::Kind::zero, .unit = 3}) == ErrorCode::unit_out_of_range);
-  CHECK(code_of({.kind = Edit::Kind::add, .amount = 1}) == ErrorCode::argument_invalid);
-  CHECK(code_of({.kind = Edit::Kind::add, .amount = 1, .vectors = {1, 2}}) == ErrorCode::argument_invalid);
-  CHECK(code_of({.kind = Edit::Kind::patch}) == ErrorCode::argument_invalid);
-  CHECK(code_of({.kind = Edit::Kind::patch, .vectors = {1, 2, 3, 4}}) == ErrorCode::argument_invalid);
-  CHECK(code_of({.kind = Edit::Kind::patch, .vectors = {1, 2, 3}}) == ErrorCode::position_out_of_range);
+TEST_CASE("intervene: errors name the edit that does not fit and what was found, and leave the rows alone") {
+  check_refused({.kind = Edit::Kind::zero, .unit = 3}, ErrorCode::unit_out_of_range, "expected a unit below 3, found 3");
+  check_refused({.kind = Edit::Kind::add, .amount = 1}, ErrorCode::argument_invalid,
+                "add: expected a vector of 3 values, found 0");
+  check_refused({.kind = Edit::Kind::add, .amount = 1, .vectors = {1, 2}}, ErrorCode::argument_invalid,
+                "add: expected a vector of 3 values, found 2");
+  check_refused({.kind = Edit::Kind::patch}, ErrorCode::argument_invalid,
+                "patch: expected whole rows of 3 values, found 0 values");
+  check_refused({.kind = Edit::Kind::patch, .vectors = {1, 2, 3, 4}}, ErrorCode::argument_invalid,
+                "patch: expected whole rows of 3 values, found 4 values");
+  check_refused({.kind = Edit::Kind::patch, .vectors = {1, 2, 3}}, ErrorCode::position_out_of_range,
+                "patch: expected a position below 1 (the rows given), found 1");
 }
