@@ -2,11 +2,11 @@
 
 #include <doctest/doctest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <string>
 #include <utility>
 
+#include "tests/loaders/ordinary_rights.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 
@@ -81,10 +81,11 @@ TEST_CASE("MappedFile: folders, devices and pipes are file_unreadable, without w
   check_refused(pipe, ErrorCode::file_unreadable, "not a regular file");
 }
 
-TEST_CASE("MappedFile: a file without read permission is file_unreadable" * doctest::skip(::geteuid() == 0)) {
+TEST_CASE("MappedFile: a file without read permission is file_unreadable") {
   const TemporaryFolder folder;
   const auto path = folder.write("x", "hello");
   REQUIRE(::chmod(path.c_str(), 0) == 0);
+  const OrdinaryRights rights;
   check_refused(path, ErrorCode::file_unreadable, "Permission denied");
 }
 
