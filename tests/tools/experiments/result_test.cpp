@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -28,6 +30,24 @@ Figure lines() {
           .series = {"one"},
           .data = {.columns = {"layer", "one", "one low", "one high"},
                    .rows = {{count_cell(1), 0.25, 0.2, 0.3}, {count_cell(2), 0.5, 0.4, 0.6}}}};
+}
+
+bool has_gnuplot() {
+  static const bool has = std::system("gnuplot --version >/dev/null 2>&1") == 0;
+  return has;
+}
+
+/// Draws the figure, which must become two files that are not empty where there is gnuplot, and none where there is not.
+bool check_drawn(const std::filesystem::path& folder, const Figure& figure) {
+  const bool drawn = draw_figure(folder, figure);
+  REQUIRE(drawn == has_gnuplot());
+  for (const char* type : {".svg", ".png"}) {
+    const std::filesystem::path file = folder / (figure.name + type);
+    CAPTURE(type);
+    CHECK(std::filesystem::exists(file) == drawn);
+    if (drawn) CHECK(std::filesystem::file_size(file) > 0);
+  }
+  return drawn;
 }
 
 }  // namespace
@@ -64,8 +84,7 @@ TEST_CASE("figure: every kind is drawn, or left as numbers and script where ther
                        .series = {"a", "b"},
                        .data = {.columns = {"layer", "a", "b"}, .rows = {{count_cell(1), 0.4, 0.6}}}};
   for (const Figure& figure : {lines(), boxes, bars, stacked}) {
-    const bool drawn = draw_figure(folder.path(), figure);
-    for (const char* type : {".svg", ".png"}) CHECK(std::filesystem::exists(folder.path() / (figure.name + type)) == drawn);
+    check_drawn(folder.path(), figure);
     for (const char* type : {".csv", ".gp"}) CHECK(std::filesystem::exists(folder.path() / (figure.name + type)));
     CHECK_FALSE(std::filesystem::exists(folder.path() / (figure.name + ".svg.tmp")));
   }
@@ -88,15 +107,12 @@ TEST_CASE("figure: without one point it is drawn too, and says that there is not
     for (const auto kind : {Figure::Kind::lines, Figure::Kind::bars}) {
       figure.kind = kind;
       CHECK(contains(gnuplot_script(figure), "nothing to draw"));
-      const bool drawn = draw_figure(folder.path(), figure);
-      for (const char* type : {".svg", ".png"})
-        CHECK(std::filesystem::exists(folder.path() / ("f" + std::string(type))) == drawn);
-      if (drawn) CHECK(contains(read_text_file(folder.path() / "f.svg"), "nothing to draw"));
+      if (check_drawn(folder.path(), figure)) CHECK(contains(read_text_file(folder.path() / "f.svg"), "nothing to draw"));
     }
   }
   nan.paper = Table{.columns = {"layer", "one"}, .rows = {{1.0, 0.35}}};
   CHECK_FALSE(contains(gnuplot_script(nan), "nothing to draw"));
-  draw_figure(folder.path(), nan);
+  check_drawn(folder.path(), nan);
 }
 
 TEST_CASE("figure: the paper's layers lie on a comparable model's, first on first and last on last") {
