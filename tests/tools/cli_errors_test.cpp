@@ -1,7 +1,9 @@
 // What a user sees who gets something wrong: one line that names the thing, and the exit code.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <csignal>
+#include <string>
 
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command_output.hpp"
@@ -248,9 +250,15 @@ TEST_CASE("ffmem: standard output that is full or closed is an error; one that n
 }
 
 TEST_CASE("ffmem generate: Ctrl-C ends the text and is exit code 130") {
-  const CommandResult result = ffmem_command({"generate", kDemo, "--prompt", "The", "--max-new", "250", "--ignore-eos"},
-                                             {.interrupt_after_output = true});
+  // At least two bytes a token: more than was read and the pipe hold, whenever the signal comes, and with pages of 64 KiB.
+  constexpr int kNewTokens = 36'000;
+  const ModelFolder model(kTinyModel.parent_path() / "llama");
+  model.edit_config("\"max_position_embeddings\": 32", "\"max_position_embeddings\": 40000");
+  const CommandResult result =
+      ffmem_command({"generate", model.path(), "--tokens", "5", "--max-new", std::to_string(kNewTokens), "--ignore-eos"},
+                    {.interrupt_after_output = true});
   CHECK(result.exit_code == 130);
+  CHECK(std::count(result.out.begin(), result.out.end(), ' ') < kNewTokens);
   CHECK(result.out.ends_with("\n"));
   CHECK(contains(result.err, "interrupted"));
 }

@@ -81,6 +81,8 @@ CommandResult ffmem_command(const std::vector<std::string>& arguments, const Com
     throw std::runtime_error("no pipe");
   }
   if (setting.stdout_without_reader) ::close(pipe[0]);
+  // One page, which soon makes a program wait for its reader.
+  if (setting.interrupt_after_output && ::fcntl(pipe[1], F_SETPIPE_SZ, 1) < 0) throw std::runtime_error("no small pipe");
   const std::array<int, 2> terminal = setting.stderr_terminal ? open_terminal() : std::array<int, 2>{-1, -1};
   const pid_t child = ::fork();
   if (child == 0) become_ffmem(arguments, setting, folder.path(), pipe, terminal[1]);

@@ -19,7 +19,7 @@ struct CommandSetting {
   bool stdout_closed = false;           // the caller closed the descriptor
   bool stdout_without_reader = false;   // a pipe nobody reads
   std::size_t max_file_bytes = 0;       // no file may grow beyond this: a disk that runs full. 0: no limit
-  bool interrupt_after_output = false;  // Ctrl-C as soon as something is on standard output
+  bool interrupt_after_output = false;  // Ctrl-C as soon as something is on standard output, a pipe of one page
   bool stderr_terminal = false;         // standard error is a terminal
 };
 
