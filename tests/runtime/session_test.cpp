@@ -11,16 +11,10 @@
 #include "hooks/record.hpp"
 #include "ops/error.hpp"
 #include "runtime/workspace.hpp"
+#include "tests/runtime/runs.hpp"
 
 namespace ffmem {
 namespace {
-
-using Sentences = std::vector<std::vector<TokenId>>;
-
-std::shared_ptr<const Model> tiny_model() {
-  static const auto model = Model::load(FFMEM_TEST_DATA "/hf/gpt2-relu");
-  return model;
-}
 
 std::shared_ptr<const Model> demo_model() {
   static const auto model = Model::load(FFMEM_DEMO_MODEL);
@@ -46,31 +40,23 @@ struct Trace {
 
 Record coefficient_record() { return Record({.points = {Point::coefficients}}); }
 
-void append_rows(ConstMatrixView from, std::size_t begin, std::size_t end, std::vector<float>& to) {
-  for (std::size_t t = begin; t < end; ++t) to.insert(to.end(), from.row(t).begin(), from.row(t).end());
-}
-
 /// Runs all sentences as one ragged batch and takes the result apart again.
 std::vector<Trace> run_together(const std::shared_ptr<const Model>& model, const Sentences& sentences, int n_threads,
                                 bool keep_cache) {
-  std::vector<TokenId> tokens;
-  std::vector<std::size_t> offsets{0};
-  for (const auto& sentence : sentences) {
-    tokens.insert(tokens.end(), sentence.begin(), sentence.end());
-    offsets.push_back(tokens.size());
-  }
-  Session session(
-      model,
-      {.max_sequences = sentences.size(), .max_batch_tokens = tokens.size(), .keep_cache = keep_cache, .n_threads = n_threads});
+  const Laid laid(sentences);
+  Session session(model, {.max_sequences = sentences.size(),
+                          .max_batch_tokens = laid.tokens.size(),
+                          .keep_cache = keep_cache,
+                          .n_threads = n_threads});
   Record record = coefficient_record();
   Hook* const hooks[] = {&record};
-  const ConstMatrixView logits = session.run({tokens, offsets}, LogitsRows::all, hooks);
+  const ConstMatrixView logits = session.run(laid.batch(), LogitsRows::all, hooks);
   std::vector<Trace> traces(sentences.size());
   for (std::size_t s = 0; s < sentences.size(); ++s) {
-    append_rows(logits, offsets[s], offsets[s + 1], traces[s].logits);
+    append_rows(logits, laid.offsets[s], laid.offsets[s + 1], traces[s].logits);
     traces[s].coefficients.resize(model->config().n_layers);
     for (std::size_t l = 0; l < model->config().n_layers; ++l) {
-      append_rows(record.at(Point::coefficients, l), offsets[s], offsets[s + 1], traces[s].coefficients[l]);
+      append_rows(record.at(Point::coefficients, l), laid.offsets[s], laid.offsets[s + 1], traces[s].coefficients[l]);
     }
   }
   return traces;
