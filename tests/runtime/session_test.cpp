@@ -195,37 +195,6 @@ TEST_CASE("session: a hook at the logits of a run without logits sees every row"
   CHECK(seen == expected);
 }
 
-TEST_CASE("session: without a cache a run ends behind the last point a hook wants") {
-  class UpTo : public Hook {
-   public:
-    UpTo(Point point, std::size_t layer) : point_(point), layer_(layer) {}
-    Access access(Point point, std::size_t layer) const override {
-      return point == point_ && layer == layer_ ? Access::read : Access::none;
-    }
-    void read(const PointView& view) override { append_rows(view.values, 0, view.values.rows, seen); }
-    std::vector<float> seen;
-
-   private:
-    Point point_;
-    std::size_t layer_;
-  };
-  const std::vector<TokenId> tokens{3, 1, 4, 1, 5};
-  for (const Point point : kAllPoints) {
-    if (!is_per_layer(point)) continue;
-    CAPTURE(name(point));
-    UpTo full(point, 1);
-    UpTo short_run(point, 1);
-    Hook* const full_hooks[] = {&full};
-    Hook* const short_hooks[] = {&short_run};
-    Session keeping(tiny_model());
-    keeping.run(tokens, LogitsRows::all, full_hooks);
-    Session passing(tiny_model(), {.keep_cache = false});
-    passing.run(tokens, LogitsRows::none, short_hooks);
-    CHECK(full.seen == short_run.seen);
-    CHECK_FALSE(full.seen.empty());
-  }
-}
-
 TEST_CASE("session: its memory is counted without being taken, and no size overflows") {
   ModelConfig config = tiny_model()->config();
   config.max_positions = std::size_t{1} << 26;
