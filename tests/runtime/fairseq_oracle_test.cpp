@@ -74,7 +74,21 @@ Tokens tokens_to_rank(const Oracle& oracle, std::size_t vocab_size) {
   return tokens;
 }
 
-/// Compares with the stored ranks of the token, where there are any, up to the words that are as good as equal there.
+/// Compares a token's rank in each value's words with its place among the stored log-probabilities, up to words that are as
+/// good as equal there.
+void check_places(const StoredTensor& log_probabilities, TokenId token, const std::vector<std::uint32_t>& ranks) {
+  const auto stored = log_probabilities.values<float>();
+  const std::size_t vocab_size = stored.size() / ranks.size();
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
+    const auto row = stored.subspan(i * vocab_size, vocab_size);
+    const float own = row[static_cast<std::size_t>(token)];
+    const auto above = [&](float least) { return std::ranges::count_if(row, [&](float x) { return x > least; }); };
+    CHECK(ranks[i] >= above(own + 2 * static_cast<float>(kValueLogProbability.absolute)));
+    CHECK(ranks[i] < above(own - 2 * static_cast<float>(kValueLogProbability.absolute)));
+  }
+}
+
+/// The same with the token's stored ranks, where there are any.
 void check_ranks(const Oracle& oracle, const std::string& layer, TokenId token, const std::vector<std::uint32_t>& ranks) {
   if (oracle.tensors.find(layer + "value_ranks") == nullptr) return;
   const auto tokens = oracle.at("value_rank_tokens").values<std::int64_t>();
@@ -171,7 +185,9 @@ TEST_CASE("fairseq oracle: a token's rank in a value's words is its place among 
           CHECK(found.ranks[i] < std::ranges::count_if(
                                      row, [&](float x) { return x >= own; }));
         }
-        check_ranks(oracle, "layer" + std::to_string(l) + ".", token, found.ranks);
+        const std::string layer = "layer" + std::to_string(l) + ".";
+        if (const auto* stored = oracle.tensors.find(layer + "value_logprobs")) check_places(*stored, token, found.ranks);
+        check_ranks(oracle, layer, token, found.ranks);
       }
     }
   });

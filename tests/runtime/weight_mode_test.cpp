@@ -104,7 +104,7 @@ TEST_CASE("weight modes: every family's points stay within the mode's bound of t
       if (oracles_elsewhere()) MESSAGE(oracle.name() << ", " << name(mode) << ":" << text);
     }
   }
-  if (worst.empty()) return;
+  if (worst.empty() && oracles_elsewhere()) return;
   CHECK(worst[WeightMode::bf16] < worst[WeightMode::int8]);
   CHECK(worst[WeightMode::int8] < worst[WeightMode::int4]);
 }
