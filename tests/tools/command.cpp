@@ -21,10 +21,10 @@ int open_or_die(const std::string& path, int flags) {
   return descriptor;
 }
 
-/// A new terminal: the end to read what a program writes, and the program's.
+/// A new terminal: the end to read what a program writes, and the program's. The latter is -1 where the system gives none.
 std::array<int, 2> open_terminal() {
   const int reader = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (reader < 0 || ::grantpt(reader) != 0 || ::unlockpt(reader) != 0) throw std::runtime_error("no terminal");
+  if (reader < 0 || ::grantpt(reader) != 0 || ::unlockpt(reader) != 0) return {reader, -1};
   return {reader, ::open(::ptsname(reader), O_RDWR | O_NOCTTY | O_CLOEXEC)};
 }
 
@@ -72,6 +72,14 @@ std::string read_terminal(int reader) {
 
 }  // namespace
 
+bool terminals_exist() {
+  const std::array<int, 2> terminal = open_terminal();
+  for (const int end : terminal) {
+    if (end >= 0) ::close(end);
+  }
+  return terminal[1] >= 0;
+}
+
 CommandResult ffmem_command(const std::vector<std::string>& arguments, const CommandSetting& setting) {
   const TemporaryFolder folder;
   folder.write("in", setting.input);
@@ -84,6 +92,7 @@ CommandResult ffmem_command(const std::vector<std::string>& arguments, const Com
   // One page, which soon makes a program wait for its reader.
   if (setting.interrupt_after_output && ::fcntl(pipe[1], F_SETPIPE_SZ, 1) < 0) throw std::runtime_error("no small pipe");
   const std::array<int, 2> terminal = setting.stderr_terminal ? open_terminal() : std::array<int, 2>{-1, -1};
+  if (setting.stderr_terminal && terminal[1] < 0) throw std::runtime_error("no terminal");
   const pid_t child = ::fork();
   if (child == 0) become_ffmem(arguments, setting, folder.path(), pipe, terminal[1]);
   if (terminal[1] >= 0) ::close(terminal[1]);

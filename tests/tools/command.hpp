@@ -23,7 +23,10 @@ struct CommandSetting {
   bool stderr_terminal = false;         // standard error is a terminal
 };
 
-/// Waits for its end.
+/// Whether the system gives new terminals: in a container without /dev/pts it does not.
+bool terminals_exist();
+
+/// Waits for its end. Throws std::runtime_error where a terminal is asked for and none exists.
 CommandResult ffmem_command(const std::vector<std::string>& arguments, const CommandSetting& setting = {});
 
 }  // namespace ffmem

@@ -23,7 +23,8 @@ std::string shown(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-TEST_CASE("progress: with --max-sentences it is of those sentences, else of the corpus, and ends at all of it") {
+TEST_CASE("progress: with --max-sentences it is of those sentences, else of the corpus, and ends at all of it" *
+          doctest::skip(!terminals_exist())) {
   const TemporaryFolder folder;
   std::string text;
   for (int i = 0; i < 200; ++i) text += "The river rose by " + std::to_string(i) + " metres .\n";
