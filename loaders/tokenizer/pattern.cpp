@@ -62,7 +62,7 @@ constexpr std::size_t kBaseSteps = 1'000'000;
 constexpr std::size_t kStepsPerByte = 64;
 
 // What makes a word of it may be a thousand times as long.
-constexpr std::size_t kLongestRegex = 16 * 1024;
+constexpr std::size_t kLongestRegex = std::size_t{16} << 10;
 
 std::string pcre2_text(int error) {
   std::array<PCRE2_UCHAR, 200> text{};
