@@ -199,7 +199,11 @@ TEST_CASE("session: its memory is counted without being taken, and no size overf
   ModelConfig config = tiny_model()->config();
   config.max_positions = std::size_t{1} << 26;
   const Session::Memory memory = Session::memory(config, {});
-  CHECK(memory.kv_cache_bytes >= 2 * sizeof(float) * config.n_layers * config.max_positions * config.d_model);
+  const std::size_t of_position = 2 * sizeof(float) * config.d_model;  // 2^26 positions are whole blocks
+  CHECK(memory.kv_cache_bytes == of_position * config.n_layers * config.max_positions);
+  const Session::Memory passing = Session::memory(config, {.max_sequences = 3, .max_batch_tokens = 500, .keep_cache = false});
+  CHECK(passing.kv_cache_bytes >= of_position * 500);
+  CHECK(passing.kv_cache_bytes < of_position * (500 + 3 * kKeyBlock));
   CHECK(memory.workspace_bytes > 7 * sizeof(float) * config.max_positions * config.d_model);
   config.n_layers = 8192;
   config.n_heads = config.n_kv_heads = 65'536;
