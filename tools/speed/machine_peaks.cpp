@@ -220,7 +220,9 @@ double flops_per_second(const std::string& isa, WeightFormat format, int n_threa
     sum += loop.run(factor_of_runs);
   });
   kept = sum;
-  return 2.0 * kChains * kRounds * loop.products * n_threads / seconds;
+  const double rate = 2.0 * kChains * kRounds * loop.products * n_threads / seconds;
+  if (format != WeightFormat::bf16 || multiplies_as_f32(isa, format)) return rate;
+  return std::max(rate, flops_per_second(isa, WeightFormat::f32, n_threads));
 }
 
 bool multiplies_as_f32(const std::string& isa, WeightFormat format) {
@@ -230,7 +232,6 @@ bool multiplies_as_f32(const std::string& isa, WeightFormat format) {
 double peak_flops(const std::string& isa, WeightFormat format, int n_threads) {
   double best = 0.0;
   for (int i = 0; i < kTries; ++i) best = std::max(best, flops_per_second(isa, format, n_threads));
-  if (format == WeightFormat::bf16) best = std::max(best, peak_flops(isa, WeightFormat::f32, n_threads));
   return best;
 }
 

@@ -1,5 +1,5 @@
-// What the machine can do at best, measured: the rates of multiply-adds and of reading memory. Rates of operators and of whole
-// models are reported as shares of these.
+// What the machine can do, measured: the rates of multiply-adds and of reading memory, now and at best. Rates of operators and
+// of whole models are reported as shares of these.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,8 @@ namespace ffmem::tools {
 /// Multiplications and additions per second of n_threads threads at once, with the widest vectors of an instruction set that
 /// this machine has (a name of available_isas()) and its own instructions for weights of `format`:
 ///   f32         fused multiply-adds of floats; below AVX2 four lanes without fusion
-///   bf16        products of tiles on avx512amx; dot products of bf16 pairs on avx512bf16; else those of f32: a float's upper
-///               half is multiplied as a float
+///   bf16        products of tiles on avx512amx; dot products of bf16 pairs on avx512bf16, or those of f32 if they are faster;
+///               else those of f32: a float's upper half is multiplied as a float
 ///   int8, int4  products of tiles on avx512amx, for int8; dot products of four bytes: one instruction on avx512amx and
 ///               avx512bf16, else multiply, add in pairs, add (AVX2, AVX-512); else those of f32
 /// One try of about 20 ms: a burst of the clock that lasts 2 ms is not what a model can have.
@@ -23,8 +23,7 @@ double flops_per_second(const std::string& isa, WeightFormat format, int n_threa
 /// That weights of `format` have no instructions of their own there, but those of f32.
 bool multiplies_as_f32(const std::string& isa, WeightFormat format);
 
-/// The best of several tries; of bf16 and f32 the better one, because some processors multiply floats faster than pairs of
-/// bf16.
+/// The best of several tries.
 double peak_flops(const std::string& isa, WeightFormat format = WeightFormat::f32, int n_threads = 1);
 
 /// Memory that threads read: 256 MiB, or 64 MiB each if that is more, so that no cache holds their parts.

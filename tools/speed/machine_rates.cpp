@@ -1,6 +1,5 @@
 #include "tools/speed/machine_rates.hpp"
 
-#include <algorithm>
 #include <numeric>
 
 #include "ops/cpu/dispatch.hpp"
@@ -21,16 +20,12 @@ MachineRates RateProbe::measure() const {
   MachineRates rates;
   rates.read_bytes = reads_.bytes_per_second();
   rates.f32_flops = flops_per_second(isa_, WeightFormat::f32, n_threads_);
-  rates.layer_flops = flops(layer_format(mode_), rates.f32_flops);
-  rates.head_flops = head_format(mode_) == layer_format(mode_) ? rates.layer_flops : flops(head_format(mode_), rates.f32_flops);
+  const auto flops = [&](WeightFormat format) {
+    return multiplies_as_f32(isa_, format) ? rates.f32_flops : flops_per_second(isa_, format, n_threads_);
+  };
+  rates.layer_flops = flops(layer_format(mode_));
+  rates.head_flops = head_format(mode_) == layer_format(mode_) ? rates.layer_flops : flops(head_format(mode_));
   return rates;
-}
-
-double RateProbe::flops(WeightFormat format, double f32_flops) const {
-  if (multiplies_as_f32(isa_, format)) return f32_flops;
-  const double own = flops_per_second(isa_, format, n_threads_);
-  // Some processors multiply floats faster than pairs of bf16, whose products the kernels then take.
-  return format == WeightFormat::bf16 ? std::max(own, f32_flops) : own;
 }
 
 }  // namespace ffmem::tools

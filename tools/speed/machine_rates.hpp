@@ -4,7 +4,6 @@
 
 #include <string>
 
-#include "ops/weight_format.hpp"
 #include "runtime/weight_mode.hpp"
 #include "tools/speed/machine_peaks.hpp"
 
@@ -31,8 +30,6 @@ class RateProbe {
   MachineRates measure() const;
 
  private:
-  double flops(WeightFormat format, double f32_flops) const;
-
   WeightMode mode_;
   int n_threads_;
   std::string isa_;
