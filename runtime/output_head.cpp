@@ -9,6 +9,7 @@
 #include "ops/parallel.hpp"
 #include "ops/row_buffer.hpp"
 #include "runtime/norm.hpp"
+#include "runtime/output_head_arguments.hpp"
 
 namespace ffmem {
 namespace {
@@ -79,6 +80,8 @@ OutputHead::Band OutputHead::make_band(const WeightMatrix& table, std::size_t fi
 }
 
 void OutputHead::to_hidden(ConstMatrixView residual, Lens lens, MatrixView hidden) const {
+  check_width("residual", residual, config_.d_model);
+  check_shape("hidden", hidden, residual.rows, hidden_width_);
   const NormWeights identity;
   const NormWeights& norm = lens == Lens::final_norm ? weights_.final_norm : identity;
   if (!projection_) {
@@ -98,7 +101,9 @@ void OutputHead::block_logits(const Block& block, ConstMatrixView band_input, Ma
 }
 
 void OutputHead::logits(ConstMatrixView hidden, MatrixView out) const {
-  assert(has_logits());
+  if (!has_logits()) fail(ErrorCode::argument_invalid, "logits: this model's adaptive softmax has log-probabilities alone");
+  check_width("hidden", hidden, hidden_width_);
+  check_shape("out", out, hidden.rows, vocab_size());
   std::vector<Product> products;
   for (const Block& block : bands().front().blocks) {
     products.push_back({*block.matrix, block.bias, {out.data + block.first, out.rows, block.n, out.stride}});
@@ -108,6 +113,8 @@ void OutputHead::logits(ConstMatrixView hidden, MatrixView out) const {
 }
 
 void OutputHead::log_probabilities(ConstMatrixView hidden, MatrixView out) const {
+  check_width("hidden", hidden, hidden_width_);
+  check_shape("out", out, hidden.rows, vocab_size());
   walk(hidden, {.block = [](const LogitBlock&) {},
                 .band_end =
                     [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
@@ -126,6 +133,8 @@ TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k) const { 
 
 TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k, std::span<const TokenId> targets,
                                  float* target_out) const {
+  check_width("hidden", hidden, hidden_width_);
+  if (!targets.empty()) check_targets(targets, hidden.rows, vocab_size());
   k = std::min(k, vocab_size());
   std::vector<std::vector<Best>> best(hidden.rows);
   std::vector<float> bar(hidden.rows);  // the k-th best logit of band 0
@@ -164,6 +173,7 @@ TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k, std::spa
 }
 
 BandTops OutputHead::band_tops(ConstMatrixView hidden) const {
+  check_width("hidden", hidden, hidden_width_);
   const std::size_t n_bands = bands().size();
   BandTops result{.n_bands = n_bands,
                   .tokens = std::vector<TokenId>(hidden.rows * n_bands),

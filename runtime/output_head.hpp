@@ -4,6 +4,10 @@
 // to_hidden with the lens of choice. The vocabulary is always walked in blocks of kVocabularyBlock words, whose matrices are
 // prepared one by one: what does not need [rows, V] never holds it.
 //
+// Rows, widths and tokens that a caller gives are checked once a call: argument_invalid where they are not as stated below,
+// token_out_of_range for a token that is not in [0, V). Every function that computes may also throw std::bad_alloc and
+// backend_failed, and what it was to write then means nothing.
+//
 // Adaptive softmax (Grave et al. 2017; fairseq `AdaptiveSoftmax`): band 0 holds the most frequent words and one entry for each
 // further band; a word of band b has log p = log p(band b's entry) + log softmax over band b.
 #pragma once
@@ -75,16 +79,17 @@ class OutputHead {
   OutputHead(const ModelConfig& config, const ModelWeights& weights, const Backend& backend,
              WeightFormat format = WeightFormat::f32);
 
-  std::size_t vocab_size() const noexcept { return config_.vocab_size; }
-  std::size_t hidden_width() const noexcept { return hidden_width_; }  // d, or d_embedding behind a head projection
+  std::size_t vocab_size() const noexcept { return config_.vocab_size; }  // V
+  std::size_t hidden_width() const noexcept { return hidden_width_; }     // d, or d_embedding behind a head projection
 
   /// True where one softmax over logits gives the probabilities; false for an adaptive softmax, which has none.
   bool has_logits() const noexcept { return weights_.bands.empty(); }
 
-  /// Final norm (lens final_norm) and head projection. residual [rows, d] -> hidden [rows, hidden_width()].
+  /// Final norm (lens final_norm) and head projection. residual [rows, d] -> hidden [rows, hidden_width()], which may be the
+  /// same rows.
   void to_hidden(ConstMatrixView residual, Lens lens, MatrixView hidden) const;
 
-  /// out [rows, V]. Only where has_logits().
+  /// hidden [rows, hidden_width()], here and below; out [rows, V]. Throws argument_invalid also unless has_logits().
   void logits(ConstMatrixView hidden, MatrixView out) const;
 
   /// out [rows, V]: natural logarithms of the model's own probabilities.
@@ -94,7 +99,7 @@ class OutputHead {
   /// adaptive softmax, a band whose entry is below the k-th best word of band 0 has none of them, and its words are not scored.
   TopTokens top_tokens(ConstMatrixView hidden, std::size_t k) const;
 
-  /// The same, and what log_probabilities_of gives, for the price of one.
+  /// The same, and what log_probabilities_of gives, for the price of one. No targets: target_out is not written.
   TopTokens top_tokens(ConstMatrixView hidden, std::size_t k, std::span<const TokenId> targets, float* target_out) const;
 
   /// The best word of each band by itself. One band, the whole vocabulary, where has_logits().
@@ -105,14 +110,13 @@ class OutputHead {
   /// scores.
   void walk_scores(ConstMatrixView hidden, const std::function<void(const ScoreBlock&, ConstMatrixView)>& visit) const;
 
-  /// out[t] = log p(targets[t] | hidden[t]). Targets in [0, V). Only band 0 and a target's own are scored. Working memory: one
-  /// block's scores.
+  /// out[t] = log p(targets[t] | hidden[t]), targets [rows], out [rows]. Only band 0 and a target's own are scored. Working
+  /// memory: one block's scores.
   void log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const;
 
-  /// Log-probabilities and ranks of any tokens in [0, V) of any rows; queries ordered by row. Rank 0 is the first of
-  /// top_tokens: tokens of one band are ordered by their logits, those of different bands by their log-probabilities. Bands of
-  /// an adaptive softmax that hold nothing above the tokens asked for are not scored. Working memory: 64 MiB, or one row's
-  /// logits.
+  /// Log-probabilities and ranks of any tokens of any rows; queries ordered by row. Rank 0 is the first of top_tokens: tokens
+  /// of one band are ordered by their logits, those of different bands by their log-probabilities. Bands of an adaptive softmax
+  /// that hold nothing above the tokens asked for are not scored. Working memory: 64 MiB, or one row's logits.
   TargetRanks ranks_of(ConstMatrixView hidden, std::span<const TargetQuery> queries) const;
 
   /// Makes the vocabulary's matrices ready, which the first call that needs them does by itself: a head that nobody reads costs

@@ -6,6 +6,7 @@
 #include "ops/aligned_buffer.hpp"
 #include "ops/parallel.hpp"
 #include "runtime/output_head.hpp"
+#include "runtime/output_head_arguments.hpp"
 
 namespace ffmem {
 namespace {
@@ -32,6 +33,8 @@ std::size_t OutputHead::band_of(TokenId token) const {
 }
 
 TargetRanks OutputHead::ranks_of(ConstMatrixView hidden, std::span<const TargetQuery> queries) const {
+  check_width("hidden", hidden, hidden_width_);
+  check_queries(queries, hidden.rows, vocab_size());
   TargetRanks result{.log_probabilities = std::vector<float>(queries.size()),
                      .ranks = std::vector<std::uint32_t>(queries.size())};
   const std::size_t rows_at_once = std::min(std::clamp<std::size_t>(kHeldLogits / vocab_size(), 1, kRowBlock), hidden.rows);

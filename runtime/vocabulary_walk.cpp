@@ -4,6 +4,7 @@
 
 #include "ops/aligned_buffer.hpp"
 #include "runtime/output_head.hpp"
+#include "runtime/output_head_arguments.hpp"
 
 namespace ffmem {
 namespace {
@@ -86,6 +87,8 @@ ConstMatrixView OutputHead::band_input(const Band& band, ConstMatrixView hidden,
 }
 
 void OutputHead::log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const {
+  check_width("hidden", hidden, hidden_width_);
+  check_targets(targets, hidden.rows, vocab_size());
   walk_for_targets(hidden, targets, out,
                    {.block = [](const LogitBlock&) {},
                     .band_end = [](std::span<const std::size_t>, std::size_t, std::span<const float>) {},
@@ -123,6 +126,7 @@ void OutputHead::walk_for_targets(ConstMatrixView hidden, std::span<const TokenI
 
 void OutputHead::walk_scores(ConstMatrixView hidden,
                              const std::function<void(const ScoreBlock&, ConstMatrixView)>& visit) const {
+  check_width("hidden", hidden, hidden_width_);
   const AlignedBuffer scores_buffer(hidden.rows * kVocabularyBlock);
   const AlignedBuffer band_buffer(bands().size() > 1 ? hidden.rows * hidden_width_ : 0);
   for (std::size_t b = 0; b < bands().size(); ++b) {
