@@ -5,6 +5,7 @@
 #include "loaders/resident_pages.hpp"
 #include "ops/cpu/cpu_backend.hpp"
 #include "ops/error.hpp"
+#include "runtime/checkpoint_sizes.hpp"
 #include "runtime/embedding.hpp"
 #include "runtime/output_head.hpp"
 
@@ -64,6 +65,11 @@ std::size_t release_copied(const ModelWeights& weights, LayerWeights& stored, co
   return bytes + release_if_copied(weights, stored.values, *prepared.values.matrix);
 }
 
+void check_layer(std::size_t layer, const ModelConfig& config) {
+  if (layer < config.n_layers) return;
+  fail(ErrorCode::layer_out_of_range, "layer ", layer, ": the model has layers 0 to ", config.n_layers - 1);
+}
+
 std::size_t owned(const PreparedLinear& linear) { return linear ? linear.matrix->owned_bytes() : 0; }
 
 }  // namespace
@@ -74,6 +80,7 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, co
 
 std::shared_ptr<const Model> Model::from_checkpoint(LoadedCheckpoint checkpoint, const ModelOptions& options) {
   std::shared_ptr<Model> model(new Model);
+  check_sizes(checkpoint);
   model->checkpoint_ = std::move(checkpoint);
   model->backend_ = options.backend ? options.backend : make_cpu_backend();
   const Backend& backend = *model->backend_;
@@ -92,10 +99,13 @@ std::shared_ptr<const Model> Model::from_checkpoint(LoadedCheckpoint checkpoint,
 
 Model::~Model() = default;
 
+const PreparedLayer& Model::layer(std::size_t l) const {
+  check_layer(l, config());
+  return layers_[l];
+}
+
 void Model::value_row(std::size_t layer, std::size_t unit, float* out) const {
-  if (layer >= config().n_layers) {
-    fail(ErrorCode::layer_out_of_range, "layer ", layer, ": the model has layers 0 to ", config().n_layers - 1);
-  }
+  check_layer(layer, config());
   if (unit >= config().d_memory) {
     fail(ErrorCode::unit_out_of_range, "unit ", unit, ": a layer has memories 0 to ", config().d_memory - 1);
   }

@@ -40,21 +40,24 @@ class Model {
   /// FFMEM_ISA that this machine has not, backend_failed, std::bad_alloc.
   static std::shared_ptr<const Model> load(const std::filesystem::path& folder, const ModelOptions& options = {});
 
-  /// The same from a checkpoint already in memory, whose `weights.owned` keeps alive what its matrices view. Sizes must agree.
+  /// The same from a checkpoint already in memory, whose `weights.owned` keeps alive what its matrices view. Throws
+  /// config_invalid, tensor_missing, tensor_shape or tensor_dtype where the sizes of configuration and weights do not fit each
+  /// other.
   static std::shared_ptr<const Model> from_checkpoint(LoadedCheckpoint checkpoint, const ModelOptions& options = {});
   ~Model();
 
+  /// What these return is valid as long as the model.
   const ModelConfig& config() const noexcept { return checkpoint_.config; }
   /// As loaded, but for matrices that had to be copied to be viewed (query, key and value of families that group them by head):
   /// they are empty once a layer's own copy stands for them.
   const ModelWeights& weights() const noexcept { return checkpoint_.weights; }
   const Backend& backend() const noexcept { return *backend_; }
   WeightMode weight_mode() const noexcept { return weight_mode_; }
-  const PreparedLayer& layer(std::size_t l) const { return layers_[l]; }
+  const PreparedLayer& layer(std::size_t l) const;  // throws layer_out_of_range
   const Embedding& embedding() const noexcept { return *embedding_; }
   const OutputHead& head() const noexcept { return *head_; }
 
-  /// Copies value `unit` of `layer` (row i of the canonical values) to out[0 .. d), as the checkpoint has it in every mode.
+  /// Copies value `unit` of `layer` (that row of the canonical values) to out[0 .. d), as the checkpoint has it in every mode.
   /// Throws layer_/unit_out_of_range.
   void value_row(std::size_t layer, std::size_t unit, float* out) const;
 

@@ -1,0 +1,145 @@
+#include "runtime/checkpoint_sizes.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "ops/error.hpp"
+
+namespace ffmem {
+namespace {
+
+void expect(bool holds, const char* what) {
+  if (!holds) fail(ErrorCode::config_invalid, "checkpoint: its configuration: expected ", what);
+}
+
+void check_config(const ModelConfig& c) {
+  expect(c.n_layers != 0 && c.d_model != 0 && c.d_memory != 0 && c.d_embedding != 0, "layers, widths and memories");
+  expect(c.vocab_size != 0, "a vocabulary");
+  expect(c.n_kv_heads != 0 && c.head_dim != 0 && c.n_heads != 0 && c.n_heads % c.n_kv_heads == 0,
+         "a whole number of query heads for each key head");
+  expect(c.attention_scale.size() == c.n_layers, "an attention scale for each layer");
+  expect(c.attention_window.size() == c.n_layers, "an attention window for each layer");
+  expect(2 * c.rotary_inv_freq.size() <= c.head_dim, "rotary frequencies for no more than a head's dimensions");
+  expect(c.alibi_slopes.empty() || c.alibi_slopes.size() == c.n_heads, "an ALiBi slope for each head");
+  std::size_t first = 0;
+  for (const std::size_t cutoff : c.adaptive_cutoffs) {
+    expect(cutoff > first && cutoff < c.vocab_size, "ascending cutoffs below the vocabulary's size");
+    first = cutoff;
+  }
+}
+
+/// Weights of one part of a model, by their names in messages.
+class Part {
+ public:
+  explicit Part(std::string name) : name_(std::move(name)) {}
+
+  void matrix(const char* what, const WeightMatrix& w, std::size_t rows, std::size_t cols) const {
+    if (w.empty()) fail(ErrorCode::tensor_missing, name_, what, ": expected [", rows, ", ", cols, "], found none");
+    if (w.rows != rows || w.cols != cols) {
+      fail(ErrorCode::tensor_shape, name_, what, ": expected [", rows, ", ", cols, "], found [", w.rows, ", ", w.cols, "]");
+    }
+    if (!is_floating(w.dtype)) {
+      fail(ErrorCode::tensor_dtype, name_, what, ": expected F32, BF16, F16 or F64, found ", ffmem::name(w.dtype));
+    }
+  }
+
+  /// `size` numbers or none.
+  void vector(const char* what, const std::vector<float>& values, std::size_t size) const {
+    if (values.empty() || values.size() == size) return;
+    fail(ErrorCode::tensor_shape, name_, what, ": expected [", size, "], found [", values.size(), "]");
+  }
+
+  void linear(const char* what, const LinearWeights& w, std::size_t out, std::size_t in) const {
+    matrix(what, w.matrix, out, in);
+    vector(what, w.bias, out);
+  }
+
+  void norm(const char* what, const NormWeights& w, std::size_t size) const {
+    vector(what, w.weight, size);
+    vector(what, w.bias, size);
+  }
+
+  /// A norm of each head by itself, or of all heads together.
+  void head_norm(const char* what, const NormWeights& w, std::size_t head_dim, std::size_t n_heads) const {
+    if (!w.present || w.weight.size() == head_dim || w.weight.size() == n_heads * head_dim) return;
+    fail(ErrorCode::tensor_shape, name_, what, ": expected [", head_dim, "] or [", n_heads * head_dim, "], found [",
+         w.weight.size(), "]");
+  }
+
+ private:
+  std::string name_;
+};
+
+void check_layer(const Part& part, const ModelConfig& c, const LayerWeights& w) {
+  for (const NormWeights* norm :
+       {&w.attention_in, &w.attention_out, &w.attention_residual, &w.ffn_in, &w.ffn_out, &w.ffn_residual}) {
+    part.norm("a norm", *norm, c.d_model);
+  }
+  part.linear("query", w.query, c.n_heads * c.head_dim, c.d_model);
+  part.linear("key", w.key, c.n_kv_heads * c.head_dim, c.d_model);
+  part.linear("value", w.value, c.n_kv_heads * c.head_dim, c.d_model);
+  part.linear("output", w.output, c.d_model, c.n_heads * c.head_dim);
+  part.head_norm("query norm", w.query_norm, c.head_dim, c.n_heads);
+  part.head_norm("key norm", w.key_norm, c.head_dim, c.n_kv_heads);
+  part.linear("keys", w.keys, c.d_memory, c.d_model);
+  expect(c.gated || w.ups.empty(), "gated layers where there are ups");
+  if (c.gated) part.linear("ups", w.ups, c.d_memory, c.d_model);
+  part.matrix("values", w.values, c.d_memory, c.d_model);
+  part.vector("values' bias", w.values_bias, c.d_model);
+}
+
+void check_bands(const ModelConfig& c, const ModelWeights& w) {
+  expect(w.head_projection.empty(), "no head projection before an adaptive softmax");
+  std::size_t first = 0;
+  for (std::size_t b = 0; b < w.bands.size(); ++b) {
+    const Part part(concat("checkpoint: band ", b, ": "));
+    const AdaptiveBand& band = w.bands[b];
+    const std::size_t end = b < c.adaptive_cutoffs.size() ? c.adaptive_cutoffs[b] : c.vocab_size;
+    part.matrix("table", band.table, end - first, std::min(band.table.cols, c.d_embedding));
+    part.matrix("projection in", band.in_projection, c.d_model, band.table.cols);
+    const WeightMatrix& out = band.out_table.empty() ? band.table : band.out_table;
+    const std::size_t width = band.out_projection.empty() ? c.d_model : std::min(out.cols, c.d_model);
+    part.matrix("softmax table", out, end - first, width);
+    if (!band.out_projection.empty()) part.matrix("projection out", band.out_projection, width, c.d_model);
+    first = end;
+  }
+  Part("checkpoint: ").matrix("band head", w.band_head, c.adaptive_cutoffs.size(), c.d_model);
+}
+
+void check_plain_tables(const Part& part, const ModelConfig& c, const ModelWeights& w) {
+  part.matrix("token embedding", w.token_embedding, c.vocab_size, c.d_embedding);
+  const bool projects = c.d_embedding != c.d_model;
+  expect(projects || w.embedding_projection.empty(), "a width of its own for an embedding that is projected");
+  if (projects) part.linear("embedding projection", w.embedding_projection, c.d_model, c.d_embedding);
+  const WeightMatrix& projection = w.head_projection.matrix;
+  if (!projection.empty()) part.linear("head projection", w.head_projection, projection.rows, c.d_model);
+  part.linear("head", w.head, c.vocab_size, projection.empty() ? c.d_model : projection.rows);
+}
+
+}  // namespace
+
+void check_sizes(const LoadedCheckpoint& checkpoint) {
+  const ModelConfig& c = checkpoint.config;
+  const ModelWeights& w = checkpoint.weights;
+  check_config(c);
+  const std::size_t n_bands = c.adaptive_cutoffs.empty() ? 0 : c.adaptive_cutoffs.size() + 1;
+  if (w.layers.size() != c.n_layers || w.bands.size() != n_bands) {
+    fail(ErrorCode::tensor_missing, "checkpoint: expected ", c.n_layers, " layers and ", n_bands, " bands, found ",
+         w.layers.size(), " and ", w.bands.size());
+  }
+  const Part part("checkpoint: ");
+  if (n_bands == 0) {
+    check_plain_tables(part, c, w);
+  } else {
+    check_bands(c, w);
+  }
+  if (c.positions == PositionKind::learned) {
+    part.matrix("position embedding", w.position_embedding, c.max_positions + c.position_offset, c.d_model);
+  }
+  part.norm("embedding norm", w.embedding_norm, c.d_model);
+  part.norm("final norm", w.final_norm, c.d_model);
+  for (std::size_t l = 0; l < c.n_layers; ++l) check_layer(Part(concat("checkpoint: layer ", l, ": ")), c, w.layers[l]);
+}
+
+}  // namespace ffmem

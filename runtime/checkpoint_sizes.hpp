@@ -1,0 +1,12 @@
+// Whether a checkpoint's configuration and weights fit each other, so that no operator reads beyond what there is.
+#pragma once
+
+#include "loaders/model_weights.hpp"
+
+namespace ffmem {
+
+/// Throws config_invalid where the configuration contradicts itself, tensor_missing, tensor_shape or tensor_dtype, naming the
+/// weight, where one is not what the configuration asks for.
+void check_sizes(const LoadedCheckpoint& checkpoint);
+
+}  // namespace ffmem
