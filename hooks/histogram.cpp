@@ -8,14 +8,18 @@
 #include "ops/parallel.hpp"
 
 namespace ffmem {
+namespace {
 
-std::size_t Histogram::bin_of(float coefficient) noexcept {
+/// Of a number: NaN has none.
+std::size_t bin_of(float coefficient) noexcept {
   if (coefficient < 0.0F) return 0;
   if (coefficient == 0.0F) return 1;
   // The biased exponent of a float32: 127 for [1, 2).
   const int exponent = static_cast<int>(std::bit_cast<std::uint32_t>(coefficient) >> 23U) - 127;
   return static_cast<std::size_t>(std::clamp(exponent + 9, 2, 14));
 }
+
+}  // namespace
 
 Histogram::Histogram(std::size_t n_layers, std::size_t d_memory)
     : n_layers_(n_layers), d_memory_(d_memory), counts_(n_layers * d_memory * kBins) {}

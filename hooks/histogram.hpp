@@ -1,6 +1,6 @@
 // A reading hook that counts, for every memory, how large its coefficients are over any number of runs.
 //
-// Bins grow by powers of two, so that one set of them serves every model: see bin_of().
+// Bins grow by powers of two, so that one set of them serves every model: see kBins.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,8 @@ class Histogram : public Hook {
  public:
   /// 0: below 0. 1: exactly 0. 2: (0, 2^-6). 3 + k: [2^(k-6), 2^(k-5)), k = 0 .. 10. 14: from 32 on. NaN counts nowhere.
   static constexpr std::size_t kBins = 15;
-  static std::size_t bin_of(float coefficient) noexcept;
 
+  /// All counts 0: L x d_m x kBins numbers of 4 bytes. Throws std::bad_alloc.
   Histogram(std::size_t n_layers, std::size_t d_memory);
 
   Access access(Point point, std::size_t layer) const override;  // reads coefficients of every layer
@@ -25,9 +25,10 @@ class Histogram : public Hook {
   /// Throws argument_invalid where layer or width are not those of the histogram. Each OpenMP thread counts its own units.
   void read(const PointView& view) override;
 
+  /// For the runs from now on; false at first.
   void skip_first(bool skip) noexcept { skip_first_ = skip; }
 
-  /// [L, d_m, kBins]
+  /// [L, d_m, kBins], row-major: of all runs so far. Valid as long as this lives; later runs count on in it.
   const std::vector<std::uint32_t>& counts() const noexcept { return counts_; }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -12,17 +13,27 @@
 using namespace ffmem;
 
 TEST_CASE("histogram: bins are half-open and grow by powers of two") {
-  CHECK(Histogram::bin_of(-0.5F) == 0);
-  CHECK(Histogram::bin_of(0.0F) == 1);
-  CHECK(Histogram::bin_of(-0.0F) == 1);
-  CHECK(Histogram::bin_of(std::numeric_limits<float>::denorm_min()) == 2);
-  CHECK(Histogram::bin_of(std::nextafter(1.0F / 64, 0.0F)) == 2);
-  CHECK(Histogram::bin_of(1.0F / 64) == 3);
-  CHECK(Histogram::bin_of(1.0F) == 9);
-  CHECK(Histogram::bin_of(std::nextafter(2.0F, 0.0F)) == 9);
-  CHECK(Histogram::bin_of(31.9F) == 13);
-  CHECK(Histogram::bin_of(32.0F) == 14);
-  CHECK(Histogram::bin_of(std::numeric_limits<float>::infinity()) == 14);
+  const auto bin_of = [](float coefficient) {
+    const std::vector<RowOrigin> origins{{0, 0}};
+    PointView view;
+    view.point = Point::coefficients;
+    view.values = {&coefficient, 1, 1};
+    view.origins = origins;
+    Histogram histogram(1, 1);
+    histogram.read(view);
+    return std::ranges::find(histogram.counts(), 1U) - histogram.counts().begin();
+  };
+  CHECK(bin_of(-0.5F) == 0);
+  CHECK(bin_of(0.0F) == 1);
+  CHECK(bin_of(-0.0F) == 1);
+  CHECK(bin_of(std::numeric_limits<float>::denorm_min()) == 2);
+  CHECK(bin_of(std::nextafter(1.0F / 64, 0.0F)) == 2);
+  CHECK(bin_of(1.0F / 64) == 3);
+  CHECK(bin_of(1.0F) == 9);
+  CHECK(bin_of(std::nextafter(2.0F, 0.0F)) == 9);
+  CHECK(bin_of(31.9F) == 13);
+  CHECK(bin_of(32.0F) == 14);
+  CHECK(bin_of(std::numeric_limits<float>::infinity()) == 14);
 }
 
 TEST_CASE("histogram: counts every row of every call but NaN, and leaves out first positions when told") {
