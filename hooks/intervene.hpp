@@ -32,6 +32,7 @@ struct Edit {
 /// user compare them with the model's first.
 class Intervene : public Hook {
  public:
+  /// Owns the edits. What does not fit a model shows when a run reaches it: see write().
   explicit Intervene(std::vector<Edit> edits);
 
   Access access(Point point, std::size_t layer) const override;

@@ -42,6 +42,7 @@ inline constexpr std::array<Point, kNumPoints> kAllPoints{
     Point::residual_pre, Point::attention_out, Point::residual_mid,  Point::ffn_in,       Point::key_scores,
     Point::coefficients, Point::ffn_out,       Point::residual_post, Point::final_hidden, Point::logits};
 
+/// As the table's first column has it. The text lives as long as the program.
 std::string_view name(Point point) noexcept;
 
 /// By the name in the table's first column. Throws point_unknown, listing the near names (also where a TransformerLens name

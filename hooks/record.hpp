@@ -19,12 +19,13 @@ class Record : public Hook {
     std::size_t end_layer = static_cast<std::size_t>(-1);  // one behind the last
     std::size_t max_bytes = std::size_t{1} << 32;          // of all copies together; while one grows it exists twice
   };
+  /// Allocates nothing yet. Layers that the model has not are never reached.
   explicit Record(Options options);
 
   Access access(Point point, std::size_t layer) const override;
 
   /// Appends the rows. Throws limit_exceeded when max_bytes would be passed, argument_invalid where the width is not that of
-  /// earlier runs. What a run recorded stays where it fails later.
+  /// earlier runs, std::bad_alloc. What a run recorded stays where it fails later.
   void read(const PointView& view) override;
 
   /// Everything recorded at a point, over all runs so far, rows in the order they came. Throws argument_invalid where nothing
@@ -34,6 +35,7 @@ class Record : public Hook {
   /// All (point, layer) that have rows, in order.
   std::vector<std::pair<Point, std::size_t>> recorded() const;
 
+  /// Forgets all rows and frees their memory; the options stay.
   void clear();
 
  private:

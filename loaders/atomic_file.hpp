@@ -9,6 +9,7 @@
 
 namespace ffmem {
 
+/// For one thread at a time.
 class AtomicFile {
  public:
   /// Creates `PATH.tmp.PID` in the target's folder (with a further number where that name is taken), locked (flock) as long as

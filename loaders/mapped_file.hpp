@@ -8,8 +8,10 @@
 
 namespace ffmem {
 
+/// Safe to read from several threads at once.
 class MappedFile {
  public:
+  /// No bytes, and an empty path.
   MappedFile() = default;
 
   /// Throws file_not_found, or file_unreadable (a directory, no permission, not mappable), naming the path.

@@ -49,6 +49,7 @@ struct StoredTensor {
   }
 };
 
+/// Immutable; safe to use from several threads at once.
 class SafetensorsFile {
  public:
   /// Maps and validates. Memory beyond the mapping is bounded by a small multiple of the header's own size.
@@ -77,7 +78,8 @@ class SafetensorsFile {
 
 /// The tensors of a model folder: `model.safetensors`, or else the shards that `model.safetensors.index.json` lists.
 ///
-/// Every tensor of a listed shard counts, also one that the index does not list (as in Transformers).
+/// Every tensor of a listed shard counts, also one that the index does not list (as in Transformers). Immutable; safe to use
+/// from several threads at once.
 class Checkpoint {
  public:
   /// Throws file_not_found if the folder has neither, shard_index_invalid where index and shards disagree (a shard that is
@@ -85,8 +87,8 @@ class Checkpoint {
   /// SafetensorsFile throws.
   explicit Checkpoint(const std::filesystem::path& folder);
 
-  const StoredTensor* find(std::string_view name) const noexcept;
-  const StoredTensor& at(std::string_view name) const;  // throws tensor_missing, naming the folder's file
+  const StoredTensor* find(std::string_view name) const noexcept;  // nullptr if there is none of that name
+  const StoredTensor& at(std::string_view name) const;             // throws tensor_missing, naming the folder's file
 
   /// All tensors, in order of name.
   const std::map<std::string, const StoredTensor*, std::less<>>& tensors() const noexcept { return tensors_; }
@@ -99,7 +101,8 @@ class Checkpoint {
   std::map<std::string, const StoredTensor*, std::less<>> tensors_;
 };
 
-/// Writes a safetensors file piece by piece: declare all tensors, then append their bytes in the order declared.
+/// Writes a safetensors file piece by piece: declare all tensors, then append their bytes in the order declared. For one thread
+/// at a time.
 class SafetensorsWriter {
  public:
   struct Declaration {
@@ -114,6 +117,8 @@ class SafetensorsWriter {
   /// not UTF-8; a shape whose size overflows).
   SafetensorsWriter(const std::filesystem::path& path, const std::vector<Declaration>& tensors,
                     const std::map<std::string, std::string>& metadata = {});
+
+  /// Removes the temporary file unless commit() was reached.
   ~SafetensorsWriter();
 
   /// The next bytes of the data section; a tensor may come in several pieces. Throws file_unwritable, argument_invalid if
@@ -136,7 +141,8 @@ struct TensorToWrite {
   const void* data = nullptr;
 };
 
-/// Writes all tensors at once, whole or not at all. Order in the file: by element size, wider first, then as given.
+/// Writes all tensors at once, whole or not at all. Order in the file: by element size, wider first, then as given. Throws what
+/// SafetensorsWriter does.
 void write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

@@ -46,6 +46,8 @@ class Tokenizer {
 
   /// The token of that spelling, as token() gives it; nothing if there is none.
   virtual std::optional<TokenId> find(std::string_view token) const = 0;
+
+  /// Whether SpecialText::skip leaves this token out (BOS, EOS, ...). False for an id without a token.
   virtual bool is_special(TokenId id) const noexcept = 0;
 
   /// The bytes this token adds when it stands inside a text (" the", "\n", one byte of a character): for displays that show
@@ -57,7 +59,7 @@ class Tokenizer {
   virtual std::optional<TokenId> eos() const noexcept = 0;
 
   /// Decodes one token after another. What it returns, joined, is decode() of all ids; never half a character. The tokenizer
-  /// must outlive it.
+  /// must outlive it. One thread at a time.
   class Stream {
    public:
     virtual ~Stream() = default;

@@ -23,7 +23,7 @@ struct SamplingOptions {
 };
 
 /// Chooses tokens. Its state is the random generator; the same seed and logits give the same tokens on every machine whose
-/// exp() agrees. Among equal logits the smaller id is better; NaN is never chosen.
+/// exp() agrees. Among equal logits the smaller id is better; NaN is never chosen. For one thread at a time.
 class Sampler {
  public:
   /// Throws argument_invalid: temperature negative or not finite, top_p outside (0, 1].

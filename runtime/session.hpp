@@ -27,6 +27,7 @@ struct RaggedBatch {
   std::span<const std::size_t> offsets;  // [n_sequences + 1], from 0, each sequence has at least one token
 };
 
+/// For one thread at a time. One that was moved from may only be destroyed or assigned to.
 class Session {
  public:
   /// Throws context_exceeded (context beyond the model's limit), argument_invalid (no sequence or position, more than 2^32
@@ -40,7 +41,8 @@ class Session {
   /// models with an adaptive softmax), valid until the next run. `hooks` are called in order and forgotten afterwards.
   /// Work that nothing reads is not done: without a cache to keep, a run ends behind the last point a hook asked for.
   /// Throws token_out_of_range, context_exceeded (also for too many tokens), argument_invalid (offsets that do not fit, too
-  /// many sequences), and whatever a hook throws; the slots then stand where they stood before the run.
+  /// many sequences), backend_failed, std::bad_alloc, and whatever a hook throws; the slots then stand where they stood before
+  /// the run.
   ConstMatrixView run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks = {});
 
   /// The same for a single sequence in slot 0.
@@ -52,10 +54,13 @@ class Session {
   /// Positions that the slot holds. Throws argument_invalid likewise.
   std::size_t length(std::size_t slot) const;
 
+  /// Positions that a sequence may reach, whether the options or the model set them.
   std::size_t context() const noexcept;
 
   /// Whether a run goes on where the one before ended (SessionOptions::keep_cache).
   bool keeps_cache() const noexcept;
+
+  /// The model it was made with, which it keeps alive: valid as long as the session.
   const Model& model() const noexcept;
 
   /// Bytes that a session with these options holds. Final hidden states and logits come on top, with the first run that
