@@ -6,6 +6,9 @@
 //   the same sequence's earlier rows too), with the same bits for any number of rows, threads, or neighbours.
 // * Shapes are checked by the caller; a violated precondition is a bug (assert), not an Error. Matrices have at least one
 //   row and one column; a batch may have no rows.
+// * Operators may throw std::bad_alloc, prepare and matmul also backend_failed (a library below refused); what outputs then
+//   hold is unspecified. Those of one thread throw nothing. Each host thread keeps, as long as it lives, the room for the
+//   rounded rows of its largest matmul.
 // * Operators may use several OpenMP threads (see ops/threads.hpp) and are safe to call from several host threads at once.
 // * In-place is allowed where an operator takes a single MatrixView, or says so.
 #pragma once
@@ -107,7 +110,7 @@ class Backend {
   virtual std::string description() const = 0;
 
   /// Makes `w` ready for matmul. Float32 matrices may be used in place (oneDNN and the scalar backend do it), so their mapping
-  /// must outlive the result unless its owned_bytes() say that it is a copy. Throws std::bad_alloc, backend_failed (oneDNN).
+  /// must outlive the result unless its owned_bytes() say that it is a copy.
   virtual std::unique_ptr<const PreparedMatrix> prepare(const WeightMatrix& w, WeightFormat format = WeightFormat::f32,
                                                         Inputs inputs = Inputs::any) const = 0;
 
@@ -124,11 +127,13 @@ class Backend {
   virtual void gather_rows(const WeightMatrix& table, std::span<const TokenId> ids, MatrixView out) const = 0;
 
   /// y = (x - mean) / sqrt(var + epsilon) * weight + bias, var the biased variance of the row. weight, bias [d]; either may
-  /// be null (1 and 0). x, y [T, d]; y may be x.
+  /// be null (1 and 0). x, y [T, d]; y may be x. A fast backend's sums are float32: where they or their squares pass 3.4e38, as
+  /// of |x| above about 1e18, y means nothing.
   virtual void layer_norm(ConstMatrixView x, const float* weight, const float* bias, float epsilon, MatrixView y) const = 0;
 
   /// y = x / sqrt(mean(x²) + epsilon) * weight, over each run of `group` columns (group divides d; group == d: the whole
-  /// row; head_dim: each head, as Qwen3's query/key norm). weight [group], or null (1). x, y [T, d]; y may be x.
+  /// row; head_dim: each head, as Qwen3's query/key norm). weight [group], or null (1). x, y [T, d]; y may be x. The
+  /// range is that of layer_norm.
   virtual void rms_norm(ConstMatrixView x, const float* weight, float epsilon, std::size_t group, MatrixView y) const = 0;
 
   /// x = f(x), elementwise.

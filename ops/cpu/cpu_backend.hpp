@@ -1,6 +1,7 @@
 // The CPU backend: kernels compiled per instruction set and chosen at run time. "avx512onednn" leaves float32 matrices where
 // the checkpoint's mapping has them, for products by oneDNN where it keeps the rules of ops/backend.hpp (onednn_matmul.hpp):
-// slower than "avx512bw", but processes share the file's pages.
+// slower than "avx512bw", but processes share the file's pages. Values of ReLU layers (Inputs::sparse) are copied there, too,
+// so that new tokens read the active ones alone.
 #pragma once
 
 #include <memory>
