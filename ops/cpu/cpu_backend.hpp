@@ -13,12 +13,13 @@
 namespace ffmem {
 
 /// Instruction sets compiled into this library that the machine has, best first ("avx512amx", "avx512bf16", "avx512bw",
-/// "avx512onednn", "avx2", "sse4_2", "sse2"; "neon64" on aarch64).
+/// "avx512onednn", "avx2", "sse4_2", "sse2"; "neon64" on aarch64). None where the library was built for other machines only.
 std::vector<std::string> available_isas();
 
 /// A backend for `isa`, or for the best available one where it is empty. The environment variable FFMEM_ISA stands in for
 /// an empty `isa`. Thread-safe; the result is immutable.
-/// Throws argument_invalid for a set that is unknown or not available here, listing those that are.
+/// Throws argument_invalid for a set that is unknown or not available here, listing those that are, and where none is;
+/// backend_failed where oneDNN refuses.
 std::shared_ptr<const Backend> make_cpu_backend(const std::string& isa = "");
 
 }  // namespace ffmem

@@ -110,12 +110,18 @@ std::vector<std::string> available_isas() {
   return names;
 }
 
-const KernelTable& choose_kernels(const std::string& isa) {
+const KernelTable& choose_kernels(const std::string& isa) { return choose_kernels(isa, available_kernels()); }
+
+const KernelTable& choose_kernels(const std::string& isa, const std::vector<const KernelTable*>& available) {
+  if (available.empty()) {
+    fail(ErrorCode::argument_invalid,
+         "this build has kernels for no instruction set of this machine: build it with the option isas at auto");
+  }
   const char* from_environment = std::getenv("FFMEM_ISA");
   const bool asked = !isa.empty();
   const std::string wanted = asked ? isa : (from_environment != nullptr ? from_environment : "");
   std::string names;
-  for (const KernelTable* table : available_kernels()) {
+  for (const KernelTable* table : available) {
     if (wanted.empty() || wanted == table->isa) return *table;
     names += names.empty() ? table->isa : std::string(", ") + table->isa;
   }

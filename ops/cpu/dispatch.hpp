@@ -17,11 +17,14 @@ extern const KernelTable kSse42Kernels;
 extern const KernelTable kSse2Kernels;
 extern const KernelTable kNeon64Kernels;
 
-/// The kernels that run here, best first. At least one: otherwise the library could not have been built for this machine.
+/// The kernels that run here, best first. None where the build was for other machines only (-Disas=avx2, and no AVX2 here).
 std::vector<const KernelTable*> available_kernels();
 
 /// The kernels of `isa`; where it is empty, of the environment variable FFMEM_ISA; where that is too, the best.
-/// Throws argument_invalid for a set that is unknown or does not run here.
+/// Throws argument_invalid for a set that is unknown or does not run here, and where none does.
 const KernelTable& choose_kernels(const std::string& isa);
+
+/// The same among `available`, best first.
+const KernelTable& choose_kernels(const std::string& isa, const std::vector<const KernelTable*>& available);
 
 }  // namespace ffmem

@@ -1,6 +1,7 @@
 // Names: of activations, and of the instruction sets a backend is made for.
 #include <cstdlib>
 
+#include "ops/cpu/dispatch.hpp"
 #include "ops/error.hpp"
 #include "support.hpp"
 
@@ -55,6 +56,18 @@ TEST_CASE("make_cpu_backend: FFMEM_ISA stands in for an empty name only") {
   unsetenv("FFMEM_ISA");
   CHECK(make_cpu_backend()->description().starts_with("cpu (" + isas.front()));
   if (before != nullptr) setenv("FFMEM_ISA", saved.c_str(), 1);
+}
+
+TEST_CASE("make_cpu_backend: a build with kernels for other machines only says so, whatever was asked for") {
+  for (const std::string isa : {"", "avx2"}) {
+    try {
+      choose_kernels(isa, {});
+      FAIL("no error");
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::argument_invalid);
+      CHECK(std::string(error.what()).starts_with("this build has kernels for no instruction set of this machine"));
+    }
+  }
 }
 
 }  // namespace
