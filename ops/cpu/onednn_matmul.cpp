@@ -113,9 +113,29 @@ struct OneDnnMatmul::State {
     if (primitives.size() >= kMaxPrimitives) primitives.clear();
     return primitives.emplace(key, std::move(made)).first->second;
   }
+
+  void execute(const Key& key, const float* x, const float* w, const float* bias, float* y) {
+    // oneDNN takes its inputs by pointers that could write; it does not.
+    const auto at = [&](const memory::desc& desc, const float* data) {
+      return memory(desc, engine, const_cast<float*>(data));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+    };
+    std::unordered_map<int, memory> arguments{
+        {DNNL_ARG_SRC, at(describe(key.n_rows, key.n_in, key.x_stride, 1), x)},
+        {DNNL_ARG_WEIGHTS, at(describe(key.n_in, key.n_out, key.w_in_stride, key.w_out_stride), w)},
+        {DNNL_ARG_DST, at(describe(key.n_rows, key.n_out, key.y_stride, 1), y)}};
+    if (key.has_bias) arguments.emplace(DNNL_ARG_BIAS, at(describe(1, key.n_out, key.n_out, 1), bias));
+    dnnl::stream stream(engine);
+    const Primitive made = primitive(key);
+    arguments.emplace(DNNL_ARG_SCRATCHPAD, memory(made.scratchpad, engine, scratchpad(made.scratchpad.get_size())));
+    made.product.execute(stream, arguments);
+    stream.wait();
+  }
 };
 
-OneDnnMatmul::OneDnnMatmul() : state_(std::make_unique<State>()) {}
+OneDnnMatmul::OneDnnMatmul() try : state_(std::make_unique<State>()) {
+} catch (const dnnl::error& error) {
+  fail(ErrorCode::backend_failed, "oneDNN: making its engine: ", error.what());
+}
 OneDnnMatmul::~OneDnnMatmul() = default;
 
 void OneDnnMatmul::run(ConstMatrixView x, const F32Matrix& w, const float* bias, MatrixView y) const {
@@ -129,22 +149,8 @@ void OneDnnMatmul::run(ConstMatrixView x, const F32Matrix& w, const float* bias,
                 .y_stride = static_cast<Dim>(y.stride),
                 .has_bias = bias != nullptr,
                 .n_threads = available_threads()};
-  // oneDNN takes its inputs by pointers that could write; it does not.
-  const auto at = [&](const memory::desc& desc, const float* data) {
-    return memory(desc, state_->engine, const_cast<float*>(data));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-  };
-  std::unordered_map<int, memory> arguments{
-      {DNNL_ARG_SRC, at(describe(key.n_rows, key.n_in, key.x_stride, 1), x.data)},
-      {DNNL_ARG_WEIGHTS, at(describe(key.n_in, key.n_out, key.w_in_stride, key.w_out_stride), w.data())},
-      {DNNL_ARG_DST, at(describe(key.n_rows, key.n_out, key.y_stride, 1), y.data)}};
-  if (key.has_bias) arguments.emplace(DNNL_ARG_BIAS, at(describe(1, key.n_out, key.n_out, 1), bias));
   try {
-    dnnl::stream stream(state_->engine);
-    const Primitive primitive = state_->primitive(key);
-    arguments.emplace(DNNL_ARG_SCRATCHPAD,
-                      memory(primitive.scratchpad, state_->engine, scratchpad(primitive.scratchpad.get_size())));
-    primitive.product.execute(stream, arguments);
-    stream.wait();
+    state_->execute(key, x.data, w.data(), bias, y.data);
   } catch (const dnnl::error& error) {
     fail(ErrorCode::backend_failed, "oneDNN: matrix product of [", key.n_rows, ", ", key.n_in, "] and [", key.n_out, ", ",
          key.n_in, "]: ", error.what());

@@ -15,7 +15,7 @@ namespace ffmem {
 /// Thread-safe. Primitives are kept by shape, number of rows and threads.
 class OneDnnMatmul {
  public:
-  OneDnnMatmul();
+  OneDnnMatmul();  // throws backend_failed
   ~OneDnnMatmul();
 
   /// True if products with matrices of w's shape and layout keep the rule. Tries it with w itself the first time.

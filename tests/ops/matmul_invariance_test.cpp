@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ops/cpu/onednn_matmul.hpp"
+#include "ops/error.hpp"
 #include "support.hpp"
 
 namespace ffmem {
@@ -182,6 +183,20 @@ TEST_CASE("matmul: several host threads at once get the bits that one gets") {
       check_from_many_threads([&](ConstMatrixView x, MatrixView y) { backend.matmul(x, *sparse, nullptr, y); }, 130, n_rows);
     }
   });
+}
+
+TEST_CASE("matmul: what oneDNN refuses is an Error, also before there is a primitive") {
+  const std::vector<float> values = normal_values(12, 2);
+  const F32Matrix matrix({values.data(), DType::f32, 3, 4, 4, 1});
+  const OneDnnMatmul onednn;
+  const auto too_many = static_cast<std::size_t>(-1);  // a negative dimension to oneDNN
+  try {
+    onednn.run({values.data(), too_many, 4}, matrix, nullptr, {nullptr, too_many, 3});
+    FAIL("no error");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::backend_failed);
+    CHECK(std::string(error.what()).starts_with("oneDNN: matrix product of ["));
+  }
 }
 
 }  // namespace
