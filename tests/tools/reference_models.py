@@ -42,7 +42,7 @@ class HuggingFace:
 
 
 class Fairseq:
-    """Pre-norm transformer with sines for positions, adaptive input and a tied adaptive softmax (oracles/fairseq-adaptive)."""
+    """Pre-norm transformer with sines for positions, adaptive input and a tied adaptive softmax (tests/data/fairseq/adaptive)."""
 
     def __init__(self, folder):
         self.config = json.loads((folder / "config.json").read_text())
