@@ -12,31 +12,56 @@ namespace {
 
 using benchmark::State;
 
-// Prefill of `past + rows` positions' last `rows`, 12 heads of 64.
+// Caches with the same keys and values of every position.
+class Caches {
+ public:
+  // kv [positions, width]: the keys, and the values.
+  Caches(const Backend& backend, const AttentionShape& shape, ConstMatrixView kv, std::size_t n)
+      : capacity_(round_up(kv.rows, kKeyBlock)), size_(capacity_ * kv.cols), keys_(n * size_), values_(n * size_) {
+    for (std::size_t i = 0; i < n; ++i) {
+      const SequenceRows all{0, kv.rows, 0, at(i)};
+      backend.append_kv(shape, kv, kv, {&all, 1});
+    }
+  }
+
+  KvCacheView at(std::size_t i) const { return {keys_.data() + i * size_, values_.data() + i * size_, capacity_}; }
+
+ private:
+  std::size_t capacity_;
+  std::size_t size_;
+  AlignedBuffer keys_;
+  AlignedBuffer values_;
+};
+
+// Attention of the last `rows` of `past + rows` positions, 12 heads of 64. One row waits for the keys and values, which come
+// from memory: it takes caches in turn.
 void attention(State& state, const std::string& isa, std::size_t past, std::size_t rows) {
   const ThreadScope threads(bench_threads());
   const auto backend = make_cpu_backend(isa);
   const AttentionShape shape{.n_heads = 12, .n_kv_heads = 12, .head_dim = 64, .scale = 0.125F};
   const std::size_t positions = past + rows;
   const std::size_t width = shape.n_heads * shape.head_dim;
-  const std::size_t capacity = round_up(positions, kKeyBlock);
   const AlignedBuffer kv = normal_values(positions * width, 1);
-  const AlignedBuffer keys(capacity * width);
-  const AlignedBuffer values(capacity * width);
-  const KvCacheView cache{keys.data(), values.data(), capacity};
-  const SequenceRows all{0, positions, 0, cache};
-  const SequenceRows last{0, rows, past, cache};
-  backend->append_kv(shape, kv.matrix(positions, width), kv.matrix(positions, width), {&all, 1});
+  const std::size_t cached_bytes = 2 * kv.bytes();
+  const std::size_t n_caches = rows == 1 ? copies_in_turn(cached_bytes) : 1;
+  const Caches caches(*backend, shape, kv.matrix(positions, width), n_caches);
   const MatrixView q = kv.matrix(positions, width).rows_between(past, positions);
   const AlignedBuffer out(rows * width);
   const AlignedBuffer expected(rows * width);
-  backend->attention(shape, q, {&last, 1}, out.matrix(rows, width));
-  make_scalar_backend()->attention(shape, q, {&last, 1}, expected.matrix(rows, width));
+  const auto attend = [&](const Backend& b, std::size_t i, const AlignedBuffer& to) {
+    const SequenceRows last{0, rows, past, caches.at(i)};
+    b.attention(shape, q, {&last, 1}, to.matrix(rows, width));
+  };
+  attend(*backend, 0, out);
+  attend(*make_scalar_backend(), 0, expected);
   if (!close(out.matrix(rows, width), expected.matrix(rows, width), 1e-4)) return state.SkipWithError("wrong result");
   const double pairs = static_cast<double>(rows) * (static_cast<double>(past) + (static_cast<double>(rows) + 1) / 2);
   const Work work{.flops = 4.0 * static_cast<double>(width) * pairs,
-                  .bytes = rows == 1 ? 8.0 * static_cast<double>(positions * width) : 0.0};
-  time_work(state, isa, work, [&] { backend->attention(shape, q, {&last, 1}, out.matrix(rows, width)); });
+                  .bytes = rows == 1 ? static_cast<double>(cached_bytes) : 0.0};
+  time_work(state, isa, work, [&, i = std::size_t{0}]() mutable {
+    attend(*backend, i, out);
+    i = i + 1 == n_caches ? 0 : i + 1;
+  });
 }
 
 // The keys and values of 512 positions, 12 heads of 64, written to a cache.

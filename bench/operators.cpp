@@ -8,6 +8,7 @@
 #include <random>
 #include <utility>
 
+#include "ops/rounding.hpp"
 #include "tools/speed/machine_peaks.hpp"
 
 namespace ffmem::bench {
@@ -49,6 +50,8 @@ AlignedBuffer normal_values(std::size_t n, unsigned seed) {
   for (std::size_t i = 0; i < n; ++i) values.data()[i] = normal(generator);
   return values;
 }
+
+std::size_t copies_in_turn(std::size_t bytes) { return ceil_div(std::size_t{128} << 20, bytes); }
 
 bool close(ConstMatrixView a, ConstMatrixView b, double tolerance) {
   for (std::size_t t = 0; t < a.rows; ++t) {

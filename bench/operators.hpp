@@ -22,6 +22,10 @@ int bench_threads();
 /// n numbers of the normal distribution, the same ones for the same seed.
 AlignedBuffer normal_values(std::size_t n, unsigned seed);
 
+/// How many copies of so many bytes are taken in turn where each is to come from memory, as a large model's do: 128 MiB in all,
+/// or a little more.
+std::size_t copies_in_turn(std::size_t bytes);
+
 /// Whether every |a - b| <= tolerance (1 + |b|).
 bool close(ConstMatrixView a, ConstMatrixView b, double tolerance);
 

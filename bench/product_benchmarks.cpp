@@ -35,8 +35,8 @@ bool is_right(ConstMatrixView x, const WeightMatrix& stored, WeightFormat format
   return close(y, expected.matrix(1, stored.rows), 1e-3);
 }
 
-// Several copies of the weights, 128 MiB in all, taken in turn, so that they come from memory as a large model's do. Shares of
-// the peak of this format's own dot products, and of the read rate in prepared bytes.
+// Copies of the weights are taken in turn, so that they come from memory. Shares of the peak of this format's own dot products,
+// and of the read rate in prepared bytes.
 void matmul(State& state, const std::string& isa, const Program& program, std::size_t rows, std::size_t in, std::size_t out) {
   const ThreadScope threads(bench_threads());
   const AlignedBuffer x = normal_values(rows * in, 2);
@@ -46,14 +46,12 @@ void matmul(State& state, const std::string& isa, const Program& program, std::s
     return WeightMatrix{values.data(), DType::f32, out, in, program.by_column ? 1 : in, program.by_column ? out : 1};
   };
   std::vector<std::unique_ptr<const PreparedMatrix>> w;
-  std::size_t bytes = 0;
   std::size_t matrix_bytes = 0;
-  while (bytes < (std::size_t{128} << 20)) {
+  do {
     if (w.empty() || w.back()->owned_bytes() == 0) stored.push_back(normal_values(in * out, 1));
     w.push_back(program.prepare(view(stored.back())));
     matrix_bytes = w.back()->owned_bytes() == 0 ? stored.back().bytes() : w.back()->owned_bytes();
-    bytes += matrix_bytes;
-  }
+  } while (w.size() < copies_in_turn(matrix_bytes));
   program.product(x.matrix(rows, in), *w[0], y.matrix(rows, out));
   if (!is_right(x.matrix(1, in), view(stored[0]), program.format, y.matrix(1, out))) return state.SkipWithError("wrong result");
   const Work work{.flops = 2.0 * static_cast<double>(rows * in * out),
