@@ -63,7 +63,8 @@ void matmul(State& state, const std::string& isa, const Program& program, std::s
   });
 }
 
-// Rows with a share of the inputs active, in percent, by weights that lie input by input.
+// Rows with a share of the inputs active, in percent. The weights, stored input by input, stay in that order for
+// Inputs::sparse; for Inputs::any they become what the backend's other products read.
 void matmul_sparse(State& state, const std::string& isa, std::size_t rows, std::size_t percent, Inputs inputs) {
   constexpr std::size_t kIn = 3072;
   constexpr std::size_t kOut = 768;
@@ -130,6 +131,8 @@ void register_matmul_sparse(const std::string& isa) {
 
 void register_products(const std::string& isa) {
   register_matmul_sparse(isa);
+  const KernelTable& kernels = choose_kernels(isa);
+  if (kernels.by_onednn) return;  // its packed products are those of avx512bw, its own in register_onednn
   for (const auto& [name, format] : {std::pair{"matmul_f32", WeightFormat::f32},
                                      {"matmul_bf16", WeightFormat::bf16},
                                      {"matmul_int8", WeightFormat::int8},
@@ -138,7 +141,7 @@ void register_products(const std::string& isa) {
                     {.name = name,
                      .prepare = [format = format](const WeightMatrix& w) { return std::make_unique<PackedMatrix>(w, format); },
                      .product =
-                         [&kernels = choose_kernels(isa)](ConstMatrixView x, const PreparedMatrix& w, MatrixView y) {
+                         [&kernels](ConstMatrixView x, const PreparedMatrix& w, MatrixView y) {
                            const Product product{w, nullptr, y};
                            cpu_matmul(kernels, x, {&product, 1});
                          },
