@@ -1,8 +1,9 @@
 // What the micro-benchmarks of the operators share: inputs, the comparison with the scalar version, and how rates are reported.
 //
-// Every benchmark first compares its operator with the scalar version on the same inputs. Rates, where they mean something (of
-// sparse products the time alone does): FLOP/s and its share of the measured multiply-add peak; bytes of weights, or of keys
-// and values, a second and their share of the measured read rate; else elements a second.
+// Every benchmark first compares its operator with the scalar version on the same inputs: all that it gives, or three rows of a
+// product. Rates, where they mean something (of sparse products the time alone does): FLOP/s and its share of the measured
+// multiply-add peak; bytes of weights, or of keys and values, a second and their share of the measured read rate; else elements
+// a second.
 #pragma once
 
 #include <benchmark/benchmark.h>
