@@ -2,28 +2,45 @@
 // What is reported, and what each is checked against before it is timed: bench/operators.hpp.
 #include <benchmark/benchmark.h>
 
+#include <cstdio>
 #include <string>
+#include <vector>
 
 #include "bench/operators.hpp"
 #include "ops/cpu/cpu_backend.hpp"
 #include "tools/speed/machine_peaks.hpp"
 #include "tools/wait_policy.hpp"
 
-int main(int argc, char** argv) {
-  ffmem::tools::limit_spinning(argv);
+namespace ffmem::bench {
+namespace {
+
+int run(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  for (const std::string& isa : ffmem::available_isas()) {
-    benchmark::AddCustomContext(isa + " peak GFLOP/s per core", std::to_string(ffmem::tools::peak_flops(isa) / 1e9));
-    ffmem::bench::register_products(isa);
-    ffmem::bench::register_attention(isa);
-    ffmem::bench::register_rows(isa);
+  const std::vector<std::string> isas = available_isas();
+  if (isas.empty()) {
+    std::fputs("ops_bench: this build has no kernels for this machine\n", stderr);
+    return 1;
   }
-  ffmem::bench::register_onednn(ffmem::available_isas().front());
-  benchmark::AddCustomContext("memory read GB/s, one core", std::to_string(ffmem::tools::peak_read_bytes() / 1e9));
-  benchmark::AddCustomContext("threads", std::to_string(ffmem::bench::bench_threads()));
+  for (const std::string& isa : isas) {
+    benchmark::AddCustomContext(isa + " peak GFLOP/s per core", std::to_string(tools::peak_flops(isa) / 1e9));
+    register_products(isa);
+    register_attention(isa);
+    register_rows(isa);
+  }
+  register_onednn(isas.front());
+  benchmark::AddCustomContext("memory read GB/s, one core", std::to_string(tools::peak_read_bytes() / 1e9));
+  benchmark::AddCustomContext("threads", std::to_string(bench_threads()));
   benchmark::AddCustomContext("compiler", __VERSION__);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;
+}
+
+}  // namespace
+}  // namespace ffmem::bench
+
+int main(int argc, char** argv) {
+  ffmem::tools::limit_spinning(argv);
+  return ffmem::bench::run(argc, argv);
 }
