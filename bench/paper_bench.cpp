@@ -27,6 +27,7 @@
 #include "tools/experiments/layer_pass.hpp"
 #include "tools/experiments/layer_rows.hpp"
 #include "tools/speed/machine_peaks.hpp"
+#include "tools/speed/median.hpp"
 #include "tools/speed/pass_cost.hpp"
 #include "tools/speed/seconds.hpp"
 #include "tools/value_table.hpp"
@@ -34,11 +35,6 @@
 
 namespace ffmem::bench {
 namespace {
-
-double median(std::vector<double> values) {
-  std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
-  return values[values.size() / 2];
-}
 
 double peak_memory_mib() {
   rusage usage{};
@@ -100,8 +96,8 @@ struct Rates {
         "  %.1f GFLOP/s on %d threads, every word counted: %.0f %% of the products alone, which reach %.0f %% of the "
         "multiply-add peak; %.0f %% of "
         "the peak (medians of %zu rounds)\n",
-        median(all) / 1e9, available_threads(), 100.0 * median(shares), 100.0 * median(products) / peak,
-        100.0 * median(all) / peak, all.size());
+        tools::median(all) / 1e9, available_threads(), 100.0 * tools::median(shares), 100.0 * tools::median(products) / peak,
+        100.0 * tools::median(all) / peak, all.size());
   }
 };
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <numeric>
 #include <vector>
 
 #include "ops/error.hpp"
@@ -18,6 +17,7 @@
 #include "tools/output.hpp"
 #include "tools/progress.hpp"
 #include "tools/speed/machine_rates.hpp"
+#include "tools/speed/median.hpp"
 #include "tools/speed/random_checkpoint.hpp"
 #include "tools/speed/speed_run.hpp"
 
@@ -36,12 +36,6 @@ struct Options {
   SpeedPlan plan;
   bool json = false;
 };
-
-double median(std::vector<double> numbers) {
-  std::ranges::sort(numbers);
-  const std::size_t n = numbers.size();
-  return std::midpoint(numbers[n / 2], numbers[(n - 1) / 2]);
-}
 
 /// A phase in numbers: medians of the rounds, each with its own share of what the machine gave around it.
 struct Figures {

@@ -6,6 +6,7 @@
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command_output.hpp"
 #include "tools/speed/machine_peaks.hpp"
+#include "tools/speed/median.hpp"
 #include "tools/speed/pass_cost.hpp"
 #include "tools/speed/random_checkpoint.hpp"
 #include "tools/speed/speed_run.hpp"
@@ -28,6 +29,12 @@ std::shared_ptr<const Model> random_model(const ModelShape& shape, const RandomO
 }
 
 }  // namespace
+
+TEST_CASE("median: the middle number, or the mean of the two in the middle") {
+  CHECK(median({3.0}) == 3.0);
+  CHECK(median({5.0, 1.0, 2.0}) == 2.0);
+  CHECK(median({8.0, 1.0, 2.0, 4.0}) == 3.0);
+}
 
 TEST_CASE("pass_cost: products, attention and bytes are those of the shapes") {
   const auto model = random_model(kGpt2);
