@@ -4,7 +4,8 @@
 // all of them (OutputHead::top_tokens), so that a share there can pass 100 %.
 //
 // Usage: paper_bench MODEL TEXT [PREFIXES] [ROUNDS]
-//   TEXT is where prefixes are sampled (200 of them); both sides of a ratio run in turn within each of the rounds (3).
+//   TEXT is where prefixes are sampled (200 of them); both sides of a ratio run in turn within each of the rounds (3), whose
+//   medians are printed.
 // A checkpoint of the paper's shape: tools/convert/fairseq_to_ffmem.py --random FOLDER.
 #include <sys/resource.h>
 #include <unistd.h>
@@ -81,42 +82,46 @@ double layer_products(const Model& model, std::size_t n_rows) {
   });
 }
 
-struct Rates {
-  std::vector<double> all, products;  // FLOP/s, one a round
+/// What each round took.
+struct Rounds {
+  double flops = 0.0;                        // of a round
+  std::vector<double> seconds = {};          // of all
+  std::vector<double> product_seconds = {};  // of the products alone
 
-  void add(double flops, double seconds, double product_seconds) {
-    all.push_back(flops / seconds);
-    products.push_back(flops / product_seconds);
+  void add(double all, double products) {
+    seconds.push_back(all);
+    product_seconds.push_back(products);
   }
+  double median_seconds() const { return tools::median(seconds); }
   void print() const {
-    std::vector<double> shares(all.size());
-    std::ranges::transform(all, products, shares.begin(), std::divides<>());
+    std::vector<double> shares(seconds.size());
+    std::ranges::transform(product_seconds, seconds, shares.begin(), std::divides<>());
+    const double all = flops / median_seconds();
+    const double products = flops / tools::median(product_seconds);
     const double peak = tools::peak_flops(choose_kernels({}).isa, WeightFormat::f32, available_threads());
     std::printf(
         "  %.1f GFLOP/s on %d threads, every word counted: %.0f %% of the products alone, which reach %.0f %% of the "
         "multiply-add peak; %.0f %% of "
         "the peak (medians of %zu rounds)\n",
-        tools::median(all) / 1e9, available_threads(), 100.0 * tools::median(shares), 100.0 * tools::median(products) / peak,
-        100.0 * tools::median(all) / peak, all.size());
+        all / 1e9, available_threads(), 100.0 * tools::median(shares), 100.0 * products / peak, 100.0 * all / peak,
+        seconds.size());
   }
 };
 
 void values_onto_vocabulary(const Model& model, int rounds) {
   const std::size_t n_values = std::min<std::size_t>(model.config().d_memory, 2048);
-  Rates rates;
-  double seconds = 0.0;
+  Rounds timed{.flops = tools::cost_of(model, {.n_scored = 1}).head_flop * static_cast<double>(n_values)};
   for (int round = 0; round < rounds; ++round) {
-    seconds = tools::seconds_of([&] {
+    const double seconds = tools::seconds_of([&] {
       for (std::size_t unit = 0; unit < n_values; unit += OutputHead::kRowBlock) {
         tools::value_top_tokens(model, 0, unit, std::min(OutputHead::kRowBlock, n_values - unit), 10, Lens::raw);
       }
     });
-    rates.add(tools::cost_of(model, {.n_scored = 1}).head_flop * static_cast<double>(n_values), seconds,
-              head_products(model, n_values));
+    timed.add(seconds, head_products(model, n_values));
   }
   std::printf("the ten best of %zu words for %zu values: %.0f values/s\n", model.config().vocab_size, n_values,
-              static_cast<double>(n_values) / seconds);
-  rates.print();
+              static_cast<double>(n_values) / timed.median_seconds());
+  timed.print();
 }
 
 /// Tokens that the pass runs: of each sentence as many as its longest prefix has, and the beginning-of-text token.
@@ -142,18 +147,17 @@ void layers_of_prefixes(tools::Workbench& bench, int rounds) {
   const bool one_lens = bench.options().value_lens == bench.options().stream_lens || !model.weights().final_norm.present;
   const std::size_t n_rows = (one_lens ? 3 : 4) * examples.size() * n_layers;
   const tools::PassCost of_one = tools::cost_of(model, {.n_rows = 1, .n_scored = 1});
-  const double flops = of_one.head_flop * static_cast<double>(n_rows) + of_one.layer_flop * static_cast<double>(n_tokens);
-  Rates rates;
-  double seconds = 0.0;
+  Rounds timed{.flops = of_one.head_flop * static_cast<double>(n_rows) + of_one.layer_flop * static_cast<double>(n_tokens)};
   for (int round = 0; round < rounds; ++round) {
-    seconds = tools::seconds_of([&] { tools::measure_layers(bench, *values, examples); });
-    rates.add(flops, seconds, layer_products(model, n_tokens) + head_products(model, n_rows));
+    const double seconds = tools::seconds_of([&] { tools::measure_layers(bench, *values, examples); });
+    timed.add(seconds, layer_products(model, n_tokens) + head_products(model, n_rows));
   }
+  const double seconds = timed.median_seconds();
   std::printf(
       "what every value predicts, once: %.1f s\nsections 5.1 and 5.2 on %zu prefixes: %.1f s, %.0f tokens/s, %.0f vectors/s "
       "onto the vocabulary\n",
       once, examples.size(), seconds, static_cast<double>(n_tokens) / seconds, static_cast<double>(n_rows) / seconds);
-  rates.print();
+  timed.print();
   std::printf("  peak memory %.0f MiB, %.0f MiB with the values and the pass beyond %.0f MiB before them\n", peak_memory_mib(),
               peak_memory_mib() - before, before);
 }
