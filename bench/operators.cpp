@@ -1,13 +1,15 @@
 #include "bench/operators.hpp"
 
-#include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <random>
 #include <utility>
 
+#include "ops/error.hpp"
 #include "ops/rounding.hpp"
 #include "tools/speed/machine_peaks.hpp"
 
@@ -40,7 +42,13 @@ double seconds_each(benchmark::State& state, const std::function<void()>& call, 
 
 int bench_threads() {
   const char* text = std::getenv("FFMEM_BENCH_THREADS");
-  return text == nullptr ? 1 : std::max(1, std::atoi(text));
+  if (text == nullptr) return 1;
+  int n = 0;
+  const auto [end, error] = std::from_chars(text, text + std::strlen(text), n);
+  if (error != std::errc() || *end != '\0' || n < 1) {
+    fail(ErrorCode::argument_invalid, "FFMEM_BENCH_THREADS: expected a whole number, at least 1, found '", text, "'");
+  }
+  return n;
 }
 
 AlignedBuffer normal_values(std::size_t n, unsigned seed) {

@@ -17,7 +17,7 @@
 
 namespace ffmem::bench {
 
-/// FFMEM_BENCH_THREADS, or 1.
+/// FFMEM_BENCH_THREADS, or 1. Throws argument_invalid where that is no whole number above 0.
 int bench_threads();
 
 /// n numbers of the normal distribution, the same ones for the same seed.

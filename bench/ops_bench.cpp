@@ -8,6 +8,7 @@
 
 #include "bench/operators.hpp"
 #include "ops/cpu/cpu_backend.hpp"
+#include "ops/error.hpp"
 #include "tools/speed/machine_peaks.hpp"
 #include "tools/wait_policy.hpp"
 
@@ -17,6 +18,7 @@ namespace {
 int run(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  const int threads = bench_threads();
   const std::vector<std::string> isas = available_isas();
   if (isas.empty()) {
     std::fputs("ops_bench: this build has no kernels for this machine\n", stderr);
@@ -30,7 +32,7 @@ int run(int argc, char** argv) {
   }
   register_onednn(isas.front());
   benchmark::AddCustomContext("memory read GB/s, one core", std::to_string(tools::peak_read_bytes() / 1e9));
-  benchmark::AddCustomContext("threads", std::to_string(bench_threads()));
+  benchmark::AddCustomContext("threads", std::to_string(threads));
   benchmark::AddCustomContext("compiler", __VERSION__);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
@@ -42,5 +44,10 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   ffmem::tools::limit_spinning(argv);
-  return ffmem::bench::run(argc, argv);
+  try {
+    return ffmem::bench::run(argc, argv);
+  } catch (const ffmem::Error& error) {
+    std::fprintf(stderr, "ops_bench: %s\n", error.what());
+    return error.code() == ffmem::ErrorCode::argument_invalid ? 2 : 1;
+  }
 }

@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -27,6 +26,7 @@
 #include "runtime/workspace.hpp"
 #include "tools/experiments/layer_pass.hpp"
 #include "tools/experiments/layer_rows.hpp"
+#include "tools/options.hpp"
 #include "tools/speed/machine_peaks.hpp"
 #include "tools/speed/median.hpp"
 #include "tools/speed/pass_cost.hpp"
@@ -108,10 +108,10 @@ struct Rounds {
   }
 };
 
-void values_onto_vocabulary(const Model& model, int rounds) {
+void values_onto_vocabulary(const Model& model, std::size_t rounds) {
   const std::size_t n_values = std::min<std::size_t>(model.config().d_memory, 2048);
   Rounds timed{.flops = tools::cost_of(model, {.n_scored = 1}).head_flop * static_cast<double>(n_values)};
-  for (int round = 0; round < rounds; ++round) {
+  for (std::size_t round = 0; round < rounds; ++round) {
     const double seconds = tools::seconds_of([&] {
       for (std::size_t unit = 0; unit < n_values; unit += OutputHead::kRowBlock) {
         tools::value_top_tokens(model, 0, unit, std::min(OutputHead::kRowBlock, n_values - unit), 10, Lens::raw);
@@ -135,7 +135,7 @@ std::size_t tokens_of(const tools::ExampleSet& set, const tools::Workbench& benc
   return n_tokens;
 }
 
-void layers_of_prefixes(tools::Workbench& bench, int rounds) {
+void layers_of_prefixes(tools::Workbench& bench, std::size_t rounds) {
   const Model& model = *bench.model();
   const std::size_t n_layers = bench.n_layers();
   const tools::ExampleSet examples = tools::sample_examples(bench, bench.options().n_examples, "examples");
@@ -148,7 +148,7 @@ void layers_of_prefixes(tools::Workbench& bench, int rounds) {
   const std::size_t n_rows = (one_lens ? 3 : 4) * examples.size() * n_layers;
   const tools::PassCost of_one = tools::cost_of(model, {.n_rows = 1, .n_scored = 1});
   Rounds timed{.flops = of_one.head_flop * static_cast<double>(n_rows) + of_one.layer_flop * static_cast<double>(n_tokens)};
-  for (int round = 0; round < rounds; ++round) {
+  for (std::size_t round = 0; round < rounds; ++round) {
     const double seconds = tools::seconds_of([&] { tools::measure_layers(bench, *values, examples); });
     timed.add(seconds, layer_products(model, n_tokens) + head_products(model, n_rows));
   }
@@ -162,12 +162,20 @@ void layers_of_prefixes(tools::Workbench& bench, int rounds) {
               peak_memory_mib() - before, before);
 }
 
+/// An argument that may be left out. Throws UsageError where it is no whole number above 0.
+std::size_t count_of(const char* argument, const char* what, std::size_t otherwise) {
+  const std::size_t n = argument == nullptr ? otherwise : tools::parse_count(argument, what);
+  if (n == 0) throw tools::UsageError(concat(what, ": expected at least 1, found 0"));
+  return n;
+}
+
 int run(int argc, char** argv) {
   if (argc < 3 || argc > 5) {
     std::fputs("usage: paper_bench MODEL TEXT [PREFIXES] [ROUNDS]\n", stderr);
     return 2;
   }
-  const auto number = [&](int at, int otherwise) { return argc > at ? std::max(1, std::atoi(argv[at])) : otherwise; };
+  const std::size_t n_examples = count_of(argc > 3 ? argv[3] : nullptr, "PREFIXES", 200);
+  const std::size_t rounds = count_of(argc > 4 ? argv[4] : nullptr, "ROUNDS", 3);
   const auto folder = std::filesystem::temp_directory_path() / ("ffmem-paper-bench-" + std::to_string(::getpid()));
   struct Remove {
     const std::filesystem::path& path;
@@ -180,10 +188,9 @@ int run(int argc, char** argv) {
   options.model.folder = argv[1];
   options.valid = {argv[2]};
   options.out = folder;
-  options.n_examples = static_cast<std::size_t>(number(3, 200));
+  options.n_examples = n_examples;
   options.quiet = true;
   tools::Workbench bench(options);
-  const int rounds = number(4, 3);
   values_onto_vocabulary(*bench.model(), rounds);
   layers_of_prefixes(bench, rounds);
   return 0;
@@ -196,6 +203,9 @@ int main(int argc, char** argv) {
   ffmem::tools::limit_spinning(argv);
   try {
     return ffmem::bench::run(argc, argv);
+  } catch (const ffmem::tools::UsageError& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 2;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
