@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "ops/aligned_buffer.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem {
 
@@ -34,7 +35,7 @@ class RowBuffer {
  private:
   static constexpr std::size_t kLine = 16;  // numbers of a cache line
 
-  static constexpr std::size_t stride(std::size_t width) noexcept { return ((width + kLine - 1) / kLine | 1U) * kLine; }
+  static constexpr std::size_t stride(std::size_t width) noexcept { return (ceil_div(width, kLine) | 1U) * kLine; }
 
   AlignedBuffer buffer_;
 };

@@ -65,7 +65,7 @@ InputRows::InputRows(const WeightMatrix& w)
     : CpuMatrix(w, WeightFormat::f32),
       holds_bf16_(w.dtype == DType::bf16),
       // An odd number of lines: rows that all began at the same place of a page would fight for the same lines of the caches.
-      row_bytes_(((holds_bf16_ ? (n_panels() + 1) / 2 : n_panels()) | 1U) * kLineBytes) {
+      row_bytes_(((holds_bf16_ ? ceil_div(n_panels(), 2) : n_panels()) | 1U) * kLineBytes) {
   allocate(cols() * row_bytes_, holds_bf16_ ? kLineBytes / 2 : kLineBytes, row_bytes_);
   const std::size_t stride = row_bytes_ / (holds_bf16_ ? sizeof(std::uint16_t) : sizeof(float));
   parallel_for(ceil_div(cols(), kTile), kTile * rows() * 10, [&](std::size_t tile) {

@@ -13,6 +13,7 @@
 
 #include "ops/aligned_buffer.hpp"
 #include "ops/error.hpp"
+#include "ops/rounding.hpp"
 #include "ops/threads.hpp"
 
 namespace ffmem {
@@ -60,7 +61,7 @@ Primitive make_primitive(const dnnl::engine& engine, const Key& key) {
 /// At least n_bytes that belong to the calling thread until its next call.
 void* scratchpad(std::size_t n_bytes) {
   thread_local AlignedBuffer buffer;
-  if (buffer.bytes() < n_bytes) buffer = AlignedBuffer((n_bytes + sizeof(float) - 1) / sizeof(float));
+  if (buffer.bytes() < n_bytes) buffer = AlignedBuffer(ceil_div(n_bytes, sizeof(float)));
   return buffer.data();
 }
 
