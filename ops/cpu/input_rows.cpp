@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <cstdint>
 #include <cstring>
 #include <numeric>
@@ -92,6 +93,7 @@ InputRows::InputRows(const WeightMatrix& w)
 }
 
 void InputRows::multiply_few(const MatmulKernels& kernels, ConstMatrixView x, const float* bias, MatrixView y) const {
+  assert(x.rows <= kMaxSparseRows);  // the kernels' sums have room for no more
   static thread_local std::vector<std::uint32_t> active;
   active.resize(std::max(active.size(), x.cols));
   std::size_t n_active = x.cols;
