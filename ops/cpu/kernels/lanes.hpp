@@ -10,7 +10,9 @@
 //   kIntSteps                     lines of a group without a branch between them
 //   kInt8Units                    units of x that a line of int8 is multiplied by
 //   kMultipliesBf16               whether there is dot_bf16(sum, pair of x, line)
-//   load, store                   the first n outputs of a vector
+//   zero, load, store             a vector of zeros; the first n outputs of one, from memory and to it
+//   add, add_product              a + b; sum + factor * x
+//   weights                       a line from memory
 //   as_floats, upper_bf16, lower_bf16, low_fours, high_fours   what a line holds
 //   count, int4_start             where counts begin
 //   dot_int8, dot_int4            a count and a line's products with units of x
