@@ -55,6 +55,21 @@ def write_tokenizer(writer, words):
     writer.add_eos_token_id(0)
 
 
+def pair_up(tensor, heads):
+    """[rows, columns] for llama.cpp, which rotates rows next to each other where the checkpoint has halves of a head."""
+    return tensor.reshape(heads, 2, -1, tensor.shape[1]).swapaxes(1, 2).reshape(tensor.shape)
+
+
+def in_llama_cpp_order(name, tensor, config):
+    if config["model_type"] == "gpt2":  # Conv1D matrices are stored [in, out]
+        return tensor.T.copy() if tensor.ndim == 2 and ".h." in name else tensor
+    if name.endswith("q_proj.weight"):
+        return pair_up(tensor, config["num_attention_heads"])
+    if name.endswith("k_proj.weight"):
+        return pair_up(tensor, config["num_key_value_heads"])
+    return tensor
+
+
 def write_gguf(folder, path):
     """Writes `path` in float32 unless it is there."""
     path = Path(path)
@@ -69,9 +84,8 @@ def write_gguf(folder, path):
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     with safe_open(Path(folder) / "model.safetensors", "numpy") as tensors:
         for name in tensors.keys():
-            tensor = tensors.get_tensor(name)
-            transposed = gpt2 and tensor.ndim == 2 and ".h." in name  # Conv1D matrices are stored [in, out]
-            writer.add_tensor(gguf_name(name, GPT2 if gpt2 else LLAMA), tensor.T.copy() if transposed else tensor)
+            tensor = in_llama_cpp_order(name, tensors.get_tensor(name), config)
+            writer.add_tensor(gguf_name(name, GPT2 if gpt2 else LLAMA), tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
