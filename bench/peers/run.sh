@@ -39,8 +39,9 @@ if [ ! -x "$ffmem" ]; then
 fi
 
 mkdir -p "$work/logs"
-[ -x "$work/venv/bin/python" ] || python3 -m venv "$work/venv"
 python="$work/venv/bin/python"
+# pip comes last, so that without it an environment is half made.
+"$python" -m pip --version >/dev/null 2>&1 || python3 -m venv --clear "$work/venv"
 
 # install NAME MODULE ARGUMENTS...: unless it is there. What pip says goes to logs/NAME.log.
 install() {
