@@ -27,12 +27,15 @@ while [ "$left" -gt 0 ]; do  # what is not ours goes to the end of the arguments
       shift
       left=$((left - 1))
       ;;
+    --ffmem=*) ffmem=${argument#*=} ;;
+    --work=*) work=${argument#*=} ;;
     --search) script=trigger_search.py ;;
     -h | --help) help=yes ;;
     *) set -- "$@" "$argument" ;;
   esac
 done
 [ -z "$help" ] || exec python3 "$here/$script" --help
+[ -n "$work" ] || { echo "run.sh: --work: expected a path behind it" >&2; exit 2; }
 if [ ! -x "$ffmem" ]; then
   echo "run.sh: $ffmem: no such program; build it (meson setup build && meson compile -C build) or give --ffmem" >&2
   exit 1
