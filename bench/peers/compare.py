@@ -29,7 +29,8 @@ def arguments():
                         help="a model of random_model.py (default: gpt2, 124 M parameters; paper: the paper's layers with "
                              "GPT-2's vocabulary and positions)")
     parser.add_argument("--precisions", default="f32,bf16,int8,int4", help="of f32, bf16, int8, int4 (default: all)")
-    parser.add_argument("--programs", default=",".join(PROGRAMS), help=f"of {', '.join(PROGRAMS)} (default: all)")
+    parser.add_argument("--programs", default=",".join(PROGRAMS),
+                        help=f"of {', '.join(PROGRAMS)} (default: all; run.sh installs only these)")
     parser.add_argument("--prompt", type=int, default=512, help="tokens run at once (default: 512)")
     parser.add_argument("--new", type=int, default=64, help="tokens after it, one at a time (default: 64)")
     parser.add_argument("--rounds", type=int, default=3)

@@ -4,9 +4,10 @@
 #   sh bench/peers/run.sh [--ffmem build/tools/ffmem] [--work FOLDER] [compare.py's options: see --help]
 #   sh bench/peers/run.sh --search [...]      the search for trigger examples beside PyTorch hooks (--search --help)
 #
-# What it makes lies in FOLDER (default: build-peers): a virtual environment with the programs from PyPI (about 8 GB: torch
-# brings its GPU libraries along), the model in each program's form, table.md and results.json (--search: search.md). A second
-# run uses them again. A program that cannot be installed is named in the table as not run.
+# What it makes lies in FOLDER (default: build-peers): a virtual environment with the programs from PyPI that --programs names
+# (all: about 8 GB, as torch brings its GPU libraries along), the model in each program's form, table.md and results.json
+# (--search: search.md). A second run uses them again. A program that cannot be installed is named in the table as not run;
+# without numpy and safetensors, which write the model, nothing runs.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,6 +15,7 @@ ffmem=build/tools/ffmem
 work=build-peers
 threads=$(nproc)
 script=compare.py
+programs=llama.cpp,OpenVINO,CTranslate2,Transformers
 help=""
 left=$#
 while [ "$left" -gt 0 ]; do  # what is not ours goes to the end of the arguments, for the script
@@ -29,7 +31,18 @@ while [ "$left" -gt 0 ]; do  # what is not ours goes to the end of the arguments
       ;;
     --ffmem=*) ffmem=${argument#*=} ;;
     --work=*) work=${argument#*=} ;;
-    --search) script=trigger_search.py ;;
+    --search)
+      script=trigger_search.py
+      programs=Transformers
+      ;;
+    --programs)  # compare.py's too: its value is passed on in the next turn
+      [ "$left" -eq 0 ] || programs=$1
+      set -- "$@" "$argument"
+      ;;
+    --programs=*)
+      programs=${argument#*=}
+      set -- "$@" "$argument"
+      ;;
     -h | --help) help=yes ;;
     *) set -- "$@" "$argument" ;;
   esac
@@ -54,16 +67,31 @@ install() {
   echo "installing $name (log: $work/logs/$name.log)" >&2
   "$python" -m pip install "$@" >"$work/logs/$name.log" 2>&1 || echo "$name could not be installed" >&2
 }
-if [ $script = compare.py ]; then
-  # optimum-intel decides which versions of torch and transformers all of them share, so it comes first.
+wanted() {
+  case ,$programs, in *",$1,"*) ;; *) return 1 ;; esac
+}
+
+install numpy numpy,safetensors numpy safetensors
+if ! "$python" -c "import numpy, safetensors" 2>/dev/null; then
+  echo "run.sh: without numpy and safetensors the model cannot be written" >&2
+  exit 1
+fi
+# optimum-intel decides which versions of torch and transformers all of them share, so it comes first.
+if wanted OpenVINO; then
   install openvino optimum.intel 'optimum-intel[openvino]'
+fi
+if wanted CTranslate2; then
   install ctranslate2 ctranslate2 ctranslate2
+fi
+if wanted llama.cpp; then
   # Built here, for this processor, from the source of llama.cpp that the package carries.
   # LLAVA_BUILD=OFF leaves image models out, a third of the work.
   CMAKE_ARGS=-DLLAVA_BUILD=OFF CMAKE_BUILD_PARALLEL_LEVEL=$threads \
     install llama-cpp-python llama_cpp --no-binary llama-cpp-python llama-cpp-python
   install gguf gguf gguf
 fi
-install transformers transformers torch transformers
+if wanted Transformers || wanted CTranslate2; then  # which converts what Transformers reads
+  install transformers transformers torch transformers
+fi
 
 exec "$python" "$here/$script" --ffmem "$ffmem" --work "$work" --threads "$threads" "$@"
