@@ -37,7 +37,7 @@ def arguments():
     parser.add_argument("--repeat", type=int, default=2, help="measurements in a process, after one to warm up (default: 2)")
     parser.add_argument("--limit", type=int, default=300,
                         help="seconds after which a measurement is given up, as PyTorch's in bf16 may be on processors that do "
-                             "not multiply bf16 (default: 300)")
+                             "not multiply bf16; a program's first counts the conversion of the model too (default: 300)")
     parser.add_argument("--under", default="", help="a command to run every measurement under, as 'numactl -N 0'")
     parser.add_argument("--cpu-time", action="store_true",
                         help="one thread, and seconds of its processor time: for a machine that does other work meanwhile")

@@ -8,6 +8,7 @@ with medians of REPEAT tries after one that is not counted. "prompt" says by key
 
 import json
 import os
+import shutil
 import statistics
 import sys
 import time
@@ -40,6 +41,17 @@ def median_seconds(work, repeat, before=None):
         work()
         seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds[1:])
+
+
+def converted(folder, name, write):
+    """folder/name, which write(path) makes unless it is there. It appears whole, so that no half of one is taken for it."""
+    path = Path(folder) / name
+    if not path.exists():
+        part = path.with_name(name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        write(part)
+        part.rename(path)
+    return path
 
 
 def run_transformers(folder, precision, threads, prompt, new, repeat):
@@ -81,13 +93,15 @@ def run_openvino(folder, precision, threads, prompt, new, repeat):
 
     if precision == "bf16" and "avx512_bf16" not in cpu_flags():
         raise NotOffered("bf16 needs AVX-512 BF16 or AMX")
-    exported = Path(folder) / f"openvino-{precision}"
-    if not (exported / "openvino_model.xml").exists():
-        bits = {"int8": 8, "int4": 4}.get(precision)
+    bits = {"int8": 8, "int4": 4}.get(precision)
+
+    def export(path):
         OVModelForCausalLM.from_pretrained(
             folder, export=True, compile=False, load_in_8bit=False,
             quantization_config=OVWeightQuantizationConfig(bits=bits, sym=False) if bits else None,
-        ).save_pretrained(exported)
+        ).save_pretrained(path)
+
+    exported = converted(folder, f"openvino-{precision}", export)
     core = openvino.Core()
     compiled = core.compile_model(exported / "openvino_model.xml", "CPU", {
         "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
@@ -130,13 +144,14 @@ def run_ctranslate2(folder, precision, threads, prompt, new, repeat):
     compute_type = {"f32": "float32", "int8": "int8", "bf16": "bfloat16"}.get(precision)
     if compute_type not in ctranslate2.get_supported_compute_types("cpu"):
         raise NotOffered(f"no {precision} on this processor")
-    converted = Path(folder) / f"ctranslate2-{precision}"
-    if not converted.exists():
-        ctranslate2.converters.TransformersConverter(str(folder)).convert(str(converted), quantization=compute_type)
-    generator = ctranslate2.Generator(str(converted), device="cpu", compute_type=compute_type, inter_threads=1,
-                                      intra_threads=threads)
+
+    def convert(path):
+        ctranslate2.converters.TransformersConverter(str(folder)).convert(str(path), quantization=compute_type)
+
+    path = converted(folder, f"ctranslate2-{precision}", convert)
+    generator = ctranslate2.Generator(str(path), device="cpu", compute_type=compute_type, inter_threads=1, intra_threads=threads)
     ids = tokens_of(folder, prompt)
-    words = json.loads((converted / "vocabulary.json").read_text())
+    words = json.loads((path / "vocabulary.json").read_text())
     start = [words[i] for i in ids]
 
     def generate(n):
