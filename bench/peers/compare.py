@@ -15,8 +15,20 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PROGRAMS = ("llama.cpp", "OpenVINO", "CTranslate2", "Transformers")
+PRECISIONS = ("f32", "bf16", "int8", "int4")
 SCORED = {"all": "prompt, scores of all", "last": "prompt, of the last", "none": "prompt, none"}
 QUIET = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+
+
+def some_of(*allowed):
+    """What an option takes: names with commas between."""
+    def names(text):
+        for name in text.split(","):
+            if name not in allowed:
+                raise argparse.ArgumentTypeError(f"expected some of {', '.join(allowed)}, found '{name}'")
+        return text.split(",")
+
+    return names
 
 
 def arguments():
@@ -28,8 +40,9 @@ def arguments():
                         choices=["gpt2", "gpt2-medium", "gpt2-large", "paper", "llama-135m", "llama-360m"],
                         help="a model of random_model.py (default: gpt2, 124 M parameters; paper: the paper's layers with "
                              "GPT-2's vocabulary and positions)")
-    parser.add_argument("--precisions", default="f32,bf16,int8,int4", help="of f32, bf16, int8, int4 (default: all)")
-    parser.add_argument("--programs", default=",".join(PROGRAMS),
+    parser.add_argument("--precisions", type=some_of(*PRECISIONS), default=list(PRECISIONS),
+                        help=f"of {', '.join(PRECISIONS)} (default: all)")
+    parser.add_argument("--programs", type=some_of(*PROGRAMS), default=list(PROGRAMS),
                         help=f"of {', '.join(PROGRAMS)} (default: all; run.sh installs only these)")
     parser.add_argument("--prompt", type=int, default=512, help="tokens run at once (default: 512)")
     parser.add_argument("--new", type=int, default=64, help="tokens after it, one at a time (default: 64)")
@@ -89,13 +102,13 @@ def run_program(options, name, model, precision):
                               options.new, options.repeat])
 
 
-def measure(options, model, precisions, programs):
+def measure(options, model):
     """{precision: {program: [speeds of a round]}} and {precision: {program: why it was not run}}."""
-    measured = {precision: {} for precision in precisions}
-    missing = {precision: {} for precision in precisions}
+    measured = {precision: {} for precision in options.precisions}
+    missing = {precision: {} for precision in options.precisions}
     for number in range(1, options.rounds + 1):
-        for precision in precisions:
-            for name in ("ffmem", *programs):
+        for precision in options.precisions:
+            for name in ("ffmem", *options.programs):
                 if name in missing[precision]:  # it would fail again
                     continue
                 print(f"round {number} of {options.rounds}: {precision} {name}", file=sys.stderr, flush=True)
@@ -158,17 +171,12 @@ def main():
     options = arguments()
     from random_model import write_model
 
-    precisions = options.precisions.split(",")
-    programs = options.programs.split(",")
-    for name in programs:
-        if name not in PROGRAMS:
-            sys.exit(f"compare.py: --programs: expected some of {', '.join(PROGRAMS)}, found '{name}'")
     if options.cpu_time:
         subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", options.work / "cpu_clock.so", HERE / "cpu_clock.c"], check=True)
     model = options.work / options.shape
     write_model(model, options.shape)
-    measured, missing = measure(options, model, precisions, programs)
-    text = "\n\n".join([description(options, measured), *(table(p, measured[p], missing[p]) for p in precisions)]) + "\n"
+    measured, missing = measure(options, model)
+    text = "\n\n".join([description(options, measured), *(table(p, measured[p], missing[p]) for p in options.precisions)]) + "\n"
     (options.work / "table.md").write_text(text)
     (options.work / "results.json").write_text(json.dumps({"measured": measured, "missing": missing}, indent=1))
     print(text)

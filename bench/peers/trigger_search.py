@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from compare import some_of
+
 SENTENCE = 32  # tokens, the one before the sentence included
 BATCH = 1024
 TOP = 50
@@ -28,7 +30,7 @@ def arguments():
     parser.add_argument("--shape", default="paper", choices=["paper", "gpt2", "gpt2-medium", "gpt2-large"],
                         help="a model of random_model.py (default: paper, the paper's layers with GPT-2's vocabulary and "
                              "positions)")
-    parser.add_argument("--precisions", default="f32", help="of f32, bf16 (default: f32)")
+    parser.add_argument("--precisions", type=some_of("f32", "bf16"), default=["f32"], help="of f32, bf16 (default: f32)")
     parser.add_argument("--batches", type=int, default=16, help=f"of {BATCH} tokens each (default: 16)")
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
@@ -152,7 +154,7 @@ def main():
     parts = [f"{options.shape} with random weights, {options.batches} batches of {BATCH} tokens ({SENTENCE} a sentence), top "
              f"{TOP} of every key, {options.threads} threads, medians of {options.rounds} interleaved rounds; torch "
              f"{torch.__version__}, transformers {transformers.__version__}."]
-    for precision in options.precisions.split(","):
+    for precision in options.precisions:
         dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[precision]
         rounds = []
         for number in range(options.rounds):
