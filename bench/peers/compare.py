@@ -60,6 +60,13 @@ def arguments():
     return options
 
 
+def build_cpu_clock(path):
+    try:
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", path, HERE / "cpu_clock.c"], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"compare.py: --cpu-time needs a C compiler: {error}")
+
+
 def environment(options):
     """Of every program that is measured."""
     variables = os.environ | QUIET
@@ -172,7 +179,7 @@ def main():
     from random_model import write_model
 
     if options.cpu_time:
-        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", options.work / "cpu_clock.so", HERE / "cpu_clock.c"], check=True)
+        build_cpu_clock(options.work / "cpu_clock.so")
     model = options.work / options.shape
     write_model(model, options.shape)
     measured, missing = measure(options, model)
