@@ -1,7 +1,7 @@
 """Runs ffmem and other programs on one random model, in turn, and prints a table of tokens per second with ratios.
 
 Called by run.sh, which installs the programs. In each round every program runs once in a process of its own, for each
-precision; the table has medians over the rounds.
+precision; the table has medians over the rounds. results.json has what was measured, and is written after each round.
 """
 
 import argparse
@@ -75,6 +75,13 @@ def environment(options):
     return variables
 
 
+def write_json(path, value):
+    """The file before it stays until this one is whole."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1))
+    part.rename(path)
+
+
 class NotRun(Exception):
     pass
 
@@ -129,6 +136,7 @@ def measure(options, model):
                     if name == "ffmem":
                         sys.exit(f"compare.py: ffmem did not run: {reason}")
                     missing[precision][name] = str(reason)
+        write_json(options.work / "results.json", {"measured": measured, "missing": missing})
     return measured, missing
 
 
@@ -185,9 +193,12 @@ def main():
     measured, missing = measure(options, model)
     text = "\n\n".join([description(options, measured), *(table(p, measured[p], missing[p]) for p in options.precisions)]) + "\n"
     (options.work / "table.md").write_text(text)
-    (options.work / "results.json").write_text(json.dumps({"measured": measured, "missing": missing}, indent=1))
     print(text)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("compare.py: interrupted; results.json is written after each round", file=sys.stderr)
+        sys.exit(130)

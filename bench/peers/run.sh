@@ -6,8 +6,8 @@
 #
 # What it makes lies in FOLDER (default: build-peers): a virtual environment with the programs from PyPI that --programs names
 # (all: about 8 GB, as torch brings its GPU libraries along), the model in each program's form, table.md and results.json
-# (--search: search.md). A second run uses them again. A program that cannot be installed is named in the table as not run;
-# without numpy and safetensors, which write the model, nothing runs.
+# (--search: search.md and search.json). A second run uses the first two again. A program that cannot be installed is named in
+# the table as not run; without numpy and safetensors, which write the model, nothing runs.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

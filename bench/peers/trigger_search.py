@@ -3,7 +3,8 @@
 Called by run.sh --search. PyTorch's search is what one writes with care: Transformers' model without its head, batches without
 padding, and behind every activation function one maximum over a batch's positions and one topk of all keys. Both programs run
 every batch with the search and without it, in turns. In the first round of f32 the coefficients that both found are compared. The
-table has medians over the rounds; tokens are those of the sentences, without the one fed before each. search.md keeps it.
+table has medians over the rounds; tokens are those of the sentences, without the one fed before each. search.md keeps it;
+search.json has what was measured, and is written after each round.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from compare import some_of
+from compare import some_of, write_json
 
 SENTENCE = 32  # tokens, the one before the sentence included
 BATCH = 1024
@@ -154,9 +155,9 @@ def main():
     parts = [f"{options.shape} with random weights, {options.batches} batches of {BATCH} tokens ({SENTENCE} a sentence), top "
              f"{TOP} of every key, {options.threads} threads, medians of {options.rounds} interleaved rounds; torch "
              f"{torch.__version__}, transformers {transformers.__version__}."]
-    for precision in options.precisions:
+    measured = {precision: [] for precision in options.precisions}
+    for precision, rounds in measured.items():
         dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[precision]
-        rounds = []
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}: {precision}", file=sys.stderr, flush=True)
             ours, store = run_ffmem(options, folder, text, precision)
@@ -166,10 +167,15 @@ def main():
             if number == 0 and precision == "f32":
                 check(store, found)
             rounds.append({"ffmem": ours, "PyTorch": theirs})
+            write_json(options.work / "search.json", measured)
         parts.append(table(precision, rounds))
     (options.work / "search.md").write_text("\n\n".join(parts) + "\n")
     print("\n\n".join(parts))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("trigger_search.py: interrupted; search.json is written after each round", file=sys.stderr)
+        sys.exit(130)
