@@ -146,7 +146,7 @@ def medians(rounds):
     return result | {"decode": statistics.median(r["decode"] for r in rounds)}
 
 
-def table(precision, measured, missing):
+def table(options, precision, measured, missing):
     columns = SCORED | {"decode": "new tokens"}
     lines = [f"| {precision} | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
     ours = medians(measured["ffmem"])
@@ -156,7 +156,8 @@ def table(precision, measured, missing):
             continue
         theirs = medians(rounds)
         cells = [f"{theirs[c]:.0f} ({ours[c] / theirs[c]:.2f})" if c in theirs else "" for c in columns]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        failed = f" ({len(rounds)} of {options.rounds} rounds: {missing[name]})" if name in missing else ""
+        lines.append(f"| {name}{failed} | " + " | ".join(cells) + " |")
     lines += [f"| {name} | not run: {reason} |" + " |" * (len(columns) - 1) for name, reason in missing.items()
               if name not in measured]
     return "\n".join(lines)
@@ -191,7 +192,8 @@ def main():
     model = options.work / options.shape
     write_model(model, options.shape)
     measured, missing = measure(options, model)
-    text = "\n\n".join([description(options, measured), *(table(p, measured[p], missing[p]) for p in options.precisions)]) + "\n"
+    tables = [table(options, precision, measured[precision], missing[precision]) for precision in options.precisions]
+    text = "\n\n".join([description(options, measured), *tables]) + "\n"
     (options.work / "table.md").write_text(text)
     print(text)
 
