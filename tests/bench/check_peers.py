@@ -1,0 +1,152 @@
+"""bench/peers with programs that only pretend: what is installed, what a failure or an interrupt leaves.
+
+python check_peers.py BENCH_PEERS
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import types
+import unittest
+from pathlib import Path
+from unittest import mock
+
+PEERS = Path(sys.argv.pop(1))
+sys.path.insert(0, str(PEERS))
+sys.dont_write_bytecode = True
+
+SPEEDS = {"weights": "f32", "prompt": {"tokens_per_second": 100}, "decode": {"tokens_per_second": 10}, "parameters": 1,
+          "backend": "cpu", "peak_flops": {"weights": 1}, "read_bytes_per_second": 1}
+FFMEM = f"#!/bin/sh\necho '{json.dumps(SPEEDS)}'\n"
+# Runs once; then fails, or where HANG is set waits.
+PROGRAM = """
+import json, os, pathlib, sys, time
+before = pathlib.Path(sys.argv[2] + "-ran")
+if before.exists():
+    time.sleep(60 if "HANG" in os.environ else 0)
+    sys.exit("it broke")
+before.touch()
+print(json.dumps({"prompt": {"all": 50}, "decode": 5, "version": "1"}))
+"""
+# Writes down what it is called with. Makes environments with a copy of itself in them.
+PYTHON = """#!/bin/sh
+echo "$*" >>"$LOG"
+case $* in
+  "-m venv "*) mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
+  *"import numpy"*) [ -z "${OFFLINE-}" ] ;;
+  -c*) exit 1 ;;
+esac
+"""
+
+
+def write_program(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        write_program(self.folder / "ffmem", FFMEM)
+
+
+class Rounds(Folder):
+    def setUp(self):
+        super().setUp()
+        shutil.copy(PEERS / "compare.py", self.folder)
+        (self.folder / "random_model.py").write_text("def write_model(folder, name):\n    pass\n")
+        (self.folder / "programs.py").write_text(PROGRAM)
+
+    def start(self, *options, **environment):
+        command = [sys.executable, "compare.py", "--ffmem", "./ffmem", "--work", ".", "--precisions", "f32", *options]
+        return subprocess.Popen(command, cwd=self.folder, env=os.environ | environment, start_new_session=True, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def test_a_failure_in_a_later_round_stands_in_the_row(self):
+        out, _ = self.start("--programs", "OpenVINO").communicate()
+        self.assertIn("| OpenVINO (1 of 3 rounds: it broke) | 50 (2.00) |", out)
+
+    def test_an_interrupt_leaves_the_rounds_before_it(self):
+        process = self.start("--programs", "OpenVINO", HANG="1")
+        while "round 2 of 3: f32 OpenVINO" not in process.stderr.readline():
+            self.assertIsNone(process.poll())
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate()
+        self.assertEqual(process.returncode, 130)
+        self.assertEqual(len(errors.splitlines()), 1)
+        measured = json.loads((self.folder / "results.json").read_text())["measured"]["f32"]
+        self.assertEqual({name: len(rounds) for name, rounds in measured.items()}, {"ffmem": 1, "OpenVINO": 1})
+
+    def test_unknown_precisions_are_refused(self):
+        for script in ("compare.py", "trigger_search.py"):
+            result = subprocess.run([sys.executable, PEERS / script, "--ffmem", "x", "--work", "x", "--precisions", "f32,f16"],
+                                    capture_output=True, text=True)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn("found 'f16'", result.stderr)
+
+
+class Run(Folder):
+    def run_script(self, *options, **environment):
+        """The result, and what python was called with."""
+        log = self.folder / "log"
+        log.write_text("")
+        write_program(self.folder / "python3", PYTHON)
+        path = f"{self.folder}:{os.environ['PATH']}"
+        command = ["sh", PEERS / "run.sh", f"--ffmem={self.folder}/ffmem", f"--work={self.folder}/work", *options]
+        result = subprocess.run(command, env=os.environ | {"PATH": path, "LOG": str(log)} | environment, capture_output=True,
+                                text=True)
+        return result, log.read_text()
+
+    def test_only_what_is_named_is_installed(self):
+        for options in (["--programs", "llama.cpp"], ["--programs=llama.cpp"]):
+            result, log = self.run_script(*options)
+            self.assertEqual(result.returncode, 0)
+            self.assertIn("install --no-binary llama-cpp-python llama-cpp-python\n-c import gguf", log)
+            self.assertNotIn("torch", log)
+            self.assertIn(f"compare.py --ffmem {self.folder}/ffmem --work {self.folder}/work", log)
+            self.assertTrue(log.endswith(" ".join(options) + "\n"))
+
+    def test_half_an_environment_is_made_anew(self):
+        python = self.folder / "work" / "venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        write_program(python, "#!/bin/sh\nexit 1\n")
+        self.assertIn("-m venv --clear", self.run_script()[1])
+        self.assertNotIn("-m venv", self.run_script()[1])
+
+    def test_a_model_needs_numpy(self):
+        result, log = self.run_script(OFFLINE="1")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("run.sh: without numpy and safetensors the model cannot be written", result.stderr)
+        self.assertNotIn("compare.py", log)
+
+
+class Programs(Folder):
+    def setUp(self):
+        super().setUp()
+        with mock.patch.dict(sys.modules, numpy=types.ModuleType("numpy")):
+            import programs
+        self.programs = programs
+
+    def test_a_conversion_appears_whole(self):
+        def half(path):
+            path.mkdir()
+            raise KeyboardInterrupt
+
+        with self.assertRaises(KeyboardInterrupt):
+            self.programs.converted(self.folder, "made", half)
+        self.assertFalse((self.folder / "made").exists())
+        self.assertTrue(self.programs.converted(self.folder, "made", Path.mkdir).is_dir())
+        self.programs.converted(self.folder, "made", half)  # it is there
+
+    def test_other_processors_have_no_flags(self):
+        with mock.patch("builtins.open", mock.mock_open(read_data="processor: 0\nFeatures: fp asimd\n")):
+            self.assertEqual(self.programs.cpu_flags(), [])
+
+
+unittest.main()
