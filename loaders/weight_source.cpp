@@ -139,7 +139,21 @@ LinearWeights WeightSource::head(const std::string& name, bool tied, const Weigh
   return head;
 }
 
+void WeightSource::refuse_further_layers(std::size_t n_layers) const {
+  const std::string last = concat('.', n_layers - 1, '.');
+  for (const std::string& name : taken_) {
+    const std::size_t at = name.find(last);
+    if (at == std::string::npos) continue;
+    const std::string further = std::string(name).replace(at, last.size(), concat('.', n_layers, '.'));
+    const StoredTensor* tensor = taken_.contains(further) ? nullptr : checkpoint_.find(further);
+    if (tensor == nullptr) continue;
+    fail(ErrorCode::config_invalid, tensor->file->string(), ": ", further, ": expected the layers 0 to ", n_layers - 1,
+         " of config.json, found one more");
+  }
+}
+
 void WeightSource::finish(ModelWeights& weights) {
+  refuse_further_layers(weights.layers.size());
   std::vector<std::pair<std::size_t, DType>> used;
   for (std::size_t i = 0; i < kFloating.size(); ++i) {
     if (bytes_by_dtype_[i] > 0) used.emplace_back(bytes_by_dtype_[i], kFloating[i]);

@@ -54,10 +54,12 @@ class WeightSource {
   LinearWeights head(const std::string& name, bool tied, const WeightMatrix& embedding, std::size_t rows, std::size_t cols,
                      Bias bias = Bias::none);
 
-  /// Hands over what was learnt on the way: the number of parameters, the stored types.
+  /// Hands over what was learnt on the way: the number of parameters, the stored types. Throws config_invalid where the file
+  /// has a further layer, which would be left out without a word.
   void finish(ModelWeights& weights);
 
  private:
+  void refuse_further_layers(std::size_t n_layers) const;
   const StoredTensor& take(const std::string& full_name, const std::vector<std::size_t>& shape);
   std::string full(std::string_view name) const { return prefix_ + std::string(name); }
   std::vector<float> vector_at(const std::string& full_name, std::size_t size);

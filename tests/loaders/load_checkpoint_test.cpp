@@ -151,6 +151,8 @@ TEST_CASE("load_checkpoint: a tensor that is missing or of another shape is name
   check_refused("gpt2", {{"n_inner", 97}}, ErrorCode::tensor_shape,
                 "h.0.mlp.c_fc.weight: expected shape [24, 97], found [24, 96]");
   check_refused("gpt2", {{"n_layer", 3}}, ErrorCode::tensor_missing, "transformer.h.2.ln_1.weight");
+  check_refused("gpt2", {{"n_layer", 1}}, ErrorCode::config_invalid, "transformer.h.1.");
+  check_refused("llama", {{"num_hidden_layers", 1}}, ErrorCode::config_invalid, "expected the layers 0 to 0");
   check_refused("llama", {{"attention_bias", true}}, ErrorCode::tensor_missing, "self_attn.q_proj.bias");
 }
 
