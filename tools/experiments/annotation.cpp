@@ -82,8 +82,10 @@ void add_layers(const Annotated& annotated, const Workbench& bench, Result& resu
                   "semantic ones only, or none, and the patterns of a key, with 95 % intervals (bootstrap over keys)",
               .columns = interval_columns("layer", {kCoverageNames.begin(), kCoverageNames.end()}),
               .rows = {}};
-  for (const char* column : {"patterns per key", "prefixes"}) table.columns.emplace_back(column);
-  Figure figure{.name = "annotation",
+  for (const char* column : {"patterns per key", "patterns per key low", "patterns per key high", "prefixes"}) {
+    table.columns.emplace_back(column);
+  }
+  Figure figure{.name = "coverage",  // annotation.csv is a sheet that people fill in
                 .title = "Patterns in the trigger examples of a key, as annotated",
                 .x_label = "layer",
                 .y_label = "share of trigger examples",
@@ -105,7 +107,8 @@ void add_layers(const Annotated& annotated, const Workbench& bench, Result& resu
       n = share.n;
       result.estimates.emplace_back(fmt::format("layer {} {}", layer + 1, kCoverageNames[c]), share);
     }
-    row.emplace_back(patterns_per_key(views, annotated.annotators.size(), bench.random("annotation/patterns")).value);
+    add_interval(
+        row, patterns_per_key(views, annotated.annotators.size(), bench.random(fmt::format("annotation/patterns/{}", layer))));
     row.push_back(count_cell(n));
     table.rows.push_back(std::move(row));
     figure.data.rows.push_back(std::move(stack));

@@ -44,11 +44,19 @@ void remove_leftovers_of_runs(const std::filesystem::path& out) {
 /// Before the work: a mistyped folder would otherwise be one without labels, and a wrong layer show after all other
 /// experiments.
 void check_options(const ExperimentOptions& options, const ModelConfig& config) {
+  if (options.out.empty()) throw UsageError("-o: expected a folder, found an empty path");
   for (const auto& path : options.annotations) {
     if (std::filesystem::exists(path / "annotation.csv") || std::filesystem::exists(path / "changes.csv")) continue;
     fail(ErrorCode::argument_invalid, "--annotations: ", path.string(),
          ": expected a folder with annotation.csv or changes.csv, found ",
          std::filesystem::exists(path) ? "neither" : "nothing");
+  }
+  for (std::size_t i = 0; i < options.annotations.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (!std::filesystem::equivalent(options.annotations[i], options.annotations[j])) continue;
+      fail(ErrorCode::argument_invalid, "--annotations: ", options.annotations[i].string(),
+           ": expected a folder for each annotator, found one twice");
+    }
   }
   if (options.effect_layer.value_or(0) >= config.n_layers) {
     fail(ErrorCode::layer_out_of_range, "--effect-layer ", *options.effect_layer, ": the model has layers 0 to ",

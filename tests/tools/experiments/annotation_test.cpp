@@ -5,6 +5,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "loaders/mapped_file.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/experiments/experiment_models.hpp"
 #include "tools/experiments/csv.hpp"
@@ -203,6 +204,12 @@ TEST_CASE("annotation: one annotator's files give the figure, shares that sum to
   CHECK(find_estimate(result, "patterns per key")->value == doctest::Approx(1.0 / 6.0));
   CHECK(find_estimate(result, "Cohen's kappa") == nullptr);
   REQUIRE(result.tables.size() == 2);
+  for (const auto& row : result.tables[0].rows) {
+    CHECK(row.size() == result.tables[0].columns.size());
+    const auto patterns = std::span(row).last(4);  // of a key: mean, low, high; then prefixes
+    CHECK(std::get<double>(patterns[1]) <= std::get<double>(patterns[0]));
+    CHECK(std::get<double>(patterns[0]) <= std::get<double>(patterns[2]));
+  }
   REQUIRE(result.tables[1].rows.size() == 1);
   CHECK(std::get<std::string>(result.tables[1].rows[0][5]) == "rain");
 
@@ -238,12 +245,38 @@ TEST_CASE("annotation: files that somebody has filled in are never written over"
   write_result(bench.options().out, result);
   CHECK(annotation(bench).materials.size() == 3);
   Annotator annotator(bench);
-  annotator.mark(0, 1, 1);
+  annotator.describe(0, 1, "rain", "semantic");
+  annotator.mark(0, 1, 3);
   annotator.save(bench.options().out / "annotation");
   const Result later = annotation(bench);
   REQUIRE(later.materials.size() == 1);
   CHECK(later.materials[0].name == "instructions.txt");
   CHECK(contains(later.run_found, "have been filled in"));
+
+  // Nor by the figure that is drawn from them.
+  ExperimentOptions options = model.options();
+  options.annotations = {bench.options().out / "annotation"};
+  const std::string sheet = read_text_file(options.annotations[0] / "annotation.csv");
+  Workbench again(options);
+  const Result annotated = annotation(again);
+  CHECK(annotated.figures.size() == 1);
+  write_result(options.out, annotated);
+  CHECK(read_text_file(options.annotations[0] / "annotation.csv") == sheet);
+}
+
+TEST_CASE("annotation: a folder that is given twice is one annotator's, by whatever path") {
+  const ExperimentModel model;
+  ExperimentOptions options = model.options();
+  const auto folder = model.texts().path() / "first";
+  {
+    const Workbench bench(options);
+    std::filesystem::create_directory(folder);
+    model.texts().write("first/annotation.csv", "");
+  }
+  options.annotations = {folder, model.texts().path() / "." / "first" / ""};
+  const Error error = thrown([&] { Workbench{options}; });
+  CHECK(error.code() == ErrorCode::argument_invalid);
+  CHECK(contains(error.what(), "found one twice"));
 }
 
 TEST_CASE("annotation: Cohen's kappa of a worked example") {
