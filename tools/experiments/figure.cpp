@@ -25,6 +25,9 @@ constexpr std::array<int, 7> kHollowMarks{6, 4, 8, 10, 12, 6, 4};  // the same, 
 
 std::string_view colour(std::size_t series) { return kColours[series % kColours.size()]; }
 
+/// Every layer has its tick where there are at most so many.
+constexpr std::size_t kTicks = 24;
+
 /// A text in gnuplot's double quotes.
 std::string gnuplot_text(std::string_view text) {
   std::string out = "\"";
@@ -151,8 +154,10 @@ Drawing drawing_of(const Figure& figure) {
   }
   plot_paper(figure, plots);
   const bool has_key = figure.series.size() > 1 || figure.paper;
-  return {.axes = fmt::format("set xtics autofreq\nset autoscale xfix\n{}\n{}set yrange [{}:{}]\nset offsets graph 0.03, "
+  const bool few = figure.data.rows.size() <= kTicks && figure.x_label == "layer";
+  return {.axes = fmt::format("set xtics {}\nset autoscale xfix\n{}\n{}set yrange [{}:{}]\nset offsets graph 0.03, "
                               "graph 0.03, {}, 0\n",
+                              few ? "1" : "autofreq",
                               has_key ? "set key tmargin center horizontal Left reverse samplen 2" : "unset key",
                               figure.log_y ? "set logscale y\nset format y \"%g\"\n" : "",
                               figure.log_y || (figure.kind == Figure::Kind::lines && !figure.y_max) ? "" : "0",
@@ -200,6 +205,7 @@ std::string gnuplot_script(const Figure& figure) {
       "data = \"{0}.csv\"\npaper = \"{0}.paper.csv\"\n"
       "set datafile separator comma\nset datafile columnheaders\n"
       "set title {1} noenhanced\nset xlabel {2} noenhanced\nset ylabel {3} noenhanced\n"
+      "set label 2 {6} at screen 0.985, 0.03 right font \",11\" textcolor rgb '#666666' noenhanced\n"
       "set grid ytics linecolor rgb '#dddddd'\nset border 3\nset tics nomirror out\n{4}"
       "set style fill solid\n"
       "set terminal svg size 780,460 font \"sans-serif,14\" background \"white\" noenhanced\n"
@@ -208,7 +214,7 @@ std::string gnuplot_script(const Figure& figure) {
       "noenhanced\n"
       "set output \"{0}.png\".suffix\nreplot\nunset output\n",
       figure.name, gnuplot_text(figure.title), gnuplot_text(figure.x_label), gnuplot_text(figure.y_label), drawing.axes,
-      drawing.plots);
+      drawing.plots, gnuplot_text(figure.note));
 }
 
 bool draw_figure(const std::filesystem::path& folder, const Figure& figure) {

@@ -1,5 +1,10 @@
 #include "tools/experiments/result.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
 #include "loaders/atomic_file.hpp"
 #include "tools/json_text.hpp"
 
@@ -14,6 +19,21 @@ Json to_json(const Estimate& estimate) {
       .add("high", estimate.high)
       .add("n", estimate.n)
       .json();
+}
+
+/// "Samples of 812 to 1024, seed 1": how many things the result's estimates rest on; empty where it has none.
+std::string sample_text(const Result& result) {
+  std::size_t least = std::numeric_limits<std::size_t>::max();
+  std::size_t most = 0;
+  for (const auto& [name, estimate] : result.estimates) {
+    if (estimate.n == 0) continue;
+    least = std::min(least, estimate.n);
+    most = std::max(most, estimate.n);
+  }
+  const auto seed = std::ranges::find_if(result.settings, [](const auto& setting) { return setting.first == "seed"; });
+  if (most == 0 || seed == result.settings.end()) return "";
+  return fmt::format("Samples of {}, seed {}", least == most ? std::to_string(most) : fmt::format("{} to {}", least, most),
+                     seed->second);
 }
 
 }  // namespace
@@ -44,7 +64,10 @@ Result write_result(const std::filesystem::path& out, Result result) {
   make_folder(folder);
   for (const Table& table : result.tables) write_file(folder / (table.name + ".csv"), to_csv(table));
   for (const Material& material : result.materials) write_file(folder / material.name, material.content);
-  for (const Figure& figure : result.figures) result.figures_drawn = draw_figure(folder, figure) && result.figures_drawn;
+  for (Figure& figure : result.figures) {
+    figure.note = sample_text(result);
+    result.figures_drawn = draw_figure(folder, figure) && result.figures_drawn;
+  }
   write_file(folder / "result.json", to_json_text(result));
   return result;
 }

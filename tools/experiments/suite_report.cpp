@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <limits>
 
 #include "tools/report/page.hpp"
 #include "tools/report/style.hpp"
@@ -67,21 +66,6 @@ void append_table(const std::string& folder, const Table& table, std::string& ou
   out += "</table></div></details>\n";
 }
 
-/// "Samples of 812 to 1024, seed 1. ": how many things the result's estimates rest on.
-std::string sample_text(const Result& result) {
-  std::size_t least = std::numeric_limits<std::size_t>::max();
-  std::size_t most = 0;
-  for (const auto& [name, estimate] : result.estimates) {
-    if (estimate.n == 0) continue;
-    least = std::min(least, estimate.n);
-    most = std::max(most, estimate.n);
-  }
-  const auto seed = std::ranges::find_if(result.settings, [](const auto& setting) { return setting.first == "seed"; });
-  if (most == 0 || seed == result.settings.end()) return "";
-  const std::string sizes = least == most ? std::to_string(most) : fmt::format("{} to {}", least, most);
-  return fmt::format("Samples of {}, seed {}. ", sizes, html_text(seed->second));
-}
-
 void append_figure(const Result& result, const Figure& figure, std::string& out) {
   const std::string& folder = result.name;
   if (!result.figures_drawn) {
@@ -95,7 +79,7 @@ void append_figure(const Result& result, const Figure& figure, std::string& out)
       std::back_inserter(out),
       "<figure><img src=\"{0}/{1}.svg\" alt=\"{2}\" loading=\"lazy\">\n<figcaption>{3}<a href=\"{0}/{1}.csv\">numbers</a>, "
       "<a href=\"{0}/{1}.gp\">gnuplot script</a>, <a href=\"{0}/{1}.png\">PNG</a></figcaption></figure>\n",
-      folder, figure.name, html_text(figure.title), sample_text(result));
+      folder, figure.name, html_text(figure.title), figure.note.empty() ? "" : html_text(figure.note) + ". ");
 }
 
 void append_facts(const Facts& facts, std::string& out) {

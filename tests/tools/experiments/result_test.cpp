@@ -139,6 +139,20 @@ TEST_CASE("result: its folder holds tables, materials and a JSON object that nam
   CHECK(read_text_file(folder.path() / "some-experiment" / "m.txt") == "text");
 }
 
+TEST_CASE("result: its figures tell the least and largest sample and the seed, where it has both") {
+  const TemporaryFolder folder;
+  Result result{.name = "r",
+                .settings = {{"seed", "7"}},
+                .estimates = {{"a", {.n = 10}}, {"b", {.n = 25}}, {"never", {.n = 0}}},
+                .figures = {lines()}};
+  CHECK(write_result(folder.path(), result).figures[0].note == "Samples of 10 to 25, seed 7");
+  CHECK(contains(read_text_file(folder.path() / "r" / "f.gp"), "\"Samples of 10 to 25, seed 7\""));
+  result.estimates = {{"a", {.n = 10}}};
+  CHECK(write_result(folder.path(), result).figures[0].note == "Samples of 10, seed 7");
+  result.settings.clear();
+  CHECK(write_result(folder.path(), result).figures[0].note.empty());
+}
+
 TEST_CASE("report: texts are escaped, NaN is empty, and long tables say that the file has more") {
   Result result{.name = "r", .title = "<b>", .paper_found = "a & b", .run_found = "c"};
   Table table{.name = "t", .caption = "rows", .columns = {"x"}};
