@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
+#include <span>
 
 #include "tools/experiments/effect_table.hpp"
 #include "tools/experiments/per_layer.hpp"
@@ -109,9 +111,48 @@ Table strongest_table(const Workbench& bench, const EffectTable& table) {
   return strongest;
 }
 
-/// Mean and largest divergence at every per cent of the memories, strongest first.
-Figure effect_figure(const EffectTable& table, std::vector<Summary> summaries) {
-  std::erase_if(summaries, [](const Summary& s) { return s.n == 0; });
+/// The figure's places on the axis of the memories, strongest first, in per cent.
+std::vector<double> percents() {
+  std::vector<double> places;
+  for (int percent = 0; percent <= 100; percent += percent < 10 ? 1 : 5) places.push_back(percent);
+  return places;
+}
+
+/// The mean divergences of memories at the places, ascending values given; NaN where there are none.
+void read_curve(std::span<const double> ascending, std::span<const double> places, std::span<double> out) {
+  for (std::size_t p = 0; p < places.size(); ++p) {
+    out[p] = ascending.empty() ? std::numeric_limits<double>::quiet_NaN() : quantile(ascending, 1.0 - places[p] / 100.0);
+  }
+}
+
+/// The curve of each memory's mean divergence over its examples; intervals: bootstrap over the examples.
+std::vector<Estimate> mean_curve(const EffectTable& table, std::size_t d_memory, std::span<const double> places,
+                                 Random random) {
+  std::vector<std::vector<const Removal*>> of_example(table.examples.size());
+  for (const Removal& removal : table.removals) of_example[removal.example].push_back(&removal);
+  std::vector<double> sums;
+  std::vector<double> counts;
+  const auto curve = [&](std::span<const std::size_t> drawn, std::span<double> out) {
+    sums.assign(d_memory, 0.0);
+    counts.assign(d_memory, 0.0);
+    for (const std::size_t example : drawn) {
+      for (const Removal* removal : of_example[example]) {
+        sums[removal->unit] += static_cast<double>(removal->divergence);
+        counts[removal->unit] += 1.0;
+      }
+    }
+    std::vector<double> means;
+    for (std::size_t unit = 0; unit < d_memory; ++unit) {
+      if (counts[unit] > 0.0) means.push_back(sums[unit] / counts[unit]);
+    }
+    std::ranges::sort(means);
+    read_curve(means, places, out);
+  };
+  return estimate_statistics(table.examples.size(), places.size(), curve, random);
+}
+
+/// Mean divergence at places among the memories, strongest first, and the largest, of which resamples say nothing.
+Figure effect_figure(const EffectTable& table, const std::vector<Summary>& summaries, Random random) {
   Figure figure{.name = "memory-effects",
                 .title = fmt::format("What removing a memory of layer {} changes", table.layer + 1),
                 .x_label = "memories, strongest first (% of those ever active)",
@@ -121,23 +162,19 @@ Figure effect_figure(const EffectTable& table, std::vector<Summary> summaries) {
                 .data = {.columns = {"per cent", "mean", "mean low", "mean high", "largest", "largest low", "largest high"}},
                 .paper = {},
                 .log_y = true};
-  const auto curve = [&](auto member) {
-    std::vector<double> values;
-    values.reserve(summaries.size());
-    for (const Summary& s : summaries) values.push_back(s.*member);
-    std::ranges::sort(values);
-    return values;
-  };
-  const auto means = curve(&Summary::divergence);
-  const auto largest = curve(&Summary::largest_divergence);
-  for (int percent = 0; percent <= 100 && !summaries.empty(); percent += percent < 10 ? 1 : 5) {
-    auto& row = figure.data.rows.emplace_back(std::vector<Cell>{static_cast<double>(percent)});
-    for (const auto* ascending : {&means, &largest}) {
-      const double value = quantile(*ascending, 1.0 - percent / 100.0);
-      // Neither intervals nor, on a logarithmic axis, a zero.
-      row.emplace_back(value > 0.0 ? Cell(value) : Cell(std::string()));
-      row.resize(row.size() + 2, std::string());
-    }
+  std::vector<double> ascending;
+  for (const Summary& s : summaries) {
+    if (s.n > 0) ascending.push_back(s.largest_divergence);
+  }
+  std::ranges::sort(ascending);
+  const std::vector<double> places = percents();
+  std::vector<double> largest(places.size());
+  read_curve(ascending, places, largest);
+  const std::vector<Estimate> means = mean_curve(table, summaries.size(), places, random);
+  const auto cell = [](double x) { return x > 0.0 ? Cell(x) : Cell(std::string()); };  // a zero has no place on a log axis
+  for (std::size_t p = 0; p < places.size() && !ascending.empty(); ++p) {
+    figure.data.rows.push_back({places[p], cell(means[p].value), cell(means[p].low), cell(means[p].high), cell(largest[p]),
+                                std::string(), std::string()});
   }
   return figure;
 }
@@ -225,7 +262,7 @@ Result memory_effects(Workbench& bench) {
                       {"mean divergence", divergence},
                       {"own prediction is the model's", own_is_model},
                       {"own prediction is the layer's", own_is_layer}};
-  result.figures.push_back(effect_figure(table, summaries));
+  result.figures.push_back(effect_figure(table, summaries, bench.random("memory-effects/interval/curve")));
   result.tables = {memory_table(bench, table, summaries), strongest_table(bench, table)};
   return result;
 }

@@ -135,17 +135,33 @@ double cohens_kappa(std::span<const double> counts, std::size_t n_classes) {
 
 Estimate estimate_statistic(std::size_t n, const std::function<double(std::span<const std::size_t>)>& statistic,
                             Random random) {
+  const auto fill = [&](std::span<const std::size_t> drawn, std::span<double> out) { out[0] = statistic(drawn); };
+  return estimate_statistics(n, 1, fill, random).front();
+}
+
+std::vector<Estimate> estimate_statistics(
+    std::size_t n, std::size_t n_statistics,
+    const std::function<void(std::span<const std::size_t>, std::span<double>)>& statistics, Random random) {
+  std::vector<Estimate> estimates(n_statistics, {.value = kNaN, .low = kNaN, .high = kNaN, .n = n});
+  if (n == 0) return estimates;
   std::vector<std::size_t> drawn(n);
   std::iota(drawn.begin(), drawn.end(), std::size_t{0});
-  const double value = n == 0 ? kNaN : statistic(drawn);
-  std::vector<double> resampled;
-  for (std::size_t i = 0; i < kResamples && n > 0; ++i) {
+  std::vector<double> values(n_statistics);
+  statistics(drawn, values);
+  std::vector<std::vector<double>> resampled(n_statistics);
+  std::vector<double> again(n_statistics);
+  for (std::size_t i = 0; i < kResamples; ++i) {
     for (std::size_t& thing : drawn) thing = random.below(n);
-    const double x = statistic(drawn);
-    if (!std::isnan(x)) resampled.push_back(x);
+    statistics(drawn, again);
+    for (std::size_t s = 0; s < n_statistics; ++s) {
+      if (!std::isnan(again[s])) resampled[s].push_back(again[s]);
+    }
   }
-  if (std::isnan(value) || resampled.empty()) return {.value = value, .low = kNaN, .high = kNaN, .n = n};
-  return interval(value, std::move(resampled), n);
+  for (std::size_t s = 0; s < n_statistics; ++s) {
+    estimates[s].value = values[s];
+    if (!std::isnan(values[s]) && !resampled[s].empty()) estimates[s] = interval(values[s], std::move(resampled[s]), n);
+  }
+  return estimates;
 }
 
 double quantile(std::span<const double> ascending, double q) {

@@ -51,6 +51,11 @@ Estimate estimate_ratio(std::span<const double> parts, std::span<const double> w
 /// value). Resamples for which it is NaN do not count.
 Estimate estimate_statistic(std::size_t n, const std::function<double(std::span<const std::size_t>)>& statistic, Random random);
 
+/// The same for several statistics of the same things at once: `statistics` fills its second argument [n_statistics].
+std::vector<Estimate> estimate_statistics(
+    std::size_t n, std::size_t n_statistics,
+    const std::function<void(std::span<const std::size_t>, std::span<double>)>& statistics, Random random);
+
 /// Cohen's kappa (1960) of two raters: counts [n_classes, n_classes] says how often the first put a thing into class a and the
 /// second into class b. NaN where chance alone would have them agree always, or nothing was rated.
 double cohens_kappa(std::span<const double> counts, std::size_t n_classes);

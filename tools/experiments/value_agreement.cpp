@@ -51,10 +51,11 @@ std::vector<double> token_frequencies(const Workbench& bench) {
 }
 
 /// What a token drawn by these frequencies would agree with, in the mean over the predictions.
-double expected_agreement(const std::vector<TokenId>& predictions, const std::vector<double>& frequencies) {
-  double sum = 0.0;
-  for (const TokenId token : predictions) sum += frequencies[static_cast<std::size_t>(token)];
-  return predictions.empty() ? kNaN : sum / static_cast<double>(predictions.size());
+Estimate expected_agreement(const std::vector<TokenId>& predictions, const std::vector<double>& frequencies, Random random) {
+  std::vector<double> of_predictions;
+  of_predictions.reserve(predictions.size());
+  for (const TokenId token : predictions) of_predictions.push_back(frequencies[static_cast<std::size_t>(token)]);
+  return estimate_mean(of_predictions, random);
 }
 
 Estimate without_interval(double value, std::size_t n) { return {.value = value, .low = kNaN, .high = kNaN, .n = n}; }
@@ -91,7 +92,8 @@ Found measure(Workbench& bench) {
         estimate_share(found.n_agreeing.back(), n, bench.random(fmt::format("value-agreement/interval/{}", layer))));
     found.permuted.push_back(permuted_agreement(pairs.predictions, pairs.targets,
                                                 bench.random(fmt::format("value-agreement/permutation/{}", layer))));
-    found.frequency.push_back(without_interval(expected_agreement(pairs.predictions, frequencies), n));
+    found.frequency.push_back(
+        expected_agreement(pairs.predictions, frequencies, bench.random(fmt::format("value-agreement/frequency/{}", layer))));
     found.uniform.push_back(without_interval(1.0 / static_cast<double>(vocab_size), n));
   }
   return found;
@@ -105,11 +107,11 @@ Table layer_table(const Found& found, const std::string& target) {
           "example (95 % interval: bootstrap over keys); the same after pairing every key with the value of another key of "
           "the layer (mean and middle 95 % of {} random cyclic permutations); the rate expected if w were drawn by its "
           "frequency in the training text, the unigram distribution (the mean over the layer's values of the frequency of "
-          "the predicted token); and if it were drawn uniformly, 1/V",
+          "the predicted token; bootstrap over keys); and if it were drawn uniformly, 1/V",
           target, kPermutations),
       .columns = {"layer", "memories", "keys never fired", "best example has no token", "keys compared", "agreeing",
                   "agreement %", "agreement % low", "agreement % high", "permuted %", "permuted % low", "permuted % high",
-                  "by frequency %", "uniform %"},
+                  "by frequency %", "by frequency % low", "by frequency % high", "uniform %"},
       .rows = {}};
   for (std::size_t layer = 0; layer < found.keys.size(); ++layer) {
     const KeyTargets& keys = found.keys[layer];
@@ -118,7 +120,7 @@ Table layer_table(const Found& found, const std::string& target) {
                           count_cell(keys.n()),           count_cell(found.n_agreeing[layer])};
     add_interval(row, found.agreement[layer], 100.0);
     add_interval(row, found.permuted[layer], 100.0);
-    row.emplace_back(100.0 * found.frequency[layer].value);
+    add_interval(row, found.frequency[layer], 100.0);
     row.emplace_back(100.0 * found.uniform[layer].value);
     table.rows.push_back(std::move(row));
   }

@@ -238,6 +238,9 @@ TEST_CASE("value-agreement: the share of keys whose value's best token is the ta
       const Estimate& found = estimate_of(result, "layer " + std::to_string(layer + 1) + " agreement");
       CHECK(found.n == n);
       CHECK(found.value == doctest::Approx(static_cast<double>(n_agreeing) / static_cast<double>(n)));
+      const auto by_frequency = std::span(result.figures.at(0).data.rows[layer]).subspan(7, 3);
+      CHECK(std::get<double>(by_frequency[1]) < std::get<double>(by_frequency[0]));
+      CHECK(std::get<double>(by_frequency[0]) < std::get<double>(by_frequency[2]));
     }
   }
 }

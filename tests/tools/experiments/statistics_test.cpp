@@ -119,3 +119,28 @@ TEST_CASE("estimate_statistic: the interval is that of the resampled statistic, 
       estimate_statistic(3, [&](std::span<const std::size_t> chosen) { return chosen[0] == 0 ? 5.0 : nan; }, {3, "test"});
   CHECK(sometimes.low == 5.0);
 }
+
+TEST_CASE("estimate_statistics: each statistic by itself has the interval that it has among others") {
+  const std::vector<double> values{1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0};
+  const auto sum = [&](std::span<const std::size_t> chosen) {
+    double total = 0.0;
+    for (const std::size_t i : chosen) total += values[i];
+    return total;
+  };
+  const auto first = [&](std::span<const std::size_t> chosen) { return values[chosen[0]]; };
+  const auto both = [&](std::span<const std::size_t> chosen, std::span<double> out) {
+    out[0] = sum(chosen);
+    out[1] = first(chosen);
+  };
+  const std::vector<Estimate> found = estimate_statistics(values.size(), 2, both, {3, "test"});
+  REQUIRE(found.size() == 2);
+  const Estimate sums = estimate_statistic(values.size(), sum, {3, "test"});
+  const Estimate firsts = estimate_statistic(values.size(), first, {3, "test"});
+  CHECK(found[0].value == 36.0);
+  CHECK(found[0].low == sums.low);
+  CHECK(found[0].high == sums.high);
+  CHECK(found[1].value == 1.0);
+  CHECK(found[1].low == firsts.low);
+  CHECK(found[1].high == firsts.high);
+  for (const Estimate& nothing : estimate_statistics(0, 2, both, {3, "test"})) CHECK(std::isnan(nothing.value));
+}

@@ -1,0 +1,47 @@
+#include "tools/experiments/memory_effects.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <variant>
+#include <vector>
+
+#include "tests/tools/experiments/experiment_models.hpp"
+
+using namespace ffmem;
+using namespace ffmem::tools;
+
+namespace {
+
+/// A column of the table of memories, ascending, without the memories that were never active.
+std::vector<double> ascending(const Table& memories, const std::string& column) {
+  const auto c = static_cast<std::size_t>(std::ranges::find(memories.columns, column) - memories.columns.begin());
+  std::vector<double> numbers;
+  for (const auto& row : memories.rows) {
+    if (std::holds_alternative<double>(row.at(c))) numbers.push_back(std::get<double>(row[c]));
+  }
+  std::ranges::sort(numbers);
+  return numbers;
+}
+
+}  // namespace
+
+TEST_CASE("memory-effects: the figure's curves are the memories' mean and largest divergences, strongest first") {
+  const ExperimentModel model;
+  Workbench bench(model.options());
+  const Result result = memory_effects(bench);
+  const Table& memories = result.tables.at(0);
+  const std::vector<double> means = ascending(memories, "mean divergence");
+  const std::vector<double> largest = ascending(memories, "largest divergence");
+  const Table& curve = result.figures.at(0).data;
+  CHECK(curve.rows.size() == 29);  // every per cent to 10, then every fifth
+  for (const auto& row : curve.rows) {
+    const double q = 1.0 - std::get<double>(row[0]) / 100.0;
+    CAPTURE(q);
+    CHECK(std::get<double>(row[1]) == doctest::Approx(quantile(means, q)));
+    CHECK(std::get<double>(row[2]) <= std::get<double>(row[3]));
+    CHECK(std::get<double>(row[4]) == doctest::Approx(quantile(largest, q)));
+    CHECK(std::get<std::string>(row[5]).empty());
+  }
+  CHECK(std::get<double>(curve.rows[0][2]) < std::get<double>(curve.rows[0][3]));
+}
