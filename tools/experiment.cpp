@@ -3,11 +3,13 @@
 #include <memory>
 #include <string>
 
+#include "loaders/atomic_file.hpp"
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "tools/commands.hpp"
 #include "tools/experiments/command_line.hpp"
 #include "tools/experiments/experiments.hpp"
+#include "tools/experiments/manifest.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/output.hpp"
 #include "tools/ranks.hpp"
@@ -36,7 +38,10 @@ void run(const Options& options) {
   experiment.require_text(*options.experiment);  // before a model is loaded and a folder made
   Workbench bench(*options.experiment);
   if (rank() > 0) return bench.assist_rank_0();
-  const Result result = write_result(options.experiment->out, experiment.run(bench));
+  Timings timings;
+  const Result result =
+      write_result(bench.options().out, timed(timings, experiment.name, [&] { return experiment.run(bench); }));
+  write_file(bench.options().out / result.name / "manifest.json", manifest(bench, result.settings, timings));
   if (!result.figures_drawn) warn_of_no_gnuplot();
   if (options.json) {
     write_out(to_json_text(result));

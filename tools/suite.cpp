@@ -3,10 +3,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "loaders/atomic_file.hpp"
@@ -16,10 +14,10 @@
 #include "tools/experiments/command_line.hpp"
 #include "tools/experiments/example_set.hpp"
 #include "tools/experiments/experiments.hpp"
+#include "tools/experiments/manifest.hpp"
 #include "tools/experiments/settings.hpp"
 #include "tools/experiments/suite_report.hpp"
 #include "tools/interrupt.hpp"
-#include "tools/json_text.hpp"
 #include "tools/lens.hpp"
 #include "tools/memory_pages/memory_pages.hpp"
 #include "tools/output.hpp"
@@ -34,21 +32,6 @@ struct Options {
   bool json = false;
   std::shared_ptr<ExperimentOptions> experiment = std::make_shared<ExperimentOptions>();
 };
-
-/// Seconds of each part, for the manifest.
-using Timings = std::vector<std::pair<std::string, double>>;
-
-template <class Work>
-auto timed(Timings& timings, std::string name, Work&& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  struct Stop {
-    Timings& timings;
-    std::string name;
-    std::chrono::steady_clock::time_point begin;
-    ~Stop() { timings.emplace_back(name, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()); }
-  } const stop{timings, std::move(name), begin};
-  return work();
-}
 
 /// What decides the numbers; nothing of the machine or the time, so that the same run gives the same page.
 Facts describe(Workbench& bench) {
@@ -70,7 +53,8 @@ Facts describe(Workbench& bench) {
       {"Sampled prefixes, at most",
        fmt::format("{}{}", options.n_examples, options.one_per_sentence ? ", one of a sentence" : "")},
       {"Active memories", fmt::format("|coefficient| above {}", options.active_above)},
-      {"Agreement is sought among", options.agreeing == AgreeingMemories::active ? "active memories" : "all memories"},
+      {"Agreement is sought among",
+       options.agreeing == AgreeingMemories::active ? "memories with a coefficient other than 0" : "all memories"},
       {"Lens of values and feed-forward outputs", std::string(lens_name(options.value_lens))},
       {"Lens of the residual stream", std::string(lens_name(options.stream_lens))},
       {"Seed", std::to_string(options.seed)}};
@@ -81,7 +65,7 @@ std::vector<Result> run_experiments(Workbench& bench, Timings& timings) {
   for (const Experiment& experiment : all_experiments()) {
     throw_if_interrupted();
     if (!bench.options().quiet) note(experiment.name);
-    Result result = timed(timings, std::string(experiment.name), [&] { return experiment.run(bench); });
+    Result result = timed(timings, experiment.name, [&] { return experiment.run(bench); });
     results.push_back(write_result(bench.options().out, std::move(result)));
   }
   if (!std::ranges::all_of(results, &Result::figures_drawn)) warn_of_no_gnuplot();
@@ -96,55 +80,6 @@ void write_pages(Workbench& bench) {
                                                         .nearest = nearest,
                                                         .histogram = histogram,
                                                         .model_name = bench.model_name()});
-}
-
-/// Every option that bears on a number or a table, by its name on the command line.
-Json options_json(const ExperimentOptions& options) {
-  const TriggerRequest& triggers = options.triggers;
-  return JsonObject()
-      .add("sentences", sentence_mode_name(triggers.sentences))
-      .add("max-sentences", triggers.max_sentences)
-      .add("context", triggers.context)
-      .add("top", triggers.top)
-      .add("every-prefix", triggers.every_prefix)
-      .add("smallest", triggers.smallest)
-      .add("lens", lens_name(options.value_lens))
-      .add("stream-lens", lens_name(options.stream_lens))
-      .add("target", options.target == Target::next ? "next" : "last-read")
-      .add("agreeing", options.agreeing == AgreeingMemories::active ? "active" : "all")
-      .add("active-above", options.active_above)
-      .add("one-per-sentence", options.one_per_sentence)
-      .add("examples", options.n_examples)
-      .add("removal-keys", options.removal_keys)
-      .add("annotated-keys", options.annotated_keys)
-      .add("annotated-examples", options.annotated_examples)
-      .add("annotations", options.annotations)
-      .add("changes", options.changes)
-      .add("effect-layer", options.effect_layer)
-      .add("effect-examples", options.effect_examples)
-      .add("seed", options.seed)
-      .json();
-}
-
-std::string manifest(Workbench& bench, const Facts& facts, const Timings& timings) {
-  JsonObject about;
-  for (const auto& [name, value] : facts) about.add(name, value);
-  JsonObject seconds;
-  double total = 0.0;
-  for (const auto& [name, value] : timings) {
-    seconds.add(name, value);
-    total += value;
-  }
-  return JsonObject()
-      .add("ffmem", FFMEM_VERSION)
-      .add("backend", bench.model()->backend().description())
-      .add("threads", available_threads())
-      .add("model", model_name_of(bench.options().model.folder))
-      .add("run", about.json())
-      .add("options", options_json(bench.options()))
-      .add("seconds", seconds.json())
-      .add("total_seconds", total)
-      .line();
 }
 
 void run(const Options& options) {

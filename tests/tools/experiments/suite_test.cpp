@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 
+#include "hooks/points.hpp"
 #include "loaders/mapped_file.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
@@ -79,10 +80,28 @@ TEST_CASE("ffmem suite: every experiment leaves its folder, and the report shows
   CHECK(manifest["options"]["sentences"] == "lines");
   CHECK(manifest["options"]["target"] == "next");
   CHECK(manifest["options"]["effect-layer"].is_null());
+  CHECK_FALSE(manifest["versions"].value("icu", "").empty());
+  CHECK(manifest["ranks"] == 1);
+  CHECK(manifest["weight_errors"].is_null());  // float32 is the reference
   CHECK(manifest["run"].value("Tokens of a sentence's run, at most", "") == "32");
   CHECK(contains(report, "the token behind the prefix"));
   CHECK(contains(read_text_file(out / "memories" / "index.html"), "\"layers\": 3"));
   CHECK(contains(read_text_file(out / "memories" / "block-1.js"), "ffmem_block(1,["));  // 132 memories, 128 a file
+}
+
+TEST_CASE("ffmem experiment: its folder has a manifest, which tells each point's error in another mode than f32") {
+  const SuiteRun run;
+  const auto out = run.folder.path() / "out";
+  output({"experiment", "active-memories", run.model.path(), "--valid", run.valid, "-o", out, "--sentences", "lines",
+          "--examples", "20", "--weights", "int8", "--quiet"});
+  const auto manifest = nlohmann::json::parse(read_text_file(out / "active-memories" / "manifest.json"));
+  CHECK(manifest["run"]["weights"] == "int8");
+  CHECK(manifest["seconds"].contains("active-memories"));
+  CHECK(manifest["weight_errors"]["tokens"] == 16);
+  const auto& points = manifest["weight_errors"]["points"];
+  CHECK(points.size() == kNumPoints);
+  CHECK(points.value("logits", 0.0) > 0.0);
+  CHECK(points.value("logits", 1.0) < 0.1);
 }
 
 TEST_CASE("ffmem suite: one thread or two, and again over what is there: the same bytes") {

@@ -1,0 +1,37 @@
+// manifest.json: what a run was made with and how long it took. The one file in which two runs of the same differ.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tools/experiments/result.hpp"
+#include "tools/experiments/workbench.hpp"
+
+namespace ffmem::tools {
+
+/// What was run on what, for a reader: name and value.
+using Facts = std::vector<std::pair<std::string, std::string>>;
+
+/// Seconds of each part.
+using Timings = std::vector<std::pair<std::string, double>>;
+
+/// Does `work` and notes how long it took, also where it throws.
+template <class Work>
+auto timed(Timings& timings, std::string_view name, Work&& work) {
+  struct Stop {
+    Timings& timings;
+    std::string name;
+    std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+    ~Stop() { timings.emplace_back(name, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()); }
+  } const stop{timings, std::string(name)};
+  return work();
+}
+
+/// The manifest as one JSON object: versions, instruction set, threads and ranks, `facts`, every option that bears on a number,
+/// in another weight mode than f32 its errors (weight_errors) on the first tokens of the text, and seconds.
+std::string manifest(const Workbench& bench, const Facts& facts, const Timings& timings);
+
+}  // namespace ffmem::tools

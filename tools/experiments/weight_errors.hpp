@@ -1,0 +1,25 @@
+// How far a weight mode takes a model from float32 arithmetic, point by point.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "hooks/points.hpp"
+#include "runtime/model.hpp"
+
+namespace ffmem::tools {
+
+struct PointError {
+  Point point;
+  double error;  // root mean square of the differences over all layers and rows, as a share of the expected numbers' own
+};
+
+/// The model's points on `tokens` beside those of the checkpoint in `folder` by the operators' plain definition (ops/scalar) in
+/// float32, which reads the mapped weights in place and holds no copy of them: about a second for every 10^9 multiply-adds.
+/// Throws what Model::load and Session::run throw; limit_exceeded where all points of the tokens take more than 4 GiB.
+std::vector<PointError> weight_errors(const std::filesystem::path& folder, const std::shared_ptr<const Model>& model,
+                                      std::span<const TokenId> tokens);
+
+}  // namespace ffmem::tools
