@@ -133,7 +133,8 @@ TriggerOutcome run_trigger_job(TriggerJob& job, bool restart, bool quiet) {
   const std::uint64_t tokens_before = sum_on_rank_0(own_tokens_before);
   TriggerOutcome outcome{.counts = search.info().counts,
                          .n_keys = search.table().n_layers * search.table().d_memory,
-                         .n_keys_never_fired = keys_never_fired(search.table())};
+                         .n_keys_never_fired = keys_with_fewer_than(1, search.table()),
+                         .n_keys_with_fewer = keys_with_fewer_than(job.info.top, search.table())};
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (job.search.compare_forward) {
     outcome.comparison = search.comparison();

@@ -58,6 +58,7 @@ struct TriggerOutcome {
   TriggerCounts counts;
   std::size_t n_keys = 0;
   std::size_t n_keys_never_fired = 0;
+  std::size_t n_keys_with_fewer = 0;              // examples than were asked for, those without any among them
   double seconds = 0.0;                           // without those of the passes compared with
   double tokens_per_second = 0.0;                 // of this run, without what the checkpoint had
   std::optional<ForwardComparison> comparison{};  // of this rank, where it was asked for

@@ -70,16 +70,16 @@ std::vector<std::int64_t> named_sentences(const TriggerTable& table) {
   return index;
 }
 
-std::size_t keys_never_fired(const TriggerTable& table) {
-  std::size_t n = 0;
-  for (std::size_t i = 0; i < table.sentence.size(); i += table.t) n += table.sentence[i] == -1 ? 1 : 0;
-  return n;
+std::size_t keys_with_fewer_than(std::size_t n, const TriggerTable& table) {
+  std::size_t n_keys = 0;
+  for (std::size_t i = 0; i < table.sentence.size(); i += table.t) n_keys += table.sentence[i + n - 1] == -1 ? 1 : 0;
+  return n_keys;
 }
 
 void write_trigger_store(const std::filesystem::path& path, const TriggerTable& table, const TriggerInfo& info,
                          const NamedSentences& sentences, const Vocabulary& vocabulary) {
   auto metadata = to_metadata(info, kFormat);
-  metadata[kNeverFired] = std::to_string(keys_never_fired(table));
+  metadata[kNeverFired] = std::to_string(keys_with_fewer_than(1, table));
   const std::vector<std::size_t> shape{table.n_layers, table.d_memory, table.t};
   // Wider types first, so that all are aligned.
   SafetensorsWriter writer(path,

@@ -52,7 +52,8 @@ struct NamedSentences {
 /// Every sentence the table names, ascending.
 std::vector<std::int64_t> named_sentences(const TriggerTable& table);
 
-std::size_t keys_never_fired(const TriggerTable& table);
+/// Keys with fewer than n of the table's t examples, 1 <= n <= t; fewer than 1: those that never fired.
+std::size_t keys_with_fewer_than(std::size_t n, const TriggerTable& table);
 
 /// Writes the file, whole or not at all. Throws file_unwritable; argument_invalid if walk() gives other than what offsets say.
 void write_trigger_store(const std::filesystem::path& path, const TriggerTable& table, const TriggerInfo& info,

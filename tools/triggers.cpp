@@ -103,9 +103,10 @@ void print_summary(const Options& options, const TriggerJob& job, const TriggerO
   const TriggerCounts& counts = outcome.counts;
   if (!options.quiet) {
     note(fmt::format(
-        "{} sentences, {} tokens ({:.0f} tokens/s), {} sentences cut to the context of {}; {} of {} keys never fired",
+        "{} sentences, {} tokens ({:.0f} tokens/s), {} sentences cut to the context of {}; {} of {} keys have fewer than {} "
+        "examples, {} of them none",
         counts.n_sentences, counts.n_tokens, outcome.tokens_per_second, counts.n_cut, job.info.context,
-        outcome.n_keys_never_fired, outcome.n_keys));
+        outcome.n_keys_with_fewer, outcome.n_keys, job.info.top, outcome.n_keys_never_fired));
     if (outcome.comparison) {
       const ComparedRates rates = rates_of(*outcome.comparison);
       note(fmt::format("the model's passes alone: {:.0f} tokens/s with the search, {:.0f} without: it costs {:.1f} %",
@@ -120,6 +121,7 @@ void print_summary(const Options& options, const TriggerJob& job, const TriggerO
                   .add("cut_sentences", counts.n_cut)
                   .add("keys", outcome.n_keys)
                   .add("keys_never_fired", outcome.n_keys_never_fired)
+                  .add("keys_with_fewer_examples", outcome.n_keys_with_fewer)
                   .add("seconds", outcome.seconds)
                   .add("tokens_per_second", outcome.tokens_per_second)
                   .add("compare_forward", as_json(outcome.comparison))

@@ -87,6 +87,8 @@ TEST_CASE("trigger_store: what was written is read back, with prefixes, next tok
   CHECK(store.d_memory() == 3);
   CHECK(store.top() == 2);
   CHECK(store.n_keys_never_fired() == 1);
+  CHECK(keys_with_fewer_than(1, example_table()) == 1);
+  CHECK(keys_with_fewer_than(2, example_table()) == 2);
   CHECK(difference(store.info(), example_info()).empty());
   CHECK(store.info().counts == example_info().counts);
   CHECK(store.info().corpus == example_info().corpus);
