@@ -242,7 +242,7 @@ void add_bench(CLI::App& app) {
       "  ffmem bench models/gpt2\n"
       "  ffmem bench --shape gpt2 --weights bf16 --logits all --json\n"
       "  ffmem bench --shape gpt2 --batch 8\n"
-      "  ffmem bench --shape paper --activity 0.15     (and --activity 1: what leaving inactive memories out saves)");
+      "  ffmem bench --shape paper --activity 0.15     # and 1: what leaving inactive memories out saves");
   command->callback([options] { run(*options); });
 }
 

@@ -40,7 +40,12 @@ void write_capture(const Options& options, const Model& model, const Record& rec
     const bool plain = point != Point::logits || model.head().has_logits();
     tensors.push_back({plain ? tensor_name(point, layer) : "log_probs", DType::f32, {rows.rows, rows.cols}, rows.data});
   }
-  write_safetensors(options.output, tensors, {{"format", "pt"}, {"producer", "ffmem " FFMEM_VERSION}});
+  write_safetensors(options.output, tensors,
+                    {{"format", "pt"},
+                     {"producer", "ffmem " FFMEM_VERSION},
+                     {"model", model_name_of(options.model.folder)},
+                     {"weights", std::string(name(model.weight_mode()))},
+                     {"interventions", options.interventions.text()}});
 }
 
 /// The model, the ids' file and the interventions' files.

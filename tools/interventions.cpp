@@ -141,6 +141,15 @@ void Interventions::prepare(const Model& model, std::size_t n_positions) {
   }
 }
 
+std::string Interventions::text() const {
+  std::string text;
+  for (const auto& [kind, edit] : in_order()) {
+    const auto option = std::ranges::find(options_, kind, &std::pair<const CLI::Option*, Edit::Kind>::second);
+    text += concat(text.empty() ? "" : " ", option->first->get_name(), ' ', edit);
+  }
+  return text;
+}
+
 std::vector<std::filesystem::path> Interventions::files() const {
   std::vector<std::filesystem::path> files;
   for (const auto& [kind, argument] : in_order()) {

@@ -21,7 +21,9 @@ namespace ffmem::tools {
 
 /// For the help of commands that have them.
 inline constexpr std::string_view kInterventionsHelp =
-    "Interventions: positions count from 0; at final_hidden and logits, leave :LAYER out.\n";
+    "Interventions: layers, units and positions count from 0; at final_hidden and logits, leave :LAYER out. POINT is "
+    "residual_pre,\n"
+    "attention_out, residual_mid, ffn_in, key_scores, coefficients, ffn_out, residual_post, final_hidden or logits.\n";
 
 class Interventions {
  public:
@@ -32,6 +34,9 @@ class Interventions {
   /// UsageError for malformed options; layer_, unit_ or position_out_of_range; tensor_missing, tensor_shape, tensor_dtype and
   /// what opening a file throws.
   void prepare(const Model& model, std::size_t n_positions);
+
+  /// As they were given, in order: "--zero coefficients:3:17 --zero ffn_out:5"; empty without any.
+  std::string text() const;
 
   /// The files that they are read from. Throws UsageError for malformed options.
   std::vector<std::filesystem::path> files() const;

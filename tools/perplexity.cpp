@@ -28,6 +28,7 @@
 #include "tools/option_checks.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
+#include "tools/perplexity_windows.hpp"
 #include "tools/progress.hpp"
 #include "tools/rank_files.hpp"
 #include "tools/ranks.hpp"
@@ -48,34 +49,11 @@ struct Options {
   bool json = false;
 };
 
-/// Tokens [begin, end) are run; those in [first_scored, end_scored) are scored by what they predict for the token behind them.
-struct Window {
-  std::size_t begin = 0;
-  std::size_t end = 0;
-  std::size_t first_scored = 0;
-  std::size_t end_scored = 0;
-};
-
 /// What a window's scored tokens add up to.
 struct WindowSum {
   double log_probability = 0.0;
   std::uint64_t n_scored = 0;
 };
-
-std::vector<Window> make_windows(std::size_t n_tokens, std::size_t window, std::size_t stride, bool lines) {
-  const std::size_t n_run = lines ? n_tokens - 1 : n_tokens;
-  std::vector<Window> windows;
-  for (std::size_t begin = 0, previous_end = 0; previous_end < n_run; begin += stride) {
-    const std::size_t end = std::min(begin + window, n_run);
-    if (lines) {
-      windows.push_back({begin, end, previous_end, end});
-    } else {
-      windows.push_back({begin, end, std::max(previous_end, begin + 1) - 1, end - 1});
-    }
-    previous_end = end;
-  }
-  return windows;
-}
 
 /// Every line that is not blank, stripped, behind a beginning-of-text token.
 std::vector<TokenId> encode_lines(std::string_view text, const Tokenizer& tokenizer, TokenId bos) {
@@ -97,7 +75,8 @@ std::vector<TokenId> encode_lines(std::string_view text, const Tokenizer& tokeni
 
 std::vector<TokenId> read_tokens(const Options& options, const ModelConfig& config) {
   const auto tokenizer = require_tokenizer(options.model, config);
-  const std::string text = read_text_file(options.file);
+  std::string text = read_text_file(options.file);
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // a byte order mark, no text
   if (const std::size_t valid = tokenization::valid_utf8_prefix(text); valid < text.size()) {
     const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(valid), '\n');
     fail(ErrorCode::text_not_utf8, options.file.string(), ": line ", line, ": byte ", valid, " (from 0) is not UTF-8");
@@ -253,6 +232,10 @@ void run(const Options& options) {
     total.log_probability += sum.log_probability;
     total.n_scored += sum.n_scored;
   }
+  if (std::isnan(total.log_probability)) {
+    fail(ErrorCode::argument_invalid, options.model.folder.string(), ": the log-probabilities of ", options.file.string(),
+         " are not numbers: do the model's weights hold NaN?");
+  }
   const double nats = -total.log_probability / static_cast<double>(total.n_scored);
   if (options.json) {
     write_out(JsonObject()
@@ -294,8 +277,8 @@ void add_perplexity(CLI::App& app) {
       "behind the window. A smaller stride gives each token more context and takes longer. Ranks of mpirun share the windows.\n"
       "Examples:\n"
       "  ffmem perplexity models/gpt2 wiki.test.tokens\n"
-      "  ffmem perplexity models/gpt2 wiki.test.tokens --stride 1024     (windows side by side)\n"
-      "  ffmem perplexity models/wikitext2-relu-12x256 wiki.test.tokens --lines     (how its card measures)");
+      "  ffmem perplexity models/gpt2 wiki.test.tokens --stride 1024     # windows side by side\n"
+      "  ffmem perplexity models/wikitext2-relu-12x256 wiki.test.tokens --lines     # how its card measures");
   command->callback([options] { run(*options); });
 }
 

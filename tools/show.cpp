@@ -140,7 +140,7 @@ void add_show(CLI::App& app) {
   command->add_option("TRIGGERS", options->store, "A file that ffmem triggers wrote")->required();
   check_count(command->add_option("LAYER", options->layer, "From 0"))->required()->type_name("");
   check_count(command->add_option("UNIT", options->unit, "From 0"))->required()->type_name("");
-  check_count(command->add_option("--top", options->top, "Trigger examples shown at most"))
+  check_count(command->add_option("--top", options->top, "Trigger examples shown at most"), 1)
       ->capture_default_str()
       ->type_name("N");
   command->add_option("--model", options->model.folder, "Model folder (default: the one that was searched, if it is there)")

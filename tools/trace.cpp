@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <optional>
@@ -143,6 +144,10 @@ void run(Options& options) {
   options.interventions.prepare(*model, tokens.size());
   options.trace.n_threads = options.model.threads;
   const Trace result = trace(model, tokens, options.trace, options.interventions.hooks());
+  if (std::isnan(result.model.front().probability)) {
+    fail(ErrorCode::argument_invalid, options.model.folder.string(),
+         ": the prediction is not a number: do weights or interventions hold NaN?");
+  }
   const Printer printer(tokenizer.get());
   const Lens lens = options.trace.lens;
   write_out(options.json ? as_json(result, printer, tokens, lens) : printer.table(result, tokens, lens));

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <csignal>
+#include <limits>
 #include <string>
 
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command_output.hpp"
+#include "tests/tools/tiny_model.hpp"
 
 using namespace ffmem;
 
@@ -64,6 +66,7 @@ TEST_CASE("ffmem: a command line that makes no sense is exit code 2") {
   check_complaint({"capture", kTiny, "--tokens", "5", "--points", "ffn_in", "--layers", "a:b", "-o", "x"}, 2,
                   {"--layers", "'a'"});
   check_complaint({"perplexity", kDemo, "x", "--window", "8", "--stride", "9"}, 2, {"--stride 9"});
+  check_complaint({"experiment", "active-memories", kDemo, "--valid", "x", "-o", ""}, 2, {"-o", "empty path"});
 }
 
 TEST_CASE("ffmem: a number is plain and in its range, or exit code 2 names it") {
@@ -83,6 +86,7 @@ TEST_CASE("ffmem: a number is plain and in its range, or exit code 2 names it") 
     }
   }
   check_complaint({"values", kDemo, "-o", "x", "--top", "100001"}, 2, {"1 to 100000", "'100001'"});
+  check_complaint({"show", "t.safetensors", "3", "17", "--top", "0"}, 2, {"--top", "'0'"});
   const std::vector<Arguments> numbers{{"generate", kDemo, "--tokens", "5", "--temperature"},
                                        {"generate", kDemo, "--tokens", "5", "--top-p"},
                                        {"triggers", kDemo, "c.txt", "-o", "x", "--checkpoint-every"},
@@ -225,6 +229,20 @@ TEST_CASE("ffmem: tokens outside the vocabulary, and texts that are too long or 
   check_complaint({"perplexity", kDemo, folder.write("empty", "")}, 1, {"empty"});
   check_complaint({"perplexity", kDemo, folder.write("bytes", "a b\nc \xff d\n")}, 1, {"bytes: line 2: byte 6", "UTF-8"});
   check_complaint({"perplexity", kDemo, folder.write("text", "a b c"), "--window", "257"}, 1, {"257", "256"});
+}
+
+TEST_CASE("command line: weights or interventions that are no numbers end in an error, not in a result of NaN") {
+  check_complaint({"trace", kTiny, "--tokens", "5", "--set", "residual_post:2:3=nan"}, 1, {"not a number"});
+  const TemporaryFolder folder;
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  const std::vector<float> nan(24, std::numeric_limits<float>::quiet_NaN());
+  model.edit_tensors([&](auto& tensors) {
+    TensorToWrite& norm = tensors.at("transformer.ln_f.weight");
+    norm.dtype = DType::f32;
+    norm.data = nan.data();
+  });
+  check_complaint({"perplexity", model.path(), folder.write("text", "w1 w2 w3 w4")}, 1, {model.path(), "not numbers"});
 }
 
 TEST_CASE("ffmem capture: an output that cannot be written leaves nothing behind") {

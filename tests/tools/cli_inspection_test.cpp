@@ -83,6 +83,14 @@ TEST_CASE("ffmem capture: every point, against the reference's tensors") {
   CHECK(worst_difference(captured, "logits", reference, "seq2.logits") < 2e-4);
   const auto tokens = captured.at("tokens").values<std::int64_t>();
   CHECK(std::vector<int>(tokens.begin(), tokens.end()) == ids);
+  CHECK(captured.metadata().at("model") == kTiny);
+  CHECK(captured.metadata().at("weights") == "f32");
+  CHECK(captured.metadata().at("interventions").empty());
+  output({"capture", kTiny, "--tokens", "5", "--points", "ffn_out", "-o", file, "--weights", "int8", "--zero", "ffn_out:1",
+          "--scale", "coefficients:0:2=0.5", "--zero", "ffn_out:0"});
+  const SafetensorsFile changed(file);
+  CHECK(changed.metadata().at("weights") == "int8");
+  CHECK(changed.metadata().at("interventions") == "--zero ffn_out:1 --scale coefficients:0:2=0.5 --zero ffn_out:0");
 }
 
 TEST_CASE("ffmem capture: chosen points and layers, ids from a file") {

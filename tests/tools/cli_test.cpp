@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "loaders/mapped_file.hpp"
 #include "loaders/safetensors.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command_output.hpp"
@@ -125,6 +126,7 @@ TEST_CASE("ffmem perplexity: windows, strides and the JSON agree with a sum over
     nats += std::log(sum) - static_cast<double>(row[ids[t + 1].get<std::size_t>()]);
   }
   const Json whole = json_output({"perplexity", kDemo, file, "--json"});
+  CHECK(whole == json_output({"perplexity", kDemo, folder.write("marked", "\xEF\xBB\xBF" + read_text_file(file)), "--json"}));
   CHECK(whole["tokens_scored"] == n - 1);
   CHECK(whole["nats_per_token"].get<double>() == doctest::Approx(nats / static_cast<double>(n - 1)).epsilon(1e-5));
   CHECK(whole["perplexity"].get<double>() == doctest::Approx(std::exp(whole["nats_per_token"].get<double>())));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -111,12 +112,16 @@ std::string found_text(const std::vector<LayerChange>& layers, std::size_t keys_
     n_short += layer.n_short;
   }
   if (n_keys == 0) return "No key of the sample has a trigger example of two tokens or more.";
+  const auto has_keys = [](const LayerChange& layer) { return layer.n_keys > 0; };
+  const LayerChange& first = *std::ranges::find_if(layers, has_keys);
+  const LayerChange& last = *std::ranges::find_if(layers.rbegin(), layers.rend(), has_keys);
+  const auto number = [&](const LayerChange& layer) { return &layer - layers.data() + 1; };
   return fmt::format(
-      "Without its last token an example's coefficient changes by {:.1f} % in layer 1 and {:.1f} % in layer {}, without its "
+      "Without its last token an example's coefficient changes by {:.1f} % in layer {} and {:.1f} % in layer {}, without its "
       "first by {:.1f} % and {:.1f} %, without a random one by {:.1f} % and {:.1f} %. {} of {} keys drawn have an example that "
       "can be shortened; {} examples of one token were skipped.",
-      change(layers.front(), 1), change(layers.back(), 1), layers.size(), change(layers.front(), 0), change(layers.back(), 0),
-      change(layers.front(), 2), change(layers.back(), 2), n_keys, keys_per_layer * layers.size(), n_short);
+      change(first, 1), number(first), change(last, 1), number(last), change(first, 0), change(last, 0), change(first, 2),
+      change(last, 2), n_keys, keys_per_layer * layers.size(), n_short);
 }
 
 }  // namespace

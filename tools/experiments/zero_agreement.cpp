@@ -83,8 +83,8 @@ Result zero_agreement(Workbench& bench) {
   result.run_found = fmt::format(
       "The share of examples in which no {} predicts what the layer's output does is lowest in layer {}, {}, and highest in "
       "layer {}, {}.",
-      draws_active ? "active memory" : "value", found.lowest, percent(drawn[found.lowest - 1]), found.highest,
-      percent(drawn[found.highest - 1]));
+      draws_active ? "memory with a coefficient other than 0" : "value", found.lowest, percent(drawn[found.lowest - 1]),
+      found.highest, percent(drawn[found.highest - 1]));
   result.settings = settings_of(bench, pass);
   add_estimates(result, "zero agreement, active", active);
   add_estimates(result, "zero agreement, all", all);

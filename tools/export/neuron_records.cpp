@@ -8,6 +8,7 @@
 #include "loaders/atomic_file.hpp"
 #include "ops/error.hpp"
 #include "tools/export/example_activations.hpp"
+#include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
 
 namespace ffmem::tools {
@@ -41,6 +42,7 @@ std::string openai_record(const TriggerStore& store, const KeyActivations& key) 
 }
 
 void write_one(const std::filesystem::path& path, std::string_view text) {
+  throw_if_interrupted();  // each file is synced, which takes its time
   make_folder(path.parent_path());
   write_file(path, text);
 }
