@@ -205,7 +205,7 @@ std::string gnuplot_script(const Figure& figure) {
       "data = \"{0}.csv\"\npaper = \"{0}.paper.csv\"\n"
       "set datafile separator comma\nset datafile columnheaders\n"
       "set title {1} noenhanced\nset xlabel {2} noenhanced\nset ylabel {3} noenhanced\n"
-      "set label 2 {6} at screen 0.985, 0.03 right font \",11\" textcolor rgb '#666666' noenhanced\n"
+      "set label 2 {6} at graph 1, graph 1.035 right font \",11\" textcolor rgb '#666666' noenhanced\n"
       "set grid ytics linecolor rgb '#dddddd'\nset border 3\nset tics nomirror out\n{4}"
       "set style fill solid\n"
       "set terminal svg size 780,460 font \"sans-serif,14\" background \"white\" noenhanced\n"

@@ -21,7 +21,7 @@ struct Figure {
   };
   std::string name{};  // of its files
   std::string title{};
-  std::string note{};  // small, in the corner: what the numbers rest on
+  std::string note{};  // small, above the plot: what the numbers rest on
   std::string x_label{};
   std::string y_label{};
   Kind kind = Kind::lines;
