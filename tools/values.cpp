@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 #include <numeric>
+#include <span>
 
 #include "loaders/atomic_file.hpp"
 #include "ops/error.hpp"
@@ -43,43 +44,74 @@ struct Options {
 
 constexpr std::size_t kShownMemories = 10;
 
-/// Throws argument_invalid for a text of more tokens than one, or of none.
-std::vector<TokenId> ids_of(const std::vector<std::string>& texts, const Tokenizer& tokenizer) {
-  std::vector<TokenId> ids;
-  for (const std::string& text : texts) {
-    const std::vector<TokenId> tokens = tokenizer.encode(text);
-    if (tokens.size() == 1) {
-      ids.push_back(tokens.front());
-      continue;
-    }
-    std::string found;
-    for (const TokenId token : tokens) found += (found.empty() ? ": " : ", ") + visible_token(&tokenizer, token);
-    fail(ErrorCode::argument_invalid, "--token '", text, "': expected a text of one token, found ", tokens.size(), found);
+/// The token that is written so in the vocabulary; where there is none, the one that the tokenizer makes of the text. Throws
+/// argument_invalid where that is more than one, or none.
+TokenId id_of(const std::string& text, const Tokenizer& tokenizer) {
+  for (std::size_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    if (tokenizer.token_bytes(static_cast<TokenId>(id)) == text) return static_cast<TokenId>(id);
   }
-  return ids;
+  const std::vector<TokenId> tokens = tokenizer.encode(text);
+  if (tokens.size() == 1) return tokens.front();
+  std::string found;
+  for (const TokenId token : tokens) found += (found.empty() ? ": " : ", ") + visible_token(&tokenizer, token);
+  fail(ErrorCode::argument_invalid, "--token '", text, "': expected a text of one token, found ", tokens.size(), found);
 }
 
-/// For each token asked for, the memories whose values give it the highest probability.
+/// A memory whose value gives a token that was asked for a high probability.
+struct Promoter {
+  std::size_t layer;
+  std::size_t unit;
+  float probability;
+  std::int32_t rank;
+};
+
+/// Those of the a-th token asked for, the highest probability first.
+std::vector<Promoter> promoters(const ValueTable& table, std::size_t a) {
+  const std::size_t n_values = table.n_layers * table.d_memory;
+  const auto probability = [&](std::size_t value) { return table.asked_probabilities[value * table.asked.size() + a]; };
+  const auto key = [&](std::size_t value) { return std::isnan(probability(value)) ? -1.0F : probability(value); };  // last
+  std::vector<std::size_t> order(n_values);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const std::size_t n_shown = std::min(kShownMemories, n_values);
+  std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(n_shown),
+                            [&](std::size_t x, std::size_t y) { return key(x) != key(y) ? key(x) > key(y) : x < y; });
+  std::vector<Promoter> best;
+  for (const std::size_t value : std::span(order).first(n_shown)) {
+    best.push_back({.layer = table.first_layer + value / table.d_memory,
+                    .unit = value % table.d_memory,
+                    .probability = probability(value),
+                    .rank = table.asked_ranks[value * table.asked.size() + a]});
+  }
+  return best;
+}
+
 std::string promoters_text(const ValueTable& table, const Tokenizer& tokenizer) {
   std::string text;
-  const std::size_t n_values = table.n_layers * table.d_memory;
-  std::vector<std::size_t> order(n_values);
   for (std::size_t a = 0; a < table.asked.size(); ++a) {
-    const auto probability = [&](std::size_t value) { return table.asked_probabilities[value * table.asked.size() + a]; };
-    const auto key = [&](std::size_t value) { return std::isnan(probability(value)) ? -1.0F : probability(value); };  // last
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    const std::size_t n_shown = std::min(kShownMemories, n_values);
-    std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(n_shown),
-                              [&](std::size_t x, std::size_t y) { return key(x) != key(y) ? key(x) > key(y) : x < y; });
     text += fmt::format("{} (token {}) is likeliest by\n  layer   unit  probability    rank\n",
                         visible_token(&tokenizer, table.asked[a]), table.asked[a]);
-    for (std::size_t i = 0; i < n_shown; ++i) {
-      const std::size_t value = order[i];
-      text += fmt::format("{:>7}{:>7}{:>13.4g}{:>8}\n", table.first_layer + value / table.d_memory, value % table.d_memory,
-                          probability(value), table.asked_ranks[value * table.asked.size() + a]);
+    for (const Promoter& p : promoters(table, a)) {
+      text += fmt::format("{:>7}{:>7}{:>13.4g}{:>8}\n", p.layer, p.unit, p.probability, p.rank);
     }
   }
   return text;
+}
+
+Json promoters_json(const ValueTable& table, const Tokenizer* tokenizer) {
+  std::vector<Json> tokens;
+  for (std::size_t a = 0; a < table.asked.size(); ++a) {
+    std::vector<Json> memories;
+    for (const Promoter& p : promoters(table, a)) {
+      memories.push_back(
+          JsonObject().add("layer", p.layer).add("unit", p.unit).add("probability", p.probability).add("rank", p.rank).json());
+    }
+    tokens.push_back(JsonObject()
+                         .add("id", table.asked[a])
+                         .add("token", token_bytes(tokenizer, table.asked[a]))
+                         .add("memories", memories)
+                         .json());
+  }
+  return to_json(tokens);
 }
 
 void run(const Options& options) {
@@ -103,7 +135,7 @@ void run(const Options& options) {
   std::shared_ptr<const Tokenizer> tokenizer;
   if (!options.tokens.empty()) {
     tokenizer = require_tokenizer(options.model, model->config());
-    table.asked = ids_of(options.tokens, *tokenizer);
+    for (const std::string& text : options.tokens) table.asked.push_back(id_of(text, *tokenizer));
   }
   const std::size_t n_values = table.n_layers * table.d_memory;
   Progress progress("values", static_cast<double>(n_values), "values", options.quiet);
@@ -118,6 +150,7 @@ void run(const Options& options) {
                   .add("values", n_values)
                   .add("top", table.k)
                   .add("lens", lens_name(table.lens))
+                  .add("tokens", promoters_json(table, tokenizer.get()))
                   .add("seconds", progress.seconds())
                   .line());
   } else if (tokenizer) {
@@ -144,7 +177,8 @@ void add_values(CLI::App& app) {
       ->add_option(
           "--token", options->tokens,
           "Also the rank (from 0) and probability of this token in every value: asked_ranks and asked_probabilities in\n"
-          "the file, and the memories that promote it most on the screen; its leading space counts; may be given again")
+          "the file, and the memories that promote it most on the screen or in --json; its leading space counts; may be given\n"
+          "again")
       ->type_name("TEXT")
       ->allow_extra_args(false);
   command->add_flag("--json", options->json, "One JSON line at the end");

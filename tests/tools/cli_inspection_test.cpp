@@ -68,6 +68,21 @@ TEST_CASE("ffmem values: --token lists the memories that promote it most, as the
   }
 }
 
+TEST_CASE("ffmem values: --token is a word of the vocabulary as it is written there, and stands in the JSON") {
+  const TemporaryFolder folder;
+  // Alone, the tokenizer puts a space before either.
+  for (const auto& [text, id] : {std::pair<std::string, int>{"unk", 285}, {" unk", 4756}}) {
+    const Json found = json_output({"values", kDemo, "-o", folder.path() / "v", "--layers", "2", "--token", text, "--json"});
+    REQUIRE(found["tokens"].size() == 1);
+    CHECK(found["tokens"][0]["id"] == id);
+    CHECK(found["tokens"][0]["token"] == text);
+    const Json& memories = found["tokens"][0]["memories"];
+    REQUIRE(memories.size() == 10);
+    CHECK(memories[0]["layer"] == 2);
+    CHECK(memories[0]["probability"] >= memories[9]["probability"]);
+  }
+}
+
 TEST_CASE("ffmem capture: every point, against the reference's tensors") {
   const TemporaryFolder folder;
   const std::vector<int> ids = oracle()["sequences"][2];
