@@ -1,9 +1,9 @@
-// Ctrl-C and SIGTERM as something long work can ask for, so that it stops at a clean place.
+// Ctrl-C, SIGTERM and a closed terminal as something long work can ask for, so that it stops at a clean place.
 #pragma once
 
 namespace ffmem::tools {
 
-/// From now on SIGINT and SIGTERM set a flag; a second one ends the program at once.
+/// From now on SIGINT, SIGTERM and (unless it is ignored) SIGHUP set a flag; a second one ends the program at once.
 void catch_interrupts();
 
 bool interrupted() noexcept;

@@ -104,7 +104,7 @@ TEST_CASE("ffmem: what a killed run left beside a result is removed when the res
   }
 }
 
-TEST_CASE("ffmem merge: it is caught when it is interrupted, and leaves nothing") {
+TEST_CASE("ffmem merge: Ctrl-C, an end that is asked for and a closed terminal are caught, and leave nothing") {
   const TemporaryFolder folder;
   const std::string text = folder.write("corpus.txt", "w5 w6 w7\n");
   const ModelFolder model;
@@ -117,23 +117,25 @@ TEST_CASE("ffmem merge: it is caught when it is interrupted, and leaves nothing"
     tools::add_merge(app);
     app.parse("merge " + store + " -o " + out, false);
   };
-  const pid_t child = ::fork();  // the mark of an interrupt stays for the rest of a process
-  if (child == 0) {
-    std::signal(SIGINT, SIG_DFL);
-    try {
-      merge();
-      std::filesystem::remove(out);
-      std::raise(SIGINT);
-      merge();
-    } catch (const Error& error) {
-      ::_exit(error.code() == ErrorCode::interrupted ? 0 : 1);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    const pid_t child = ::fork();  // the mark of an interrupt stays for the rest of a process
+    if (child == 0) {
+      std::signal(signal, SIG_DFL);
+      try {
+        merge();
+        std::filesystem::remove(out);
+        std::raise(signal);
+        merge();
+      } catch (const Error& error) {
+        ::_exit(error.code() == ErrorCode::interrupted ? 0 : 1);
+      }
+      ::_exit(1);
     }
-    ::_exit(1);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
   }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  CHECK(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 0);
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 2);  // corpus and store
 }
 
