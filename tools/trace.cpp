@@ -63,6 +63,7 @@ class Printer {
   }
   Json json(const std::vector<Prediction>& ps) const {
     std::vector<Json> all;
+    all.reserve(ps.size());
     for (const Prediction& p : ps) all.push_back(json(p));
     return to_json(all);
   }

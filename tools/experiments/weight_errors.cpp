@@ -42,6 +42,7 @@ std::vector<PointError> weight_errors(const std::filesystem::path& folder, const
   std::map<Point, Sums> sums;
   for (const auto& [point, layer] : should_be.recorded()) sums[point].add(is.at(point, layer), should_be.at(point, layer));
   std::vector<PointError> errors;
+  errors.reserve(sums.size());
   for (const auto& [point, s] : sums) errors.push_back({point, std::sqrt(s.differences / s.expected)});
   return errors;
 }
