@@ -204,10 +204,10 @@ int main(int argc, char** argv) {
   try {
     return ffmem::bench::run(argc, argv);
   } catch (const ffmem::tools::UsageError& error) {
-    std::fprintf(stderr, "%s\n", error.what());
+    std::fprintf(stderr, "paper_bench: %s\n", error.what());
     return 2;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
+    std::fprintf(stderr, "paper_bench: %s\n", error.what());
     return 1;
   }
 }

@@ -239,7 +239,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, const std::fil
     fail(ErrorCode::header_not_utf8, file.string(), ": header: expected UTF-8, found an invalid byte at ", valid);
   }
   // Two texts that the JSON library would take: a byte order mark in front, and anything behind a zero byte.
-  if (text.starts_with("\xEF\xBB\xBF")) {
+  if (text.starts_with(tokenization::kByteOrderMark)) {
     fail(ErrorCode::header_not_json, file.string(), ": header: expected JSON, found a byte order mark");
   }
   if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos) {

@@ -7,8 +7,8 @@
 // * Shapes are checked by the caller; a violated precondition is a bug (assert), not an Error. Matrices have at least one
 //   row and one column; a batch may have no rows.
 // * Operators may throw std::bad_alloc, prepare and matmul also backend_failed (a library below refused); what outputs then
-//   hold is unspecified. Those of one thread throw nothing. Each host thread keeps, as long as it lives, the room for the
-//   rounded rows of its largest matmul.
+//   hold is unspecified. Those that say "one thread" below throw nothing. Each host thread keeps, as long as it lives, the room
+//   for the rounded rows of its largest matmul.
 // * Operators may use several OpenMP threads (see ops/threads.hpp) and are safe to call from several host threads at once.
 // * In-place is allowed where an operator takes a single MatrixView, or says so.
 #pragma once

@@ -119,7 +119,7 @@ void check_plain_tables(const Part& part, const ModelConfig& c, const ModelWeigh
 
 }  // namespace
 
-void check_sizes(const LoadedCheckpoint& checkpoint) {
+void check_checkpoint_sizes(const LoadedCheckpoint& checkpoint) {
   const ModelConfig& c = checkpoint.config;
   const ModelWeights& w = checkpoint.weights;
   check_config(c);

@@ -7,6 +7,6 @@ namespace ffmem {
 
 /// Throws config_invalid where the configuration contradicts itself, tensor_missing, tensor_shape or tensor_dtype, naming the
 /// weight, where one is not what the configuration asks for.
-void check_sizes(const LoadedCheckpoint& checkpoint);
+void check_checkpoint_sizes(const LoadedCheckpoint& checkpoint);
 
 }  // namespace ffmem

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "loaders/tokenizer/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tools {
@@ -33,7 +34,9 @@ CorpusFile::CorpusFile(std::filesystem::path path, std::size_t buffer_bytes)
     ::close(descriptor_);
     throw;
   }
-  if (std::string_view(buffer_.data(), end_).starts_with("\xEF\xBB\xBF")) begin_ = scanned_ = 3;
+  if (std::string_view(buffer_.data(), end_).starts_with(tokenization::kByteOrderMark)) {
+    begin_ = scanned_ = tokenization::kByteOrderMark.size();
+  }
 }
 
 CorpusFile::~CorpusFile() { ::close(descriptor_); }

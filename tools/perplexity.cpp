@@ -76,7 +76,7 @@ std::vector<TokenId> encode_lines(std::string_view text, const Tokenizer& tokeni
 std::vector<TokenId> read_tokens(const Options& options, const ModelConfig& config) {
   const auto tokenizer = require_tokenizer(options.model, config);
   std::string text = read_text_file(options.file);
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // a byte order mark, no text
+  if (text.starts_with(tokenization::kByteOrderMark)) text.erase(0, tokenization::kByteOrderMark.size());
   if (const std::size_t valid = tokenization::valid_utf8_prefix(text); valid < text.size()) {
     const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(valid), '\n');
     fail(ErrorCode::text_not_utf8, options.file.string(), ": line ", line, ": byte ", valid, " (from 0) is not UTF-8");

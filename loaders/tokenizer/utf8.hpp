@@ -8,6 +8,7 @@
 namespace ffmem::tokenization {
 
 inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";  // U+FFFD
+inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";         // U+FEFF at a text's start
 
 struct Utf8Char {
   char32_t code = 0;
