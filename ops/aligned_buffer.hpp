@@ -43,6 +43,11 @@ class AlignedBuffer {
     return *this;
   }
 
+  /// Makes room for n_elements; what it held is lost where it had less. Throws std::bad_alloc.
+  void make_room(std::size_t n_elements) {
+    if (size_ < n_elements) *this = AlignedBuffer(n_elements);
+  }
+
   float* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
   std::size_t bytes() const noexcept { return size_ * sizeof(float); }

@@ -3,9 +3,10 @@
 
 #include <omp.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
-#include <vector>
 
 #include "ops/threads.hpp"
 
@@ -21,20 +22,21 @@ void parallel_for(std::size_t n, std::size_t work, F f) {
   for (std::size_t i = 0; i < n; ++i) f(i);
 }
 
-/// The numbers below n, a share of consecutive ones for each of available_threads(), for threads to work through together.
+/// The numbers below n, a share of consecutive ones for each of `threads`, for threads to work through together. From
+/// kMostShares threads on, some begin at the same share.
 class TaskShares {
  public:
-  explicit TaskShares(std::size_t n) : n_(n), shares_(static_cast<std::size_t>(available_threads())) {
-    for (std::size_t i = 0; i < shares_.size(); ++i) shares_[i].next = begin(i);
+  static constexpr std::size_t kMostShares = 64;
+
+  TaskShares(std::size_t n, int threads) : n_(n), count_(std::min(static_cast<std::size_t>(threads), kMostShares)) {
+    for (std::size_t i = 0; i < count_; ++i) shares_[i].next.store(begin(i), std::memory_order_relaxed);
   }
 
-  int count() const { return static_cast<int>(shares_.size()); }
-
-  /// f(i) for what is left of share `own`, then of those behind it and of the others. Any number of threads at once.
+  /// f(i) for what is left of this thread's share, then of those behind it and of the others. Any number of threads at once.
   template <class F>
-  void run(std::size_t own, const F& f) {
-    for (std::size_t k = 0; k < shares_.size(); ++k) {
-      const std::size_t share = (own + k) % shares_.size();
+  void run(std::size_t thread, const F& f) {
+    for (std::size_t k = 0; k < count_; ++k) {
+      const std::size_t share = (thread + k) % count_;
       while (true) {
         const std::size_t i = shares_[share].next.fetch_add(1, std::memory_order_relaxed);
         if (i >= begin(share + 1)) break;
@@ -48,10 +50,11 @@ class TaskShares {
     std::atomic<std::size_t> next;
   };
 
-  std::size_t begin(std::size_t share) const { return n_ * share / shares_.size(); }
+  std::size_t begin(std::size_t share) const { return n_ * share / count_; }
 
   std::size_t n_;
-  std::vector<Share> shares_;
+  std::size_t count_;
+  std::array<Share, kMostShares> shares_;
 };
 
 /// Likewise for calls of unequal length: each thread goes through its own equal share, where its cache holds what it read and
@@ -62,8 +65,9 @@ void parallel_tasks(std::size_t n, std::size_t work, F f) {
     for (std::size_t i = 0; i < n; ++i) f(i);
     return;
   }
-  TaskShares shares(n);
-#pragma omp parallel num_threads(shares.count())
+  const int threads = available_threads();
+  TaskShares shares(n, threads);
+#pragma omp parallel num_threads(threads)
   shares.run(static_cast<std::size_t>(omp_get_thread_num()), f);
 }
 

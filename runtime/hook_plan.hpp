@@ -1,4 +1,4 @@
-// Which hooks of one run want which points, asked once at its start.
+// Which hooks of a run want which points, asked once at its start.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,10 @@ namespace ffmem {
 
 class HookPlan {
  public:
-  HookPlan(std::span<Hook* const> hooks, std::size_t n_layers);
+  explicit HookPlan(std::size_t n_layers) : begins_(n_layers * kNumPoints + 1, 0) {}
+
+  /// Asks the hooks of a new run, which replace those of the run before. Throws what their access() throws.
+  void ask(std::span<Hook* const> hooks);
 
   bool wants(Point point, std::size_t layer = 0) const { return !slot(point, layer).empty(); }
 
@@ -28,9 +31,11 @@ class HookPlan {
     Hook* hook;
     Hook::Access access;
   };
-  const std::vector<Entry>& slot(Point point, std::size_t layer) const;
+  void add_entries(std::span<Hook* const> hooks, Point point, std::size_t layer);
+  std::span<const Entry> slot(Point point, std::size_t layer) const;
 
-  std::vector<std::vector<Entry>> entries_;  // [n_layers * kNumPoints], final points in layer 0; empty without hooks
+  std::vector<std::size_t> begins_;  // [n_layers * kNumPoints + 1]: a point's entries; final points in layer 0
+  std::vector<Entry> entries_;       // layer by layer, point by point, in the order of the hooks
   bool wants_layers_ = false;
   std::size_t last_layer_ = 0;
   Point last_point_ = Point::residual_pre;

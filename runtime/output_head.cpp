@@ -88,7 +88,8 @@ void OutputHead::to_hidden(ConstMatrixView residual, Lens lens, MatrixView hidde
     apply_norm(backend_, config_, norm, residual, hidden);
     return;
   }
-  const RowBuffer normed(residual.rows, residual.cols);
+  static thread_local RowBuffer normed;  // kept for the next token
+  if (!normed.holds(residual.rows, residual.cols)) normed = RowBuffer(residual.rows, residual.cols);
   const MatrixView normed_rows = normed.matrix(residual.rows, residual.cols);
   apply_norm(backend_, config_, norm, residual, normed_rows);
   const std::vector<float>& bias = weights_.head_projection.bias;
@@ -104,7 +105,8 @@ void OutputHead::logits(ConstMatrixView hidden, MatrixView out) const {
   if (!has_logits()) fail(ErrorCode::argument_invalid, "logits: this model's adaptive softmax has log-probabilities alone");
   check_width("hidden", hidden, hidden_width_);
   check_shape("out", out, hidden.rows, vocab_size());
-  std::vector<Product> products;
+  static thread_local std::vector<Product> products;  // kept for the next token
+  products.clear();
   for (const Block& block : bands().front().blocks) {
     products.push_back({*block.matrix, block.bias, {out.data + block.first, out.rows, block.n, out.stride}});
   }

@@ -60,13 +60,14 @@ struct Session::State {
         cache(model->config(), options.keep_cache, options.max_sequences, options.context, options.max_batch_tokens),
         workspace(model->config(), options.max_batch_tokens),
         lengths(options.max_sequences, 0),
+        plan(model->config().n_layers),
         by_layer(model->config().n_layers) {}
 
   void check(const RaggedBatch& batch) const;
   void describe_rows(const RaggedBatch& batch);
-  ConstMatrixView output(MatrixView residual, LogitsRows rows, const HookPlan& plan, std::size_t n_sequences);
-  ConstMatrixView logits_of(ConstMatrixView hidden, std::span<const RowOrigin> row_origins, const HookPlan& plan);
-  void show_logits(ConstMatrixView hidden, const HookPlan& plan);
+  ConstMatrixView output(MatrixView residual, LogitsRows rows, std::size_t n_sequences);
+  ConstMatrixView logits_of(ConstMatrixView hidden, std::span<const RowOrigin> row_origins);
+  void show_logits(ConstMatrixView hidden);
   MatrixView hidden_rows(ConstMatrixView residual, bool every_row, std::size_t n_sequences);
   void score(ConstMatrixView hidden_rows, MatrixView out) const;
   std::size_t& length_of(std::size_t slot);
@@ -79,6 +80,7 @@ struct Session::State {
   std::vector<std::size_t> lengths;  // [max_sequences]
 
   // Of the current run.
+  HookPlan plan;
   std::vector<std::uint32_t> positions;             // [T]
   std::vector<TokenId> position_rows;               // [T]
   std::vector<RowOrigin> origins;                   // [T]
@@ -101,16 +103,16 @@ ConstMatrixView Session::run(const RaggedBatch& batch, LogitsRows logits, std::s
   const ThreadScope threads(s.options.n_threads);
   s.check(batch);
   s.describe_rows(batch);
-  const HookPlan plan(hooks, s.model->config().n_layers);
-  const bool wants_output = logits != LogitsRows::none || plan.wants(Point::final_hidden) || plan.wants(Point::logits);
+  s.plan.ask(hooks);
+  const bool wants_output = logits != LogitsRows::none || s.plan.wants(Point::final_hidden) || s.plan.wants(Point::logits);
   const BatchRows rows{.tokens = batch.tokens,
                        .positions = s.positions,
                        .position_rows = s.position_rows,
                        .origins = s.origins,
                        .sequences = s.by_layer};
   const bool stop_early = !wants_output && !s.options.keep_cache;
-  const MatrixView residual = forward(*s.model, s.tables, rows, plan, stop_early, s.workspace);
-  const ConstMatrixView result = wants_output ? s.output(residual, logits, plan, s.sequences.size()) : ConstMatrixView{};
+  const MatrixView residual = forward(*s.model, s.tables, rows, s.plan, stop_early, s.workspace);
+  const ConstMatrixView result = wants_output ? s.output(residual, logits, s.sequences.size()) : ConstMatrixView{};
   if (s.options.keep_cache) {
     for (std::size_t i = 0; i < s.sequences.size(); ++i) s.lengths[i] += s.sequences[i].n_rows;
   }
@@ -174,7 +176,7 @@ void Session::State::describe_rows(const RaggedBatch& batch) {
 }
 
 /// Final norm, hooks at final_hidden, and the logits that the caller or a hook reads.
-ConstMatrixView Session::State::output(MatrixView residual, LogitsRows rows, const HookPlan& plan, std::size_t n_sequences) {
+ConstMatrixView Session::State::output(MatrixView residual, LogitsRows rows, std::size_t n_sequences) {
   const bool every_row = rows != LogitsRows::last || plan.wants(Point::final_hidden);
   const MatrixView all_or_last = hidden_rows(residual, every_row, n_sequences);
   MatrixView result_rows = all_or_last;
@@ -190,10 +192,10 @@ ConstMatrixView Session::State::output(MatrixView residual, LogitsRows rows, con
     }
   }
   if (rows == LogitsRows::none) {
-    if (plan.wants(Point::logits)) show_logits(result_rows, plan);
+    if (plan.wants(Point::logits)) show_logits(result_rows);
     return {};
   }
-  return logits_of(result_rows, rows == LogitsRows::last ? last_origins : origins, plan);
+  return logits_of(result_rows, rows == LogitsRows::last ? last_origins : origins);
 }
 
 MatrixView Session::State::hidden_rows(ConstMatrixView residual, bool every_row, std::size_t n_sequences) {
@@ -223,18 +225,18 @@ void Session::State::score(ConstMatrixView hidden_rows, MatrixView out) const {
   }
 }
 
-ConstMatrixView Session::State::logits_of(ConstMatrixView rows, std::span<const RowOrigin> row_origins, const HookPlan& plan) {
+ConstMatrixView Session::State::logits_of(ConstMatrixView rows, std::span<const RowOrigin> row_origins) {
   const std::size_t vocab_size = model->config().vocab_size;
-  if (logits.size() < rows.rows * vocab_size) logits = AlignedBuffer(rows.rows * vocab_size);
+  logits.make_room(rows.rows * vocab_size);
   const MatrixView result = logits.matrix(rows.rows, vocab_size);
   score(rows, result);
   if (plan.wants(Point::logits)) plan.visit({Point::logits, 0, 0, result, row_origins, &model->backend()});
   return result;
 }
 
-void Session::State::show_logits(ConstMatrixView rows, const HookPlan& plan) {
+void Session::State::show_logits(ConstMatrixView rows) {
   const std::size_t vocab_size = model->config().vocab_size;
-  if (logits.size() < kLogitsRows * vocab_size) logits = AlignedBuffer(kLogitsRows * vocab_size);
+  logits.make_room(kLogitsRows * vocab_size);
   for (std::size_t begin = 0; begin < rows.rows; begin += kLogitsRows) {
     const std::size_t end = std::min(begin + kLogitsRows, rows.rows);
     const MatrixView block = logits.matrix(end - begin, vocab_size);

@@ -15,21 +15,40 @@ double log_add(double a, double b) {
   return std::isinf(high) ? high : high + std::log1p(std::exp(std::min(a, b) - high));
 }
 
+/// What a walk works in, kept for the thread's next one; a walk begins no other.
+struct WalkBuffers {
+  AlignedBuffer logits;           // [rows, words of a block], where the visitor has no room of its own
+  AlignedBuffer entries;          // [rows, bands - 1]: their logits in band 0
+  AlignedBuffer wanted;           // [rows, hidden width]
+  AlignedBuffer projected;        // [rows, hidden width]
+  std::vector<std::size_t> rows;  // those of the chunk that a band is walked for
+  std::vector<float> block_sum;   // [rows], as all that follow
+  std::vector<float> largest;
+  std::vector<double> band_sum;
+  std::vector<double> head_sum;
+  std::vector<float> offsets;
+
+  void make_room(std::size_t n_rows) {
+    for (std::vector<float>* sums : {&block_sum, &largest, &offsets}) sums->resize(n_rows);
+    band_sum.resize(n_rows);
+  }
+};
+
 }  // namespace
 
 void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
   const std::size_t chunk_rows = std::min(kRowBlock, hidden.rows);
   const std::size_t n_entries = bands().size() - 1;
-  const AlignedBuffer logits_buffer(visitor.room ? 0 : chunk_rows * kVocabularyBlock);
-  const AlignedBuffer entries_buffer(chunk_rows * n_entries);
-  const AlignedBuffer wanted_buffer(n_entries > 0 ? chunk_rows * hidden_width_ : 0);
-  const AlignedBuffer band_buffer(n_entries > 0 ? chunk_rows * hidden_width_ : 0);
-  std::vector<std::size_t> rows;
-  std::vector<float> block_sum(chunk_rows);
-  std::vector<float> largest(chunk_rows);
-  std::vector<double> band_sum(chunk_rows);
-  std::vector<double> head_sum(chunk_rows);
-  std::vector<float> offsets(chunk_rows);
+  static thread_local WalkBuffers buffers;
+  auto& [logits_buffer, entries_buffer, wanted_buffer, band_buffer, rows, block_sum, largest, band_sum, head_sum, offsets] =
+      buffers;
+  buffers.make_room(chunk_rows);
+  if (!visitor.room) logits_buffer.make_room(chunk_rows * kVocabularyBlock);
+  if (n_entries > 0) {
+    entries_buffer.make_room(chunk_rows * n_entries);
+    wanted_buffer.make_room(chunk_rows * hidden_width_);
+    band_buffer.make_room(chunk_rows * hidden_width_);
+  }
 
   const auto add_to_sum = [&](ConstMatrixView logits) {
     backend_.log_sum_exp(logits, block_sum.data(), largest.data());

@@ -47,10 +47,6 @@ struct PackedRows {
   AlignedBuffer scales;
   AlignedBuffer sums;     // or starts
   AlignedBuffer rounded;  // for each thread, a row before its blocks go where they belong
-
-  static void grow(AlignedBuffer& buffer, std::size_t n_elements) {
-    if (buffer.size() < n_elements) buffer = AlignedBuffer(n_elements);
-  }
 };
 
 // Units of a row of x.
@@ -83,12 +79,10 @@ class RowPacker {
         n_groups_(w.n_groups()),
         rows_(rows) {
     if (in_place()) return;
-    PackedRows::grow(rows.units, x.rows * n_units_);
-    PackedRows::grow(rows.scales, x.rows * n_groups_);
-    PackedRows::grow(rows.sums, x.rows * n_groups_);
-    if (layout_ == RowLayout::blocks) {
-      PackedRows::grow(rows.rounded, static_cast<std::size_t>(available_threads()) * n_units_);
-    }
+    rows.units.make_room(x.rows * n_units_);
+    rows.scales.make_room(x.rows * n_groups_);
+    rows.sums.make_room(x.rows * n_groups_);
+    if (layout_ == RowLayout::blocks) rows.rounded.make_room(static_cast<std::size_t>(available_threads()) * n_units_);
   }
 
   void pack(const RowParts& parts) const {

@@ -11,7 +11,7 @@
 using namespace ffmem;
 
 TEST_CASE("parallel: every call is made once, whatever the number of calls, threads and the work") {
-  for (const int threads : {1, 2, 3, 8}) {
+  for (const int threads : {1, 2, 3, 8, 70}) {
     const ThreadScope scope(threads);
     for (const std::size_t n : {0UL, 1UL, 2UL, 7UL, 24UL, 1000UL}) {
       for (const std::size_t work : {std::size_t{0}, kParallelWork + 1}) {
@@ -29,12 +29,21 @@ TEST_CASE("parallel: every call is made once, whatever the number of calls, thre
 }
 
 TEST_CASE("parallel: a thread goes through its own share of tasks before it takes from those behind it and the others") {
-  const ThreadScope scope(3);
-  TaskShares shares(10);
-  REQUIRE(shares.count() == 3);
+  TaskShares shares(10, 3);
   std::vector<std::size_t> order;
   shares.run(1, [&](std::size_t i) { order.push_back(i); });
   CHECK(order == std::vector<std::size_t>{3, 4, 5, 6, 7, 8, 9, 0, 1, 2});
   shares.run(0, [&](std::size_t i) { order.push_back(i); });
   CHECK(order.size() == 10);
+}
+
+TEST_CASE("parallel: threads beyond the most shares begin at those of others") {
+  const int threads = static_cast<int>(TaskShares::kMostShares) + 6;
+  TaskShares shares(2 * TaskShares::kMostShares, threads);
+  std::vector<std::size_t> order;
+  shares.run(TaskShares::kMostShares + 5, [&](std::size_t i) { order.push_back(i); });
+  CHECK(order.front() == 10);
+  std::ranges::sort(order);
+  CHECK(std::ranges::adjacent_find(order) == order.end());
+  CHECK(order.size() == 2 * TaskShares::kMostShares);
 }
