@@ -54,7 +54,7 @@ void attention(State& state, const std::string& isa, std::size_t past, std::size
   };
   attend(*backend, 0, out);
   attend(*make_scalar_backend(), 0, expected);
-  if (!close(out.matrix(rows, width), expected.matrix(rows, width), 1e-4)) return state.SkipWithError("wrong result");
+  if (!close(out.matrix(rows, width), expected.matrix(rows, width), 1e-4)) return skip_as_wrong(state);
   const double pairs = static_cast<double>(rows) * (static_cast<double>(past) + (static_cast<double>(rows) + 1) / 2);
   const Work work{.flops = 4.0 * static_cast<double>(width) * pairs,
                   .bytes = rows == 1 ? static_cast<double>(cached_bytes) : 0.0};
@@ -81,7 +81,7 @@ void append_kv(State& state, const std::string& isa) {
   };
   append(*backend, cache);
   append(*make_scalar_backend(), expected);
-  if (!close(cache.matrix(1, cache.size()), expected.matrix(1, expected.size()), 0)) return state.SkipWithError("wrong result");
+  if (!close(cache.matrix(1, cache.size()), expected.matrix(1, expected.size()), 0)) return skip_as_wrong(state);
   time_elements(state, cache.size(), [&] { append(*backend, cache); });
 }
 
@@ -105,7 +105,7 @@ void rotary(State& state, const std::string& isa, RotaryLayout layout) {
   const AlignedBuffer expected = normal_values(kRows * kWidth, 1);
   backend->rotary(x.matrix(kRows, kWidth), kHeadDim, positions, table);
   make_scalar_backend()->rotary(expected.matrix(kRows, kWidth), kHeadDim, positions, table);
-  if (!close(x.matrix(kRows, kWidth), expected.matrix(kRows, kWidth), 1e-6)) return state.SkipWithError("wrong result");
+  if (!close(x.matrix(kRows, kWidth), expected.matrix(kRows, kWidth), 1e-6)) return skip_as_wrong(state);
   time_elements(state, x.size(),
                 [&] { backend->rotary(x.matrix(kRows, kWidth), kHeadDim, positions, table); });  // turns on: lengths stay
 }

@@ -19,6 +19,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+bool found_wrong = false;
+
 // Seconds a call takes, in the mean.
 double seconds_each(benchmark::State& state, const std::function<void()>& call, const std::function<void()>& before = {}) {
   Clock::duration untimed{};
@@ -69,6 +71,13 @@ bool close(ConstMatrixView a, ConstMatrixView b, double tolerance) {
   }
   return true;
 }
+
+void skip_as_wrong(benchmark::State& state) {
+  found_wrong = true;
+  state.SkipWithError("wrong result: not what the scalar version gives");
+}
+
+bool any_wrong() noexcept { return found_wrong; }
 
 void time_work(benchmark::State& state, const std::string& isa, const Work& work, const std::function<void()>& call) {
   static std::map<std::pair<std::string, WeightFormat>, double> peaks;

@@ -30,6 +30,12 @@ std::size_t copies_in_turn(std::size_t bytes);
 /// Whether every |a - b| <= tolerance (1 + |b|).
 bool close(ConstMatrixView a, ConstMatrixView b, double tolerance);
 
+/// Leaves a benchmark out whose comparison failed, and says so in its line.
+void skip_as_wrong(benchmark::State& state);
+
+/// Whether any was.
+bool any_wrong() noexcept;
+
 /// What one call does: floating-point operations, by weights of this format; bytes read from memory, or 0 where they are no
 /// limit.
 struct Work {

@@ -36,7 +36,7 @@ int run(int argc, char** argv) {
   benchmark::AddCustomContext("compiler", __VERSION__);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
-  return 0;
+  return any_wrong() ? 1 : 0;
 }
 
 }  // namespace

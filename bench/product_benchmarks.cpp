@@ -60,7 +60,7 @@ void matmul(State& state, const std::string& isa, const Program& program, std::s
   } while (w.size() < copies_in_turn(matrix_bytes));
   program.product(x.matrix(rows, in), *w[0], y.matrix(rows, out));
   if (!is_right(x.matrix(rows, in), view(stored[0]), program.format, y.matrix(rows, out))) {
-    return state.SkipWithError("wrong result");
+    return skip_as_wrong(state);
   }
   const Work work{.flops = 2.0 * static_cast<double>(rows * in * out),
                   .bytes = rows == 1 ? static_cast<double>(matrix_bytes) : 0.0,
@@ -97,7 +97,7 @@ void matmul_sparse(State& state, const std::string& isa, std::size_t rows, std::
     backend->matmul(inputs_of(0), *w.back(), nullptr, y.matrix(rows, kOut));  // the first may look through all weights, once
   }
   const WeightMatrix last{weights.data() + (kCopies - 1) * kIn * kOut, DType::f32, kOut, kIn, 1, kOut};
-  if (!is_right(inputs_of(0), last, WeightFormat::f32, y.matrix(rows, kOut))) return state.SkipWithError("wrong result");
+  if (!is_right(inputs_of(0), last, WeightFormat::f32, y.matrix(rows, kOut))) return skip_as_wrong(state);
   std::size_t i = 0;
   for (auto _ : state) {
     backend->matmul(inputs_of(i), *w[i % kCopies], nullptr, y.matrix(rows, kOut));

@@ -38,7 +38,7 @@ void in_place(State& state, const std::string& isa, const Apply& apply) {
   restore(expected);
   apply(*backend, view, other.matrix(kRows, kCols));
   apply(*make_scalar_backend(), expected.matrix(kRows, kCols), other.matrix(kRows, kCols));
-  if (!close(view, expected.matrix(kRows, kCols), 1e-5)) return state.SkipWithError("wrong result");
+  if (!close(view, expected.matrix(kRows, kCols), 1e-5)) return skip_as_wrong(state);
   time_elements(
       state, kRows * kCols, [&] { apply(*backend, view, other.matrix(kRows, kCols)); }, [&] { restore(x); });
 }
@@ -53,7 +53,7 @@ void top_k(State& state, const std::string& isa, std::size_t k) {
   std::vector<float> expected_values(kTokens * k);
   backend->top_k(x.matrix(kTokens, kWords), k, indices.data(), values.data());
   make_scalar_backend()->top_k(x.matrix(kTokens, kWords), k, expected.data(), expected_values.data());
-  if (indices != expected || values != expected_values) return state.SkipWithError("wrong result");
+  if (indices != expected || values != expected_values) return skip_as_wrong(state);
   time_elements(state, kTokens * kWords, [&] { backend->top_k(x.matrix(kTokens, kWords), k, indices.data(), values.data()); });
 }
 
@@ -65,7 +65,7 @@ void log_sum_exp(State& state, const std::string& isa) {
   const AlignedBuffer expected(kTokens);
   backend->log_sum_exp(x.matrix(kTokens, kWords), out.data());
   make_scalar_backend()->log_sum_exp(x.matrix(kTokens, kWords), expected.data());
-  if (!close(out.matrix(1, kTokens), expected.matrix(1, kTokens), 1e-6)) return state.SkipWithError("wrong result");
+  if (!close(out.matrix(1, kTokens), expected.matrix(1, kTokens), 1e-6)) return skip_as_wrong(state);
   time_elements(state, kTokens * kWords, [&] { backend->log_sum_exp(x.matrix(kTokens, kWords), out.data()); });
 }
 
@@ -86,7 +86,7 @@ void keep_larger(State& state, const std::string& isa) {
   std::vector<std::int32_t> expected_rows(4096);
   keep(*backend, largest, rows);
   keep(*make_scalar_backend(), expected, expected_rows);
-  if (largest != expected || rows != expected_rows) return state.SkipWithError("wrong result");
+  if (largest != expected || rows != expected_rows) return skip_as_wrong(state);
   time_elements(state, kRows * 4096, [&] { keep(*backend, largest, rows); });
 }
 
@@ -101,7 +101,7 @@ void find_above(State& state, const std::string& isa) {
   const std::size_t n = backend->find_above(x.data(), threshold.data(), 4096, indices.data());
   const std::size_t n_expected = make_scalar_backend()->find_above(x.data(), threshold.data(), 4096, expected.data());
   if (!std::ranges::equal(std::span(indices).first(n), std::span(expected).first(n_expected))) {
-    return state.SkipWithError("wrong result");
+    return skip_as_wrong(state);
   }
   time_elements(state, 4096,
                 [&] { benchmark::DoNotOptimize(backend->find_above(x.data(), threshold.data(), 4096, indices.data())); });
@@ -128,7 +128,7 @@ void softmax_change(State& state, const std::string& isa) {
   SoftmaxChange expected;
   backend->softmax_change(terms, found);
   make_scalar_backend()->softmax_change(terms, expected);
-  if (!is_near(found, expected)) return state.SkipWithError("wrong result");
+  if (!is_near(found, expected)) return skip_as_wrong(state);
   time_elements(state, kWords, [&] { backend->softmax_change(terms, found); });
 }
 
@@ -150,7 +150,7 @@ void gather_rows(State& state, const std::string& isa, DType dtype) {
   for (std::size_t t = 0; t < kRows; ++t) ids[t] = static_cast<TokenId>(t * 7919 % kWords);
   backend->gather_rows(table, ids, out.matrix(kRows, kCols));
   make_scalar_backend()->gather_rows(table, ids, expected.matrix(kRows, kCols));
-  if (!close(out.matrix(kRows, kCols), expected.matrix(kRows, kCols), 0)) return state.SkipWithError("wrong result");
+  if (!close(out.matrix(kRows, kCols), expected.matrix(kRows, kCols), 0)) return skip_as_wrong(state);
   time_elements(state, kRows * kCols, [&] { backend->gather_rows(table, ids, out.matrix(kRows, kCols)); });
 }
 
