@@ -122,7 +122,7 @@ void run(Options& options) {
                                .end_tokens = {},
                                .max_run_tokens = kMaxRunTokens};
   if (!options.ignore_eos) generation.end_tokens = config.all_eos;
-  const std::size_t n_positions = std::min(config.max_positions, prompt.size() + generation.max_new_tokens);
+  const std::size_t n_positions = prompt.size() + std::max<std::size_t>(generation.max_new_tokens, 1) - 1;
   options.interventions.prepare(*model, n_positions);
   Session session(
       model,

@@ -126,7 +126,8 @@ TEST_CASE("ffmem: an intervention outside the model is an error before any work"
   check_complaint(with(kGenerate, {"--set", "coefficients:1:44=1"}), 1, {"unit 44", "0 to 43"});
   check_complaint(with(kGenerate, {"--set", "ffn_out:1:24=1"}), 1, {"unit 24", "0 to 23"});
   check_complaint(with(kGenerate, {"--set", "logits:64=1"}), 1, {"unit 64", "0 to 63"});
-  check_complaint(with(kGenerate, {"--zero", "ffn_out:1@5"}), 1, {"position 5", "0 to 4"});
+  // The last new token is chosen and not run.
+  check_complaint(with(kGenerate, {"--zero", "ffn_out:1@4"}), 1, {"position 4", "0 to 3"});
   const Arguments trace{"trace", kTiny, "--tokens", "5,6"};
   check_complaint(with(trace, {"--zero", "ffn_out:1@2"}), 1, {"position 2", "0 to 1"});
   check_complaint(with(trace, {"--position", "2"}), 1, {"--position 2", "0 to 1"});
