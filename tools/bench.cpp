@@ -18,6 +18,7 @@
 #include "tools/progress.hpp"
 #include "tools/speed/machine_rates.hpp"
 #include "tools/speed/median.hpp"
+#include "tools/speed/processor.hpp"
 #include "tools/speed/random_checkpoint.hpp"
 #include "tools/speed/speed_run.hpp"
 
@@ -137,6 +138,9 @@ void print_json(const Options& options, const Model& model, const SpeedResult& r
                 .add("batch", plan.batch)
                 .add("repeat", plan.repeat)
                 .add("logits", options.logits)
+                .add("ffmem", FFMEM_VERSION)
+                .add("compiler", __VERSION__)
+                .add("processor", processor_name())
                 .add("backend", model.backend().description())
                 .add("threads", available_threads())
                 .add("peak_flops", JsonObject()
@@ -164,8 +168,9 @@ void print_text(const Options& options, const Model& model, const SpeedResult& r
                   options.shape.empty() ? model_name_of(options.model.folder) : options.shape + " (random weights)",
                   static_cast<double>(model.weights().n_parameters) / 1e6, name(model.weight_mode()));
   text +=
-      fmt::format("machine  {}, {} thread{}: {:.1f} GFLOP/s in f32, {:.1f} with these weights, {:.1f} GB/s read\n",
-                  model.backend().description(), available_threads(), available_threads() == 1 ? "" : "s",
+      fmt::format("machine  {}, {}, {} thread{}: {:.1f} GFLOP/s in f32, {:.1f} with these weights, {:.1f} GB/s read\n",
+                  processor_name().value_or("unnamed processor"), model.backend().description(), available_threads(),
+                  available_threads() == 1 ? "" : "s",
                   machine_rate(result, &MachineRates::f32_flops) / 1e9, machine_rate(result, &MachineRates::layer_flops) / 1e9,
                   machine_rate(result, &MachineRates::read_bytes) / 1e9);
   text += fmt::format("memory   {:.1f} MiB resident; KV cache {:.1f}, workspace {:.1f}, converted weights {:.1f} MiB\n",

@@ -183,6 +183,9 @@ TEST_CASE("ffmem bench: a folder's model, for programs") {
   CHECK(result["batch"] == 2);
   CHECK(result["repeat"] == 3);
   CHECK(result["threads"] == 1);
+  CHECK_FALSE(result["ffmem"].get<std::string>().empty());
+  CHECK(result["compiler"] == __VERSION__);
+  CHECK((result["processor"].is_null() || !result["processor"].get<std::string>().empty()));
   CHECK(result["active_share"] > 0.0);
   CHECK(result["active_share"] < 1.0);
   CHECK(result["read_bytes_per_second"] > 0.0);

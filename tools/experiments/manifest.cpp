@@ -11,6 +11,7 @@
 #include "tools/lens.hpp"
 #include "tools/ranks.hpp"
 #include "tools/sentence_batches.hpp"
+#include "tools/speed/processor.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -105,6 +106,7 @@ std::string manifest(const Workbench& bench, const Facts& facts, const Timings& 
   }
   return JsonObject()
       .add("versions", versions_json())
+      .add("processor", processor_name())
       .add("backend", bench.model()->backend().description())
       .add("threads", available_threads())
       .add("ranks", n_ranks())
