@@ -69,7 +69,7 @@ struct Generation {
 /// Continues `prompt` in slot 0 of `session`, which goes on where it stands. Each new token is given to `on_token` (if any)
 /// as soon as it is chosen; if that returns false, the text ends there. The last token is chosen but not run. When the
 /// context is full, the text ends. Throws argument_invalid for an empty prompt or a session that keeps no cache, and what
-/// Sampler and Session::run throw.
+/// Sampler, Session::run and on_token throw; the slot then stands behind the last piece or token that was run.
 Generation generate(Session& session, std::span<const TokenId> prompt, const GenerationOptions& options,
                     const std::function<bool(TokenId)>& on_token = {}, std::span<Hook* const> hooks = {});
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "ops/error.hpp"
+
 namespace ffmem {
 
 void HookPlan::ask(std::span<Hook* const> hooks) {
@@ -10,6 +12,7 @@ void HookPlan::ask(std::span<Hook* const> hooks) {
   std::ranges::fill(begins_, 0);
   wants_layers_ = false;
   if (hooks.empty()) return;
+  if (std::ranges::find(hooks, nullptr) != hooks.end()) fail(ErrorCode::argument_invalid, "a run's hooks: found a null one");
   for (std::size_t slot = 0; slot + 1 < begins_.size(); ++slot) {
     const std::size_t layer = slot / kNumPoints;
     const Point point = kAllPoints[slot % kNumPoints];

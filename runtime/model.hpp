@@ -42,7 +42,7 @@ class Model {
 
   /// The same from a checkpoint already in memory, whose `weights.owned` keeps alive what its matrices view. Throws
   /// config_invalid, tensor_missing, tensor_shape or tensor_dtype where the sizes of configuration and weights do not fit each
-  /// other.
+  /// other, config_unsupported as OutputHead's constructor does; else as load().
   static std::shared_ptr<const Model> from_checkpoint(LoadedCheckpoint checkpoint, const ModelOptions& options = {});
   ~Model();
 

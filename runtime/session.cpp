@@ -24,6 +24,26 @@ constexpr std::size_t kMostRows = std::size_t{1} << 32;
 constexpr double kMostCacheBytes = 1e18;  // so that no number of bytes overflows
 constexpr int kMostThreads = 4096;        // far more than that, and OpenMP ends the process
 
+/// That a session is not used again before its run is over: by a hook, whose calls come from within.
+class OnlyRun {
+ public:
+  explicit OnlyRun(bool& running) : running_(running) {
+    check(running);
+    running_ = true;
+  }
+  ~OnlyRun() { running_ = false; }
+  OnlyRun(const OnlyRun&) = delete;
+  OnlyRun& operator=(const OnlyRun&) = delete;
+
+  static void check(bool running) {
+    if (running)
+      fail(ErrorCode::argument_invalid, "the session's run is under way: a hook may use another session, not this one");
+  }
+
+ private:
+  bool& running_;
+};
+
 /// The options with every default filled in.
 SessionOptions resolve(const ModelConfig& config, SessionOptions options) {
   if (options.context > config.max_positions) {
@@ -78,6 +98,7 @@ struct Session::State {
   KvCache cache;
   Workspace workspace;
   std::vector<std::size_t> lengths;  // [max_sequences]
+  bool running = false;
 
   // Of the current run.
   HookPlan plan;
@@ -92,14 +113,17 @@ struct Session::State {
   AlignedBuffer logits;                             // [rows, V]
 };
 
-Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options)
-    : state_(std::make_unique<State>(std::move(model), options)) {}
+Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options) {
+  if (!model) fail(ErrorCode::argument_invalid, "a session needs a model, found null");
+  state_ = std::make_unique<State>(std::move(model), options);
+}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
 ConstMatrixView Session::run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks) {
   State& s = *state_;
+  const OnlyRun only(s.running);
   const ThreadScope threads(s.options.n_threads);
   s.check(batch);
   s.describe_rows(batch);
@@ -171,6 +195,7 @@ void Session::State::describe_rows(const RaggedBatch& batch) {
       origins.push_back({.sequence = static_cast<std::uint32_t>(i), .position = static_cast<std::uint32_t>(p)});
     }
     last_origins.push_back(origins.back());
+    tables.reach(past + n_rows);
   }
   cache.place(sequences, by_layer);
 }
@@ -251,6 +276,7 @@ std::size_t& Session::State::length_of(std::size_t slot) {
 }
 
 void Session::truncate(std::size_t slot, std::size_t length) {
+  OnlyRun::check(state_->running);
   std::size_t& current = state_->length_of(slot);
   current = std::min(current, length);
 }

@@ -15,7 +15,9 @@ struct SessionOptions {
   std::size_t context = 0;           // positions a sequence may reach; 0: the model's own limit
   std::size_t max_batch_tokens = 0;  // rows of one run; 0: context
   bool keep_cache = true;  // false: every run starts its sequences anew and one layer's cache serves all layers (corpus passes)
-  int n_threads = 0;       // OpenMP threads of a run; 0: as available. On a busy machine set GOMP_SPINCOUNT (README)
+  // OpenMP threads of a run; 0: as available. On a busy machine set GOMP_SPINCOUNT (README). Where the system refuses to start
+  // them, OpenMP ends the process.
+  int n_threads = 0;
 };
 
 /// Which rows' logits a run returns. A hook at `logits` sees those same rows; with `none` and such a hook, all rows.
@@ -30,8 +32,8 @@ struct RaggedBatch {
 /// For one thread at a time. One that was moved from may only be destroyed or assigned to.
 class Session {
  public:
-  /// Throws context_exceeded (context beyond the model's limit), argument_invalid (no sequence or position, more than 2^32
-  /// positions or batch tokens in all, a cache of more than 10^18 bytes, more than 4,096 threads), std::bad_alloc.
+  /// Throws context_exceeded (context beyond the model's limit), argument_invalid (no model, sequence or position, more than
+  /// 2^32 positions or batch tokens in all, a cache of more than 10^18 bytes, more than 4,096 threads), std::bad_alloc.
   explicit Session(std::shared_ptr<const Model> model, const SessionOptions& options = {});
   ~Session();
   Session(Session&&) noexcept;
@@ -41,17 +43,18 @@ class Session {
   /// models with an adaptive softmax), valid until the next run. `hooks` are called in order and forgotten afterwards.
   /// Work that nothing reads is not done: without a cache to keep, a run ends behind the last point a hook asked for.
   /// Throws token_out_of_range, context_exceeded (also for too many tokens), argument_invalid (offsets that do not fit, too
-  /// many sequences), backend_failed, std::bad_alloc, and whatever a hook throws; the slots then stand where they stood before
-  /// the run.
+  /// many sequences, a null hook, a call from a hook of this session's own run), backend_failed, std::bad_alloc, and whatever a
+  /// hook throws; the slots then stand where they stood before the run.
   ConstMatrixView run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks = {});
 
   /// The same for a single sequence in slot 0.
   ConstMatrixView run(std::span<const TokenId> tokens, LogitsRows logits, std::span<Hook* const> hooks = {});
 
-  /// Forgets the slot beyond `length` positions. Throws argument_invalid for a slot that the session has not.
+  /// Forgets the slot beyond `length` positions. Throws argument_invalid for a slot that the session has not, and from a hook
+  /// of its run.
   void truncate(std::size_t slot, std::size_t length);
 
-  /// Positions that the slot holds. Throws argument_invalid likewise.
+  /// Positions that the slot holds. Throws argument_invalid for a slot that the session has not.
   std::size_t length(std::size_t slot) const;
 
   /// Positions that a sequence may reach, whether the options or the model set them.
@@ -63,8 +66,9 @@ class Session {
   /// The model it was made with, which it keeps alive: valid as long as the session.
   const Model& model() const noexcept;
 
-  /// Bytes that a session with these options holds. Final hidden states and logits come on top, with the first run that
-  /// returns them: [rows, d] and [rows, V]. Allocates nothing; throws as the constructor does.
+  /// Bytes that a session with these options holds. On top come, with the first run that needs them: final hidden states,
+  /// [max_batch_tokens, d'], or [max_sequences, d + d'] as long as only last rows were asked for; logits, [rows, V] of the
+  /// largest such run. Allocates nothing; throws as the constructor does.
   struct Memory {
     std::size_t kv_cache_bytes = 0;
     std::size_t workspace_bytes = 0;

@@ -171,6 +171,45 @@ TEST_CASE("session: a hook that throws leaves the session where it stood, and is
   CHECK(last_logits(session, {4}) == expected);
 }
 
+TEST_CASE("session: a hook cannot use the session that runs it, and can use another of the same model") {
+  class Inside : public Hook {
+   public:
+    explicit Inside(Session& session) : session_(session) {}
+    Access access(Point point, std::size_t layer) const override {
+      return point == Point::ffn_in && layer == 0 ? Access::read : Access::none;
+    }
+    void read(const PointView&) override {
+      run_code = code_of([&] { last_logits(session_, {1}); });
+      truncate_code = code_of([&] { session_.truncate(0, 0); });
+      Session other(tiny_model());
+      of_other = last_logits(other, {1, 2, 3});
+    }
+    ErrorCode run_code{};
+    ErrorCode truncate_code{};
+    std::vector<float> of_other;
+
+   private:
+    Session& session_;
+  };
+  Session session(tiny_model());
+  const std::vector<float> expected = last_logits(session, {1, 2, 3});
+  session.truncate(0, 0);
+  Inside inside(session);
+  Hook* const hooks[] = {&inside};
+  CHECK(last_logits(session, {1, 2, 3}, hooks) == expected);
+  CHECK(inside.run_code == ErrorCode::argument_invalid);
+  CHECK(inside.truncate_code == ErrorCode::argument_invalid);
+  CHECK(inside.of_other == expected);
+  CHECK(session.length(0) == 3);
+}
+
+TEST_CASE("session: no model and no hook are refused") {
+  CHECK(code_of([] { Session(nullptr); }) == ErrorCode::argument_invalid);
+  Session session(tiny_model());
+  Hook* const hooks[] = {nullptr};
+  CHECK(code_of([&] { last_logits(session, {1}, hooks); }) == ErrorCode::argument_invalid);
+}
+
 TEST_CASE("session: truncate goes back to an earlier position") {
   Session session(tiny_model());
   last_logits(session, {1, 2, 3});
