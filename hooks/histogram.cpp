@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include "hooks/checked_size.hpp"
 #include "ops/error.hpp"
 #include "ops/parallel.hpp"
 
@@ -22,7 +23,7 @@ std::size_t bin_of(float coefficient) noexcept {
 }  // namespace
 
 Histogram::Histogram(std::size_t n_layers, std::size_t d_memory)
-    : n_layers_(n_layers), d_memory_(d_memory), counts_(n_layers * d_memory * kBins) {}
+    : n_layers_(n_layers), d_memory_(d_memory), counts_(checked_size("a histogram", {n_layers, d_memory, kBins})) {}
 
 Hook::Access Histogram::access(Point point, std::size_t) const {
   return point == Point::coefficients ? Access::read : Access::none;

@@ -16,7 +16,7 @@ class Histogram : public Hook {
   /// 0: below 0. 1: exactly 0. 2: (0, 2^-6). 3 + k: [2^(k-6), 2^(k-5)), k = 0 .. 10. 14: from 32 on. NaN counts nowhere.
   static constexpr std::size_t kBins = 15;
 
-  /// All counts 0: L x d_m x kBins numbers of 4 bytes. Throws std::bad_alloc.
+  /// All counts 0: L x d_m x kBins numbers of 4 bytes. Throws argument_invalid where that is no size, std::bad_alloc.
   Histogram(std::size_t n_layers, std::size_t d_memory);
 
   Access access(Point point, std::size_t layer) const override;  // reads coefficients of every layer
@@ -28,7 +28,8 @@ class Histogram : public Hook {
   /// For the runs from now on; false at first.
   void skip_first(bool skip) noexcept { skip_first_ = skip; }
 
-  /// [L, d_m, kBins], row-major: of all runs so far. Valid as long as this lives; later runs count on in it.
+  /// [L, d_m, kBins], row-major: of all runs so far, and of what one that threw had shown. Up to 2^32 - 1 rows. Valid as long
+  /// as this lives; later runs count on in it.
   const std::vector<std::uint32_t>& counts() const noexcept { return counts_; }
 
  private:

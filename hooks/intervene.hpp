@@ -28,8 +28,9 @@ struct Edit {
   std::vector<float> vectors{};             // patch: [n_positions, width], row p for position p; add: [width]
 };
 
-/// Makes its edits in the order given. An edit whose layer the model has not is never reached: callers that take layers from a
-/// user compare them with the model's first.
+/// Makes its edits in the order given; at final_hidden and logits the layer does not matter. An edit whose layer, position or
+/// sequence a run has not is never reached: callers that take those from a user compare them with the model's and the run's
+/// first.
 class Intervene : public Hook {
  public:
   /// Owns the edits. What does not fit a model shows when a run reaches it: see write().

@@ -9,6 +9,7 @@
 #include <span>
 #include <utility>
 
+#include "hooks/checked_size.hpp"
 #include "ops/error.hpp"
 #include "ops/rounding.hpp"
 
@@ -130,12 +131,22 @@ class KeyList {
   std::int32_t* position_;
 };
 
+/// The table's number of examples, whose arrays must have that size.
+std::size_t checked_examples(const char* who, const TriggerTable& table) {
+  const std::size_t n = checked_size(who, {table.n_layers, table.d_memory, table.t});
+  if (table.t == 0 || table.coefficient.size() != n || table.sentence.size() != n || table.position.size() != n) {
+    fail(ErrorCode::argument_invalid, who, ": expected arrays of ", n, " examples, at least 1 a key, found ",
+         table.coefficient.size(), ", ", table.sentence.size(), " and ", table.position.size());
+  }
+  return n;
+}
+
 }  // namespace
 
 TriggerTable::TriggerTable(std::size_t n_layers_, std::size_t d_memory_, std::size_t t_)
     : n_layers(n_layers_), d_memory(d_memory_), t(t_) {
   if (t == 0) fail(ErrorCode::argument_invalid, "TriggerTable: expected room for at least 1 example a key, found 0");
-  const std::size_t n = n_layers * d_memory * t;
+  const std::size_t n = checked_size("TriggerTable", {n_layers, d_memory, t});
   coefficient.assign(n, 0.0F);
   sentence.assign(n, -1);
   position.assign(n, -1);
@@ -150,6 +161,8 @@ TriggerTable merge(const TriggerTable& a, const TriggerTable& b, bool every_pref
     fail(ErrorCode::argument_invalid, "merge: trigger tables of [", a.n_layers, ", ", a.d_memory, ", ", a.t, "] and [",
          b.n_layers, ", ", b.d_memory, ", ", b.t, "] do not fit");
   }
+  checked_examples("merge", a);
+  checked_examples("merge", b);
   TriggerTable merged = a;
   for (std::size_t key = 0; key < a.n_layers * a.d_memory; ++key) {
     KeyList list(merged, key);
@@ -169,17 +182,15 @@ TopTriggers::TopTriggers(TriggerTable table, Options options)
       waiting_(table_.d_memory * kWaiting),
       n_waiting_(table_.d_memory),
       negated_(options.smallest ? table_.d_memory : 0) {
-  const std::size_t n_keys = table_.n_layers * table_.d_memory;
-  const std::size_t n = n_keys * table_.t;
-  if (table_.coefficient.size() != n || table_.sentence.size() != n || table_.position.size() != n) {
-    fail(ErrorCode::argument_invalid, "TopTriggers: expected arrays of ", n, " examples, found ", table_.coefficient.size(),
-         ", ", table_.sentence.size(), " and ", table_.position.size());
-  }
+  const std::size_t n_keys = checked_examples("TopTriggers", table_) / table_.t;
   bar_.resize(n_keys);
   for (std::size_t key = 0; key < n_keys; ++key) bar_[key] = KeyList(table_, key).threshold();
 }
 
 void TopTriggers::next_batch(std::span<const std::int64_t> sentence_ids, std::size_t n_prefix) {
+  for (const std::int64_t id : sentence_ids) {
+    if (id < 0) fail(ErrorCode::argument_invalid, "TopTriggers: sentence ", id, ": expected one from 0");
+  }
   sentence_ids_.assign(sentence_ids.begin(), sentence_ids.end());
   n_prefix_ = n_prefix;
 }

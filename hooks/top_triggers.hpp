@@ -21,10 +21,10 @@ struct TriggerTable {
   std::size_t d_memory = 0;
   std::size_t t = 0;
   std::vector<float> coefficient;
-  std::vector<std::int64_t> sentence;  // index in corpus order
+  std::vector<std::int64_t> sentence;  // index in corpus order, from 0
   std::vector<std::int32_t> position;  // of the last token read, within the sentence's own tokens
 
-  /// An empty table. Throws argument_invalid if t is 0.
+  /// An empty table. Throws argument_invalid if t is 0 or the sizes are none, std::bad_alloc.
   TriggerTable(std::size_t n_layers, std::size_t d_memory, std::size_t t);
 
   /// Bytes of the three arrays of a table of that size.
@@ -33,7 +33,7 @@ struct TriggerTable {
 
 /// The table of both corpora's examples together; the largest in magnitude come first, so that tables of the smallest
 /// (negative) coefficients merge as well. An example that is in both counts once. every_prefix as in TopTriggers::Options. Same
-/// L, d_m, t (else argument_invalid).
+/// L, d_m, t, and arrays of those sizes (else argument_invalid).
 TriggerTable merge(const TriggerTable& a, const TriggerTable& b, bool every_prefix);
 
 class TopTriggers : public Hook {
@@ -43,10 +43,11 @@ class TopTriggers : public Hook {
     bool smallest = false;      // keep the most negative coefficients (< 0) instead (gated layers); stored with their sign
   };
   /// Goes on from `table` (an empty one, or a checkpoint's). Throws argument_invalid if its arrays have not their sizes.
+  /// Examples of a run that throws stay; seen again, they count once.
   TopTriggers(TriggerTable table, Options options);
 
   /// Says what the next run's sequences are: sentence s of the batch is corpus sentence ids[s], and its rows start with
-  /// n_prefix tokens (beginning-of-text) that are not its own and end no prefix.
+  /// n_prefix tokens (beginning-of-text) that are not its own and end no prefix. Throws argument_invalid for an id below 0.
   void next_batch(std::span<const std::int64_t> sentence_ids, std::size_t n_prefix);
 
   Access access(Point point, std::size_t layer) const override;  // reads coefficients of every layer

@@ -59,6 +59,10 @@ TEST_CASE("histogram: counts every row of every call but NaN, and leaves out fir
   CHECK(total == 4);
 }
 
+TEST_CASE("histogram: sizes whose product is no number are refused") {
+  CHECK(thrown([] { Histogram(std::size_t{1} << 62U, 4); }).code() == ErrorCode::argument_invalid);
+}
+
 TEST_CASE("histogram: refuses coefficients of another model, by their width or their layer") {
   const std::vector<float> values(3, std::numeric_limits<float>::quiet_NaN());
   const std::vector<RowOrigin> origins{{0, 0}};

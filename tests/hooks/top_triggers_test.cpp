@@ -202,12 +202,21 @@ TEST_CASE("top_triggers: asks for coefficients of every layer and nothing else")
 
 TEST_CASE("top_triggers: sizes that do not fit are errors") {
   CHECK(code_of([] { TriggerTable(1, 1, 0); }) == ErrorCode::argument_invalid);
+  CHECK(code_of([] { TriggerTable(1, 4, std::size_t{1} << 62U); }) == ErrorCode::argument_invalid);
+  TriggerTable none(1, 1, 1);
+  none.t = 0;
+  none.coefficient = {};
+  none.sentence = {};
+  none.position = {};
+  CHECK(code_of([&] { TopTriggers(none, {}); }) == ErrorCode::argument_invalid);
   CHECK(code_of([] { merge(TriggerTable(1, 2, 3), TriggerTable(1, 2, 4), false); }) == ErrorCode::argument_invalid);
   TriggerTable broken(1, 2, 3);
   broken.position.pop_back();
   CHECK(code_of([&] { TopTriggers(broken, {}); }) == ErrorCode::argument_invalid);
+  CHECK(code_of([&] { merge(TriggerTable(1, 2, 3), broken, false); }) == ErrorCode::argument_invalid);
 
   TopTriggers hook(TriggerTable(1, 2, 3), {});
+  CHECK(code_of([&] { hook.next_batch(std::vector<std::int64_t>{0, -1}, 0); }) == ErrorCode::argument_invalid);
   hook.next_batch(std::vector<std::int64_t>{0}, 0);
   const std::vector<float> values{1, 2};
   const auto backend = make_scalar_backend();
