@@ -1,6 +1,7 @@
 #include "runtime/checkpoint_sizes.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,7 @@ void expect(bool holds, const char* what) {
 void check_config(const ModelConfig& c) {
   expect(c.n_layers != 0 && c.d_model != 0 && c.d_memory != 0 && c.d_embedding != 0, "layers, widths and memories");
   expect(c.vocab_size != 0, "a vocabulary");
+  expect(c.max_positions <= SIZE_MAX - c.position_offset, "positions and their offset to fit one number");
   expect(c.n_kv_heads != 0 && c.head_dim != 0 && c.n_heads != 0 && c.n_heads % c.n_kv_heads == 0,
          "a whole number of query heads for each key head");
   expect(c.attention_scale.size() == c.n_layers, "an attention scale for each layer");

@@ -6,7 +6,7 @@
 //
 // Rows, widths and tokens that a caller gives are checked once a call: argument_invalid where they are not as stated below,
 // token_out_of_range for a token that is not in [0, V). Every function that computes may also throw std::bad_alloc and
-// backend_failed, and what it was to write then means nothing.
+// backend_failed, and what it was to write then means nothing. A thread keeps the room that its largest call worked in.
 //
 // Adaptive softmax (Grave et al. 2017; fairseq `AdaptiveSoftmax`): band 0 holds the most frequent words and one entry for each
 // further band; a word of band b has log p = log p(band b's entry) + log softmax over band b.
@@ -95,7 +95,8 @@ class OutputHead {
   /// out [rows, V]: natural logarithms of the model's own probabilities.
   void log_probabilities(ConstMatrixView hidden, MatrixView out) const;
 
-  /// The k best tokens of every row, k cut to V. Working memory: about kRowBlock * (kVocabularyBlock + 3 k) * 4 bytes. Of an
+  /// The k best tokens of every row, k cut to V. Working memory: about kRowBlock * (kVocabularyBlock + 3 k) * 4 bytes, and as
+  /// much again as the result. Of an
   /// adaptive softmax, a band whose entry is below the k-th best word of band 0 has none of them, and its words are not scored.
   TopTokens top_tokens(ConstMatrixView hidden, std::size_t k) const;
 
@@ -180,9 +181,10 @@ class OutputHead {
   struct LogitRows {
     MatrixView logits;  // [rows, V]; undefined where a band was not scored
     std::size_t n_bands;
-    std::vector<float> offsets;  // [rows, bands]; -inf: not scored
+    std::vector<float> offsets;        // [rows, bands]
+    std::vector<std::uint8_t> scored;  // [rows, bands]: 1 where there are logits
     float offset(std::size_t row, std::size_t band) const { return offsets[row * n_bands + band]; }
-    bool has(std::size_t row, std::size_t band) const { return offset(row, band) != -INFINITY; }
+    bool has(std::size_t row, std::size_t band) const { return scored[row * n_bands + band] != 0; }
   };
   LogitRows logits_for_ranks(ConstMatrixView hidden, std::size_t first_row, std::span<const TargetQuery> queries,
                              const AlignedBuffer& buffer) const;

@@ -15,11 +15,15 @@ namespace {
 constexpr std::size_t kHeldLogits = std::size_t{1} << 24;
 
 /// How many of the words first_word, first_word + 1, ... come before the target: x + offset above its score, or equal to it
-/// with a smaller id.
+/// with a smaller id. NaN stands behind every number.
 std::size_t count_before(std::span<const float> logits, std::size_t first_word, std::size_t target, float offset, float score) {
   const std::size_t split = std::clamp(target, first_word, first_word + logits.size()) - first_word;
   const std::size_t behind = split + (target >= first_word && target < first_word + logits.size() ? 1 : 0);
   std::size_t n = 0;
+  if (std::isnan(score)) {
+    for (const float x : logits.subspan(behind)) n += std::isnan(x + offset) ? 0 : 1;
+    return n + split;
+  }
   for (const float x : logits.first(split)) n += x + offset >= score ? 1 : 0;
   for (const float x : logits.subspan(behind)) n += x + offset > score ? 1 : 0;
   return n;
@@ -72,7 +76,8 @@ OutputHead::LogitRows OutputHead::logits_for_ranks(ConstMatrixView hidden, std::
                                                    std::span<const TargetQuery> queries, const AlignedBuffer& buffer) const {
   LogitRows found{.logits = buffer.matrix(hidden.rows, vocab_size()),
                   .n_bands = bands().size(),
-                  .offsets = std::vector<float>(hidden.rows * bands().size(), -INFINITY)};
+                  .offsets = std::vector<float>(hidden.rows * bands().size()),
+                  .scored = std::vector<std::uint8_t>(hidden.rows * bands().size(), 0)};
   std::vector<float> lowest(hidden.rows);  // of a row's queries, all in band 0
   const auto find_lowest = [&] {
     std::ranges::fill(lowest, std::numeric_limits<float>::max());
@@ -90,7 +95,10 @@ OutputHead::LogitRows OutputHead::logits_for_ranks(ConstMatrixView hidden, std::
                     },
                 .band_end =
                     [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
-                      for (std::size_t r = 0; r < rows.size(); ++r) found.offsets[rows[r] * found.n_bands + band] = offsets[r];
+                      for (std::size_t r = 0; r < rows.size(); ++r) {
+                        found.offsets[rows[r] * found.n_bands + band] = offsets[r];
+                        found.scored[rows[r] * found.n_bands + band] = 1;
+                      }
                       if (band == 0) find_lowest();
                     },
                 .wants = [&](std::size_t row, std::size_t, float entry) { return !is_surely_below(entry, lowest[row]); }});

@@ -9,7 +9,9 @@
 #include <random>
 #include <vector>
 
+#include "loaders/model_weights.hpp"
 #include "ops/aligned_buffer.hpp"
+#include "ops/cpu/cpu_backend.hpp"
 #include "runtime/model.hpp"
 #include "tests/loaders/thrown.hpp"
 
@@ -141,6 +143,29 @@ TEST_CASE(
   for (std::size_t r = 0; r < rows; ++r) {
     REQUIRE(found.ranks[r] == rank_in(logits.matrix(rows, vocab_size).row(r), targets[r]));
   }
+}
+
+TEST_CASE("output head: where logits are no numbers or infinite, NaN ranks last and the rest as the best tokens do") {
+  LoadedCheckpoint checkpoint = load_checkpoint(FFMEM_DEMO_MODEL);
+  const std::size_t d = checkpoint.config.d_model;
+  const std::size_t vocab_size = checkpoint.config.vocab_size;
+  std::vector<float> table(vocab_size * d, 0.0F);
+  for (std::size_t v = 0; v < vocab_size; ++v) table[v * d] = static_cast<float>(v % 100) / 100.0F;
+  table[5 * d] = NAN;
+  table[7 * d] = INFINITY;
+  checkpoint.weights.head = {
+      .matrix = {.data = table.data(), .dtype = DType::f32, .rows = vocab_size, .cols = d, .row_stride = d, .col_stride = 1},
+      .bias = {}};
+  const auto backend = make_cpu_backend();
+  const OutputHead head(checkpoint.config, checkpoint.weights, *backend);
+  AlignedBuffer hidden(d);
+  hidden.data()[0] = 1.0F;
+  const std::vector<TargetQuery> queries{{0, 99}, {0, 7}, {0, 5}, {0, 199}};
+  const TargetRanks found = head.ranks_of(hidden.matrix(1, d), queries);
+  CHECK(found.ranks[0] == 1);
+  CHECK(found.ranks[1] == 0);
+  CHECK(found.ranks[2] == vocab_size - 1);
+  CHECK(found.ranks[3] == 2);
 }
 
 TEST_CASE("output head: ranks of no rows are none") {
