@@ -39,6 +39,15 @@ std::vector<std::size_t> units_between(std::size_t begin, std::size_t end) {
   return units;
 }
 
+/// A NaN anywhere in a row of scores makes all of its probabilities NaN.
+void check_numbers(const TopTokens& top, std::size_t layer, std::size_t first_unit) {
+  for (std::size_t i = 0; i < top.log_probabilities.size(); i += top.k) {
+    if (!std::isnan(top.log_probabilities[i])) continue;
+    fail(ErrorCode::argument_invalid, "the probabilities that value ", first_unit + i / top.k, " of layer ", layer,
+         " gives are not numbers: do the model's weights hold NaN or infinities?");
+  }
+}
+
 /// Appends the places of the asked tokens in values `units` of a layer.
 void add_asked(const Model& model, std::size_t layer, std::span<const std::size_t> units, ValueTable& table) {
   if (table.asked.empty()) return;
@@ -77,6 +86,7 @@ void compute_values(const Model& model, ValueTable& table, const std::function<v
     for (std::size_t unit = 0, n = 0; unit < table.d_memory; unit += n) {
       n = std::min(OutputHead::kRowBlock, table.d_memory - unit);
       const TopTokens top = value_top_tokens(model, layer, unit, n, table.k, table.lens);
+      check_numbers(top, layer, unit);
       table.tokens.insert(table.tokens.end(), top.tokens.begin(), top.tokens.end());
       std::ranges::transform(top.log_probabilities, std::back_inserter(table.probabilities),
                              [](float log_p) { return std::exp(log_p); });

@@ -69,12 +69,12 @@ struct Promoter {
 std::vector<Promoter> promoters(const ValueTable& table, std::size_t a) {
   const std::size_t n_values = table.n_layers * table.d_memory;
   const auto probability = [&](std::size_t value) { return table.asked_probabilities[value * table.asked.size() + a]; };
-  const auto key = [&](std::size_t value) { return std::isnan(probability(value)) ? -1.0F : probability(value); };  // last
   std::vector<std::size_t> order(n_values);
   std::iota(order.begin(), order.end(), std::size_t{0});
   const std::size_t n_shown = std::min(kShownMemories, n_values);
-  std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(n_shown),
-                            [&](std::size_t x, std::size_t y) { return key(x) != key(y) ? key(x) > key(y) : x < y; });
+  std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(n_shown), [&](std::size_t x, std::size_t y) {
+    return probability(x) != probability(y) ? probability(x) > probability(y) : x < y;
+  });
   std::vector<Promoter> best;
   for (const std::size_t value : std::span(order).first(n_shown)) {
     best.push_back({.layer = table.first_layer + value / table.d_memory,

@@ -244,6 +244,9 @@ TEST_CASE("command line: weights or interventions that are no numbers end in an 
     norm.data = nan.data();
   });
   check_complaint({"perplexity", model.path(), folder.write("text", "w1 w2 w3 w4")}, 1, {model.path(), "not numbers"});
+  check_complaint({"values", model.path(), "-o", folder.path() / "values", "--lens", "final-norm"}, 1,
+                  {"value 0 of layer 0", "not numbers"});
+  CHECK_FALSE(std::filesystem::exists(folder.path() / "values"));
 }
 
 TEST_CASE("ffmem capture: an output that cannot be written leaves nothing behind") {
