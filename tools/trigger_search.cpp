@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ops/error.hpp"
+#include "tools/fingerprint.hpp"
 #include "tools/speed/blind_hook.hpp"
 #include "tools/speed/seconds.hpp"
 #include "tools/trigger_store.hpp"
@@ -129,6 +130,13 @@ void TriggerSearch::add(const TriggerTable& other, const ShardSet& shards, const
   info_.counts.n_cut += counts.n_cut;
 }
 
+void TriggerSearch::check_corpus() const {
+  const std::string now = fingerprint(files_);
+  if (now == info_.corpus_fingerprint) return;
+  fail(ErrorCode::store_invalid, files_.front().string(), files_.size() > 1 ? " or another file of the corpus" : "",
+       ": has changed during the search: expected fingerprint ", info_.corpus_fingerprint, ", found ", now);
+}
+
 void TriggerSearch::write(const std::filesystem::path& out, const std::function<bool()>& stop) const {
   NamedSentences named{.index = named_sentences(table()), .offsets = {0}, .walk = {}};
   named.offsets.reserve(named.index.size() + 1);
@@ -137,6 +145,7 @@ void TriggerSearch::write(const std::filesystem::path& out, const std::function<
   });
   named.walk = [&](const NamedSentences::Sink& append) {
     for_each_named(files_, *tokenizer_, info_, named.index, stop, append);
+    check_corpus();
   };
   write_trigger_store(out, table(), info_, named, Vocabulary(*tokenizer_, model_->config().vocab_size));
 }

@@ -56,8 +56,9 @@ class TriggerSearch {
   /// After run(): counts in what another search has found over other shards of the same corpus.
   void add(const TriggerTable& other, const ShardSet& shards, const TriggerCounts& counts);
 
-  /// After run(): writes the store, reading the corpus twice more for the tokens of the sentences that keys name. Throws
-  /// file_unwritable; store_invalid if the corpus has changed meanwhile; interrupted when stop() says so.
+  /// After run(): writes the store, reading the corpus twice more for the tokens of the sentences that keys name, and once for
+  /// its fingerprint. Throws file_unwritable; store_invalid if the corpus is not the one that info names any more; interrupted
+  /// when stop() says so.
   void write(const std::filesystem::path& out, const std::function<bool()>& stop) const;
 
   const TriggerTable& table() const noexcept { return hook_.table(); }
@@ -70,6 +71,7 @@ class TriggerSearch {
   void run_batch(Session& session, const SentenceBatch& batch);
   void compare_batch(Session& session, const SentenceBatch& batch);
   void save(const TriggerSearchOptions& options) const;
+  void check_corpus() const;
 
   std::shared_ptr<const Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;

@@ -15,6 +15,7 @@
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tools/commands.hpp"
+#include "tools/fingerprint.hpp"
 #include "tools/sentence_batches.hpp"
 #include "tools/store_model.hpp"
 #include "tools/trigger_store.hpp"
@@ -43,9 +44,10 @@ const Demo& demo() {
 struct Search {
   TemporaryFolder folder;
   std::vector<std::filesystem::path> files{folder.write("corpus", kCorpus)};
-  TriggerInfo info = [] {
+  TriggerInfo info = [this] {
     TriggerInfo i;
     i.model = "demo";
+    i.corpus_fingerprint = fingerprint(files);
     i.top = 3;
     i.context = 12;
     i.prefix_token = 0;
@@ -216,6 +218,19 @@ TEST_CASE("trigger_search: a corpus that shrinks before the result is written is
   found.run(search.options);
   search.folder.write("corpus", "One.");
   CHECK(thrown([&] { found.write(search.folder.path() / "out", {}); }).code() == ErrorCode::store_invalid);
+  CHECK(!std::filesystem::exists(search.folder.path() / "out"));
+}
+
+TEST_CASE("trigger_search: a corpus whose sentences are others before the result is written is an error") {
+  const Search search;
+  TriggerSearch found = search.start();
+  found.run(search.options);
+  std::string other = kCorpus;
+  other.replace(other.find("1432"), 4, "1433");
+  search.folder.write("corpus", other);
+  const Error error = thrown([&] { found.write(search.folder.path() / "out", {}); });
+  CHECK(error.code() == ErrorCode::store_invalid);
+  CHECK_MESSAGE(contains(error.what(), "changed during the search"), error.what());
   CHECK(!std::filesystem::exists(search.folder.path() / "out"));
 }
 
