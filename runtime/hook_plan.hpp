@@ -13,8 +13,8 @@ class HookPlan {
  public:
   explicit HookPlan(std::size_t n_layers) : begins_(n_layers * kNumPoints + 1, 0) {}
 
-  /// Asks the hooks of a new run, which replace those of the run before. Throws argument_invalid for
-  /// a null one, and what their access() throws.
+  /// Asks the hooks of a new run, which replace those of the run before. Throws argument_invalid for a null one, and what their
+  /// access() throws.
   void ask(std::span<Hook* const> hooks);
 
   bool wants(Point point, std::size_t layer = 0) const { return !slot(point, layer).empty(); }

@@ -36,8 +36,8 @@ class OnlyRun {
   OnlyRun& operator=(const OnlyRun&) = delete;
 
   static void check(bool running) {
-    if (running)
-      fail(ErrorCode::argument_invalid, "the session's run is under way: a hook may use another session, not this one");
+    if (!running) return;
+    fail(ErrorCode::argument_invalid, "the session's run is under way: a hook may use another session, not this one");
   }
 
  private:
