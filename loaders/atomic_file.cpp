@@ -21,9 +21,23 @@ constexpr int kMaxNames = 100;
   fail(ErrorCode::file_unwritable, target.string(), ": cannot write: ", reason);
 }
 
+/// Whether a path leads through a link of /proc, as /dev/stdout and /dev/fd/3 do: it means a file that a process has open,
+/// which renaming over the file's name would take away from it.
+bool is_open_file(std::filesystem::path path) {
+  constexpr int kMaxLinks = 40;  // the system's own limit
+  std::error_code error;
+  for (int i = 0; i < kMaxLinks && std::filesystem::is_symlink(std::filesystem::symlink_status(path, error)); ++i) {
+    const auto folder = std::filesystem::canonical(std::filesystem::absolute(path, error).parent_path(), error);
+    if (folder.native().starts_with("/proc/")) return true;
+    path = folder / std::filesystem::read_symlink(path, error);
+  }
+  return false;
+}
+
 /// Where the file will stand: `target`, or what a symbolic link there leads to (renaming over the link would cut it off).
 std::filesystem::path resolve_target(const std::filesystem::path& target) {
   if (target.filename().empty()) fail_unwritable(target, "the path names no file");
+  if (is_open_file(target)) fail_unwritable(target, "it is a file that a process has open, not a name in a folder");
   std::error_code error;
   const auto link = std::filesystem::symlink_status(target, error);
   std::filesystem::path resolved = target;

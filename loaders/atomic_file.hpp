@@ -14,8 +14,9 @@ class AtomicFile {
  public:
   /// Creates `PATH.tmp.PID` in the target's folder (with a further number where that name is taken), locked (flock) as long as
   /// it has that name. A target that is a symbolic link stands for the file it leads to. Throws file_unwritable, naming the
-  /// target: no such folder, no permission, a target that exists and is not a regular file (a directory, /dev/stdout: there is
-  /// nothing to rename over). The file has the permissions of the one that it replaces.
+  /// target: no such folder, no permission, a target that exists and is not a regular file (a directory, a pipe: there is
+  /// nothing to rename over) or stands for an open file (/dev/stdout, /dev/fd/3). The file has the permissions of the one that
+  /// it replaces.
   explicit AtomicFile(const std::filesystem::path& target);
 
   /// Removes the temporary file unless commit() was reached.

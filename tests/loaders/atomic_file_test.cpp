@@ -1,11 +1,14 @@
 #include "loaders/atomic_file.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <string>
+#include <vector>
 
 #include "loaders/mapped_file.hpp"
 #include "tests/loaders/ordinary_rights.hpp"
@@ -161,6 +164,28 @@ TEST_CASE("AtomicFile: targets that cannot be renamed over are file_unwritable")
   const auto pipe = folder.path() / "pipe";
   REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
   check_refused(pipe, "not a regular file");
+}
+
+TEST_CASE(
+    "AtomicFile: a descriptor's name is file_unwritable, and the file that is open there stays; an open folder's is not") {
+  const TemporaryFolder folder;
+  const auto target = folder.write("out", "a log of what went before");
+  const int file = ::open(target.c_str(), O_WRONLY | O_CLOEXEC);
+  const int below = ::open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  REQUIRE(file >= 0);
+  REQUIRE(below >= 0);
+  const auto link = folder.path() / "link";
+  std::filesystem::create_symlink(concat("/proc/self/fd/", file), link);
+  std::filesystem::create_symlink("link", folder.path() / "link to it");
+  const std::vector<std::filesystem::path> names{concat("/dev/fd/", file), concat("/proc/self/fd/", file),
+                                                 concat("/proc/", ::getpid(), "/fd/", file), link,
+                                                 folder.path() / "link to it"};
+  for (const auto& name : names) check_refused(name, "a file that a process has open");
+  CHECK(read_text_file(target) == "a log of what went before");
+  write_file(concat("/proc/self/fd/", below, "/new"), "x");
+  CHECK(read_text_file(folder.path() / "new") == "x");
+  ::close(file);
+  ::close(below);
 }
 
 TEST_CASE("AtomicFile: a folder without write permission is file_unwritable") {
