@@ -2,10 +2,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <system_error>
 
 #include "loaders/atomic_file.hpp"
 #include "ops/error.hpp"
@@ -87,6 +90,19 @@ void run_neuron_records(const Options& options, const TriggerStore& store) {
   }
 }
 
+/// What a killed export left half written, beside OUT or in it.
+void remove_leftovers_of(const Options& options) {
+  constexpr std::array<std::string_view, 1> kTensors{".npy"};
+  constexpr std::array<std::string_view, 1> kRecords{".json"};
+  remove_leftovers(options.out);
+  if (options.format == "npy") remove_leftovers_in(options.out, kTensors);
+  if (options.format != "openai") return;
+  std::error_code unlisted;  // the folder is not there
+  for (const auto& layer : std::filesystem::directory_iterator(options.out / "neurons", unlisted)) {
+    remove_leftovers_in(layer.path(), kRecords);
+  }
+}
+
 /// An option that the form does not read would be believed to have acted.
 void refuse_options_of_other_forms(const Options& options) {
   const auto refuse = [&](bool given, std::string_view option, std::string_view forms) {
@@ -110,7 +126,7 @@ void run(const Options& options) {
   check_is_no_input(options.out, {options.input, options.values});
   const ThreadScope threads(options.model.threads);
   catch_interrupts();
-  remove_leftovers(options.out);
+  remove_leftovers_of(options);
   if (options.format == "npy") return run_npy(options);
   const TriggerStore store(options.input);
   const std::filesystem::path folder = find_model_folder(options.model.folder, store);

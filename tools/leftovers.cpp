@@ -17,6 +17,17 @@ namespace ffmem::tools {
 namespace {
 
 constexpr std::string_view kMark = ".tmp.";
+constexpr int kMostProcess = 4'194'304;  // Linux's own limit of process ids; a date (20240101) is above it
+constexpr int kMostNumber = 99;          // AtomicFile tries no other
+
+/// Takes a number of 1 to `most` from the front of the text, written as this program writes it; 0 where there is none.
+int take_number(std::string_view& text, int most) {
+  if (text.empty() || text.front() == '0') return 0;
+  int number = 0;
+  const char* const behind = std::from_chars(text.data(), text.data() + text.size(), number).ptr;
+  text.remove_prefix(static_cast<std::size_t>(behind - text.data()));
+  return number >= 1 && number <= most ? number : 0;
+}
 
 /// TARGET of TARGET.tmp.PID and TARGET.tmp.PID.NUMBER where PID is no running process of this machine; empty for other names.
 std::string_view target_of_leftover(std::string_view name) {
@@ -24,11 +35,12 @@ std::string_view target_of_leftover(std::string_view name) {
   if (mark == std::string_view::npos) return {};
   const std::string_view target = name.substr(0, mark);
   name.remove_prefix(mark + kMark.size());
-  pid_t pid = 0;
-  const char* const end = name.data() + name.size();
-  const char* behind = std::from_chars(name.data(), end, pid).ptr;
-  if (behind != end && *behind == '.') behind = std::find_if_not(behind + 1, end, [](char c) { return c >= '0' && c <= '9'; });
-  return behind == end && pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH ? target : std::string_view();
+  const pid_t pid = take_number(name, kMostProcess);
+  if (name.starts_with('.')) {
+    name.remove_prefix(1);
+    if (take_number(name, kMostNumber) == 0) return {};
+  }
+  return pid > 0 && name.empty() && ::kill(pid, 0) != 0 && errno == ESRCH ? target : std::string_view();
 }
 
 /// Whether some process, of any machine, is writing the file.

@@ -1,5 +1,6 @@
 // What killed processes left half written: temporary files (loaders/atomic_file.hpp names them TARGET.tmp.PID and locks them)
-// whose process is gone. A process on another machine that shares the folder is known by its lock.
+// whose process is gone; a name that no process can have given stays. A process on another machine that shares the folder is
+// known by its lock.
 #pragma once
 
 #include <filesystem>

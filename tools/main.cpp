@@ -167,6 +167,7 @@ int main(int argc, char** argv) {
   const RankOutcome outcome = outcome_of([&] {
     reserve_standard_descriptors();
     std::signal(SIGPIPE, SIG_DFL);
+    std::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is then an error of the write, which names the file
     return run_in_ranks(argc, argv);
   });
   if (!outcome.message.empty()) complain(outcome.message);

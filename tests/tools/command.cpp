@@ -39,7 +39,6 @@ std::array<int, 2> open_terminal() {
   if (setting.max_file_bytes > 0) {
     const rlimit limit{setting.max_file_bytes, setting.max_file_bytes};
     ::setrlimit(RLIMIT_FSIZE, &limit);
-    std::signal(SIGXFSZ, SIG_IGN);
   }
   ::setenv("OMP_NUM_THREADS", "1", 1);  // tests run side by side
   std::vector<char*> argv{const_cast<char*>("ffmem")};
