@@ -165,13 +165,14 @@ Drawing drawing_of(const Figure& figure) {
           .plots = join(plots)};
 }
 
-/// Runs gnuplot on the script in `folder`; its messages go to `log`. Returns its exit code, 127 where it is not installed.
+/// Runs gnuplot on the script in `folder`, without the user's own settings (-d); its messages go to `log`. Returns its exit
+/// code, 127 where it is not installed.
 int run_gnuplot(const std::filesystem::path& folder, const std::string& script, const std::string& log) {
   const pid_t child = fork();
   if (child < 0) fail(ErrorCode::figure_failed, script, ": a process for gnuplot could not be started");
   if (child == 0) {
     if (chdir(folder.c_str()) != 0 || std::freopen(log.c_str(), "w", stderr) == nullptr) _exit(126);
-    execlp("gnuplot", "gnuplot", "-e", "suffix='.tmp'", script.c_str(), static_cast<char*>(nullptr));
+    execlp("gnuplot", "gnuplot", "-d", "-e", "suffix='.tmp'", script.c_str(), static_cast<char*>(nullptr));
     _exit(127);
   }
   int status = 0;

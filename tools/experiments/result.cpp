@@ -62,6 +62,7 @@ std::string to_json_text(const Result& result) {
 Result write_result(const std::filesystem::path& out, Result result) {
   const std::filesystem::path folder = out / result.name;
   make_folder(folder);
+  std::filesystem::remove(folder / "manifest.json");  // it tells of an earlier run
   for (const Table& table : result.tables) write_file(folder / (table.name + ".csv"), to_csv(table));
   for (const Material& material : result.materials) write_file(folder / material.name, material.content);
   for (Figure& figure : result.figures) {

@@ -37,7 +37,8 @@ struct Result {
 std::string to_json_text(const Result& result);
 
 /// Writes OUT/NAME/: each table's CSV, each figure (tools/experiments/figure.hpp) with sample sizes and seed, materials and,
-/// last, result.json. Returns the result, which says whether its figures were drawn. Throws file_unwritable, figure_failed.
+/// last, result.json; a manifest that is there of another run goes. Returns the result, which says whether its figures were
+/// drawn. Throws file_unwritable, figure_failed.
 Result write_result(const std::filesystem::path& out, Result result);
 
 }  // namespace ffmem::tools

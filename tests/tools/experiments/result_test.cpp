@@ -8,6 +8,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "loaders/atomic_file.hpp"
 #include "loaders/mapped_file.hpp"
 #include "ops/error.hpp"
 #include "tests/loaders/temporary_folder.hpp"
@@ -91,6 +92,16 @@ TEST_CASE("figure: every kind is drawn, or left as numbers and script where ther
   CHECK(std::filesystem::exists(folder.path() / "boxes.paper.csv"));
 }
 
+TEST_CASE("figure: the user's own gnuplot settings take no part in it") {
+  const TemporaryFolder folder;
+  folder.write(".gnuplot", "exit status 3\n");
+  const char* const home = std::getenv("HOME");
+  const std::string old = home == nullptr ? "" : home;
+  ::setenv("HOME", folder.path().c_str(), 1);
+  check_drawn(folder.path(), lines());
+  home == nullptr ? ::unsetenv("HOME") : ::setenv("HOME", old.c_str(), 1);
+}
+
 TEST_CASE("figure: without one point it is drawn too, and says that there is nothing to draw") {
   const TemporaryFolder folder;
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
@@ -124,13 +135,16 @@ TEST_CASE("figure: the paper's layers lie on a comparable model's, first on firs
 
 TEST_CASE("result: its folder holds tables, materials and a JSON object that names them") {
   const TemporaryFolder folder;
+  std::filesystem::create_directory(folder.path() / "some-experiment");
   const Result result{.name = "some-experiment",
                       .title = "Title",
                       .settings = {{"lens", "raw"}},
                       .estimates = {{"share", {.value = 0.5, .low = 0.4, .high = 0.6, .n = 10}}},
                       .tables = {{.name = "t", .columns = {"a"}, .rows = {{count_cell(1)}}}},
                       .materials = {{.name = "m.txt", .content = "text"}}};
+  write_file(folder.path() / "some-experiment" / "manifest.json", "of another run");
   write_result(folder.path(), result);
+  CHECK_FALSE(std::filesystem::exists(folder.path() / "some-experiment" / "manifest.json"));
   const auto json = nlohmann::json::parse(read_text_file(folder.path() / "some-experiment" / "result.json"));
   CHECK(json["settings"]["lens"] == "raw");
   CHECK(json["estimates"]["share"]["n"] == 10);
