@@ -20,14 +20,18 @@ StopStrings::StopStrings(std::vector<std::string> stops) : stops_(std::move(stop
 std::string StopStrings::push(std::string_view piece) {
   if (found_) return {};
   held_ += piece;
-  std::size_t first = std::string::npos;
+  std::size_t end = std::string::npos;  // of the stop that is complete first
+  std::size_t begin = 0;
   std::size_t n_held = 0;
   for (const std::string& stop : stops_) {
-    first = std::min(first, held_.find(stop));
     n_held = std::max(n_held, begun(held_, stop));
+    const std::size_t at = held_.find(stop);
+    if (at == std::string::npos || at + stop.size() > end || (at + stop.size() == end && at > begin)) continue;
+    begin = at;
+    end = at + stop.size();
   }
-  found_ = first != std::string::npos;
-  std::string shown = held_.substr(0, found_ ? first : held_.size() - n_held);
+  found_ = end != std::string::npos;
+  std::string shown = held_.substr(0, found_ ? begin : held_.size() - n_held);
   held_.erase(0, found_ ? held_.size() : shown.size());
   return shown;
 }

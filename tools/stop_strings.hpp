@@ -1,4 +1,5 @@
-// Ends a stream of text at the first of some strings, and holds back what may be the beginning of one.
+// Ends a stream of text before the string, of some, that is complete first (of several then: the one that begins first),
+// however the stream is cut into pieces; holds back what may be the beginning of one.
 #pragma once
 
 #include <string>

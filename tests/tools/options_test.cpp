@@ -119,6 +119,25 @@ TEST_CASE("StopStrings: the earliest of two, and a longer one that began before"
   CHECK(both.found());
 }
 
+TEST_CASE("StopStrings: of strings that overlap the one that is complete first ends the text, whatever the pieces") {
+  const auto shown = [](const std::string& text, const std::vector<std::string>& strings, std::size_t cuts) {
+    StopStrings stops(strings);
+    std::string result;
+    for (std::size_t at = 0, end = 0; at < text.size(); at = end) {
+      for (end = at + 1; end < text.size() && (cuts >> (end - 1) & 1) == 0;) ++end;
+      result += stops.push(std::string_view(text).substr(at, end - at));
+    }
+    CHECK(stops.found());
+    return result;
+  };
+  const std::string text = "xabcabcdbcd";
+  for (std::size_t cuts = 0; cuts < std::size_t{1} << (text.size() - 1); ++cuts) {
+    CHECK(shown(text, {"abcd", "bc"}, cuts) == "xa");
+    CHECK(shown(text, {"bcabcdb", "abca", "cabcd"}, cuts) == "x");
+    CHECK(shown(text, {"cd", "bcd", "abcdb"}, cuts) == "xabca");  // "cd" and "bcd" are complete together
+  }
+}
+
 TEST_CASE("to_json: escapes, numbers that are none, and arrays") {
   CHECK(to_json("a\"\\\n\t\x01z").text == R"("a\"\\\n\t\u0001z")");
   CHECK(to_json("\xE4x").text == "\"\uFFFDx\"");
