@@ -48,7 +48,7 @@ constexpr std::size_t kShownMemories = 10;
 /// argument_invalid where that is more than one, or none.
 TokenId id_of(const std::string& text, const Tokenizer& tokenizer) {
   for (std::size_t id = 0; id < tokenizer.vocab_size(); ++id) {
-    if (tokenizer.token_bytes(static_cast<TokenId>(id)) == text) return static_cast<TokenId>(id);
+    if (token_bytes(&tokenizer, static_cast<TokenId>(id)) == text) return static_cast<TokenId>(id);
   }
   const std::vector<TokenId> tokens = tokenizer.encode(text);
   if (tokens.size() == 1) return tokens.front();

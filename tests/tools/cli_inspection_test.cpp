@@ -83,6 +83,18 @@ TEST_CASE("ffmem values: --token is a word of the vocabulary as it is written th
   }
 }
 
+TEST_CASE("ffmem values: --token finds its word in a vocabulary with ids that have no token") {
+  const TemporaryFolder folder;
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  std::string tokenizer = read_text_file(model.path() + "/tokenizer.json");
+  const std::string removed = "\"w5\": 5, ";
+  tokenizer.erase(tokenizer.find(removed), removed.size());
+  model.write("tokenizer.json", tokenizer);
+  const Json found = json_output({"values", model.path(), "-o", folder.path() / "v", "--token", "w7", "--json"});
+  CHECK(found["tokens"][0]["id"] == 7);
+}
+
 TEST_CASE("ffmem capture: every point, against the reference's tensors") {
   const TemporaryFolder folder;
   const std::vector<int> ids = oracle()["sequences"][2];
