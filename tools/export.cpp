@@ -74,6 +74,11 @@ void run_neuron_records(const Options& options, const TriggerStore& store) {
   if (neuronpedia && (options.names.model.empty() || options.names.source_set.empty())) {
     throw UsageError("neuronpedia: --model-id and --source-set say what the model and the memories are called there");
   }
+  if (store.info().smallest) {
+    fail(ErrorCode::argument_invalid, store.path().string(), ": --format ", options.format,
+         ": expected a search for the highest coefficients, which the form is about, found one for the most negative "
+         "(--smallest)");
+  }
   const ExportSelection selected = selection(options, store);
   if (neuronpedia || options.out.extension() == ".jsonl") const AtomicFile probe(options.out);  // before the work
   std::optional<ValueTable> values;
@@ -175,7 +180,7 @@ void add_export(CLI::App& app) {
       "openai       neuron-explainer's NeuronRecord: OUT.jsonl, a record a line, or OUT/neurons/LAYER/UNIT.json. Has the\n"
       "             best examples only, no random sample, and their whole sentences, for which it runs the model\n"
       "neuronpedia  JSONL, each line at most 128 features of a layer, to be sent to Neuronpedia's api/feature/upload-batch.\n"
-      "             topLogits are log-probabilities. Runs the model, as openai\n"
+      "             topLogits are log-probabilities. Runs the model, as openai; like that, not for triggers --smallest\n"
       "npy          OUT/NAME.npy for every tensor of the file, for numpy.load; bf16 becomes f32\n"
       "Examples:\n"
       "  ffmem export triggers.safetensors --format authors -o top_values.jsonl\n"

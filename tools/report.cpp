@@ -27,19 +27,26 @@ struct Options {
 
 void check_values(const TriggerStore& store, const ValueTable& values, const Options& options) {
   check_values_of(store, values, options.values);
-  if (values.first_layer != 0 || values.n_layers != store.n_layers()) {
-    fail(ErrorCode::store_invalid, options.values.string(), ": expected the values of all ", store.n_layers(),
-         " layers, found those of layers ", values.first_layer, " to ", values.first_layer + values.n_layers - 1);
-  }
+  if (values.first_layer == 0 && values.n_layers == store.n_layers() && values.d_memory == store.d_memory()) return;
+  fail(ErrorCode::store_invalid, options.values.string(), ": expected the values of all ", store.n_layers(), " layers of ",
+       store.d_memory(), ", found ", values.n_layers, " layers from ", values.first_layer, " on, of ", values.d_memory);
+}
+
+/// The model folder's own name, also where the search was given it as ".".
+std::string model_name(const TriggerStore& store) {
+  const std::string name = std::filesystem::path(store.info().model).filename().string();
+  if (name != "." && name != "..") return name;
+  const std::filesystem::path folder = find_model_folder({}, store);
+  return folder.empty() ? "model " + store.info().model_fingerprint : std::filesystem::canonical(folder).filename().string();
 }
 
 Page make_page(const TriggerStore& store, const ValueTable& values, const SummaryOptions& options) {
   const TriggerInfo& info = store.info();
-  const std::string model = std::filesystem::path(info.model).filename().string();
-  Page page{.title = "The memories of " + model,
+  Page page{.title = "The memories of " + model_name(store),
             .facts = {},
             .top = store.top(),
             .every_prefix = info.every_prefix,
+            .smallest = info.smallest,
             .lens = {},
             .layers = {}};
   page.lens = values.lens == Lens::raw ? "each value times the output embedding, no norm: the paper's definition"
@@ -48,9 +55,10 @@ Page make_page(const TriggerStore& store, const ValueTable& values, const Summar
       {"Model", fmt::format("{} (fingerprint {})", info.model, info.model_fingerprint)},
       {"Memories", fmt::format("{} layers of {}", store.n_layers(), store.d_memory())},
       {"Corpus", fmt::format("{} (fingerprint {})", fmt::join(info.corpus, ", "), info.corpus_fingerprint)},
-      {"Searched", fmt::format("{} sentences, {} tokens{}", info.counts.n_sentences, info.counts.n_tokens,
-                               info.every_prefix ? ", every prefix" : ", of each sentence its best prefix for a key")},
-      {"Keys that never fired", std::to_string(store.n_keys_never_fired())}};
+      {"Searched", fmt::format("{} sentences, {} tokens{}{}", info.counts.n_sentences, info.counts.n_tokens,
+                               info.every_prefix ? ", every prefix" : ", of each sentence its best prefix for a key",
+                               info.smallest ? ", for the most negative coefficients" : "")},
+      {info.smallest ? "Keys that were never negative" : "Keys that never fired", std::to_string(store.n_keys_never_fired())}};
   if (!info.shards.whole()) page.facts.emplace_back("Part of the corpus", "shards " + info.shards.text());
   for (std::size_t layer = 0; layer < store.n_layers(); ++layer) {
     page.layers.push_back(summarise_layer(store, values, layer, options));

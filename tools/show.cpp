@@ -32,29 +32,14 @@ struct Options {
   bool json = false;
 };
 
-/// Text for a reader: spaces as they are, anything else that cannot be seen made visible.
-std::string readable(std::string_view bytes) {
-  std::string text;
-  while (!bytes.empty()) {
-    const std::size_t end = std::min(bytes.find(' '), bytes.size());
-    text += visible_text(bytes.substr(0, end));
-    bytes.remove_prefix(end);
-    if (bytes.empty()) break;
-    text += ' ';
-    bytes.remove_prefix(1);
-  }
-  return text;
-}
-
 std::string token_text(const TriggerStore& store, TokenId token) {
-  const auto bytes = store.token_bytes(token);
-  return bytes.empty() ? fmt::format("#{}", token) : visible_text(bytes);
+  return visible_text(text_or_number(store.token_bytes(token), token));
 }
 
 /// The trigger token, bold on a terminal, in brackets elsewhere; its leading space stays outside.
 std::string marked(std::string_view bytes, bool terminal) {
   const std::string space = bytes.starts_with(' ') && bytes.size() > 1 ? " " : "";
-  const std::string text = readable(bytes.substr(space.size()));
+  const std::string text = readable_text(bytes.substr(space.size()));
   return space + (terminal ? "\x1b[1;7m" + text + "\x1b[0m" : "[[" + text + "]]");
 }
 
@@ -77,13 +62,18 @@ std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore
 std::string as_text(const Options& options, const TriggerStore& store, const std::vector<TriggerStore::Example>& examples,
                     const std::optional<TopTokens>& value) {
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  std::string text = fmt::format("layer {}, unit {}: {}\n", options.layer, options.unit,
-                                 examples.empty() ? "the key never fired" : "coefficient, trigger prefix, next token");
+  const bool smallest = store.info().smallest;
+  std::string text = fmt::format("layer {}, unit {}: ", options.layer, options.unit);
+  if (examples.empty()) {
+    text += smallest ? "the key was never negative\n" : "the key never fired\n";
+  } else {
+    text += fmt::format("{}coefficient, trigger prefix, next token\n", smallest ? "the most negative coefficients: " : "");
+  }
   for (const auto& example : examples) {
     text += fmt::format("{:9.4f}  {}{} {} {}\n", example.coefficient,
-                        readable(store.bytes(example.prefix.first(example.prefix.size() - 1))),
-                        marked(store.token_bytes(example.prefix.back()), terminal), "\u2192",
-                        example.next ? token_text(store, *example.next) : "(end)");
+                        readable_text(store.bytes(example.prefix.first(example.prefix.size() - 1))),
+                        marked(text_or_number(store.token_bytes(example.prefix.back()), example.prefix.back()), terminal),
+                        "\u2192", example.next ? token_text(store, *example.next) : "(end)");
   }
   if (!value) return text;
   text += fmt::format("value (lens {}): probability, token\n", options.lens);
@@ -112,7 +102,10 @@ std::string as_json(const Options& options, const TriggerStore& store, const std
   example_list.reserve(examples.size());
   for (const auto& example : examples) example_list.push_back(example_json(store, example));
   JsonObject json;
-  json.add("layer", options.layer).add("unit", options.unit).add("examples", example_list);
+  json.add("layer", options.layer)
+      .add("unit", options.unit)
+      .add("smallest", store.info().smallest)
+      .add("examples", example_list);
   if (!value) return json.add("value", Json{"null"}).line();
   std::vector<Json> tokens;
   for (std::size_t i = 0; i < value->tokens.size(); ++i) {

@@ -23,21 +23,21 @@ void append_visible(std::string& out, char c) {
   }
 }
 
-/// Whether a valid character shows on its own: no control, no blank, nothing without width such as a joiner.
-bool is_plain(std::string_view character) {
-  constexpr std::uint32_t kHidden = U_GC_CC_MASK | U_GC_CF_MASK | U_GC_Z_MASK;
-  return (U_GET_GC_MASK(tokenization::utf8_at(character, 0).code) & kHidden) == 0;
-}
+/// What does not show on its own: controls, blanks, and what has no width, such as a joiner.
+constexpr std::uint32_t kUnseen = U_GC_CC_MASK | U_GC_CF_MASK | U_GC_Z_MASK;
 
-}  // namespace
-
-std::string visible_text(std::string_view bytes) {
+/// The bytes with characters of these categories made visible, but for those in `kept`, and whatever is no character.
+std::string with_visible(std::string_view bytes, std::uint32_t categories, std::string_view kept) {
   using tokenization::Utf8Step;
   std::string out;
   for (std::size_t at = 0; at < bytes.size();) {
     const Utf8Step step = tokenization::utf8_step(bytes, at);
     const std::string_view character = bytes.substr(at, step.length);
-    if (step.kind == Utf8Step::Kind::valid && is_plain(character)) {
+    const auto is_shown = [&] {
+      return (U_GET_GC_MASK(tokenization::utf8_at(character, 0).code) & categories) == 0 ||
+             kept.find(character) != std::string_view::npos;
+    };
+    if (step.kind == Utf8Step::Kind::valid && is_shown()) {
       out += character;
     } else {
       for (const char c : character) append_visible(out, c);
@@ -45,6 +45,18 @@ std::string visible_text(std::string_view bytes) {
     at += step.length;
   }
   return out;
+}
+
+}  // namespace
+
+std::string visible_text(std::string_view bytes) { return with_visible(bytes, kUnseen, ""); }
+
+std::string readable_text(std::string_view bytes) { return with_visible(bytes, kUnseen, " "); }
+
+std::string text_without_controls(std::string_view bytes) { return with_visible(bytes, U_GC_CC_MASK, "\t\n\r"); }
+
+std::string text_or_number(std::string_view bytes, TokenId id) {
+  return bytes.empty() ? fmt::format("#{}", id) : std::string(bytes);
 }
 
 std::optional<std::string> token_bytes(const Tokenizer* tokenizer, TokenId id) {

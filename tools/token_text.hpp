@@ -1,4 +1,4 @@
-// Single tokens as text, for tables on a terminal.
+// Tokens and other bytes as text that can be seen, for tables on a terminal, pages and files.
 #pragma once
 
 #include <optional>
@@ -22,5 +22,15 @@ std::string visible_token(const Tokenizer* tokenizer, TokenId id, std::size_t ma
 
 /// Any bytes with everything visible, as above.
 std::string visible_text(std::string_view bytes);
+
+/// The same with spaces as they are: running text for a reader.
+std::string readable_text(std::string_view bytes);
+
+/// The same with every character as it is but controls other than tabs and line ends: text for programs, which does nothing to
+/// a terminal.
+std::string text_without_controls(std::string_view bytes);
+
+/// A token's bytes; "#17" where it has none.
+std::string text_or_number(std::string_view bytes, TokenId id);
 
 }  // namespace ffmem::tools

@@ -18,6 +18,7 @@ import pathlib
 import random
 import struct
 import sys
+import unicodedata
 import urllib.parse
 
 from headless_browser import Page, find_browser
@@ -74,7 +75,7 @@ class Memories:
         self.place = {sentence: i for i, sentence in enumerate(triggers["sentence_index"])}
         self.best = values["tokens"]
         starts, text = triggers["vocabulary_offsets"], triggers["vocabulary_bytes"].tobytes()
-        self.texts = [text[a:b].decode("utf-8", "replace") for a, b in zip(starts, starts[1:])]
+        self.texts = [text[a:b].decode("utf-8", "replace") or f"#{i}" for i, (a, b) in enumerate(zip(starts, starts[1:]))]
 
     def __len__(self):
         return self.n_layers * self.d_memory
@@ -141,7 +142,13 @@ def go_to(page, place):
 
 
 def squeezed(text):
-    return "".join(c for c in text if not c.isspace() and c not in "\u2423\u21b5")
+    return "".join(c for c in text if c not in " \n\u2423\u21b5")
+
+
+def visible(text):
+    """What the page shows for it: what cannot be seen, but for spaces and line ends, as its bytes."""
+    unseen = lambda c: c not in " \n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp", "Zs")
+    return "".join("".join(f"\\x{b:02X}" for b in c.encode()) if unseen(c) else c for c in text)
 
 
 def check_memory(page, memories, memory):
@@ -153,10 +160,10 @@ def check_memory(page, memories, memory):
     if not shown and memories.examples(memory):
         page.problems.append(f"memory {layer}/{unit}: shows no example")
     for (number, text), (coefficient, trigger) in zip(shown, expected):
-        if abs(float(number) - float(coefficient)) > 0.011 or squeezed(text) != squeezed(trigger):
+        if abs(float(number) - float(coefficient)) > 0.011 or squeezed(text) != squeezed(visible(trigger)):
             page.problems.append(f"memory {layer}/{unit}: shows {number} {text!r}, not {coefficient} {trigger!r}")
     tokens = page.evaluate("""[...document.querySelectorAll('#page td a')].map(a => a.textContent)""")
-    if [squeezed(t) for t in tokens] != [squeezed(memories.texts[t]) for t in memories.values(memory)]:
+    if [squeezed(t) for t in tokens] != [squeezed(visible(memories.texts[t])) for t in memories.values(memory)]:
         page.problems.append(f"memory {layer}/{unit}: other value tokens than the store's: {tokens}")
     return milliseconds
 

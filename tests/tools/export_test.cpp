@@ -13,8 +13,10 @@
 #include "runtime/session.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
+#include "tests/tools/small_store.hpp"
 #include "tools/commands.hpp"
 #include "tools/export/authors_form.hpp"
+#include "tools/export/example_activations.hpp"
 #include "tools/export/npy.hpp"
 #include "tools/trigger_store.hpp"
 #include "tools/value_table.hpp"
@@ -249,6 +251,47 @@ TEST_CASE("export neuronpedia: at most 128 features of one layer a line, with th
   const std::size_t first = (1 * table.d_memory + 229) * 2;
   CHECK(feature["topLogits"][0]["value"].get<float>() == doctest::Approx(std::log(table.probabilities[first])));
   CHECK(feature["topLogits"][0]["token"] == store.token_bytes(table.tokens[first]));
+}
+
+TEST_CASE("export neuronpedia: a token whose probability is 0 has no log-probability and is left out") {
+  const std::string values = searched().path("values-with-zero");
+  run_command({"values", FFMEM_DEMO_MODEL, "-o", values, "--layers", "0", "--top", "3", "--quiet"});
+  ValueTable table = read_value_table(values);
+  table.probabilities[2] = 0.0F;
+  write_value_table(values, table);
+  const auto lines = searched().lines({"--format", "neuronpedia", "--model-id", "demo", "--source-set", "ffmem", "--layers",
+                                       "0", "--units", "0:2", "--values", values},
+                                      "zero.jsonl");
+  const json& features = lines[0]["features"];
+  CHECK(features[0]["topLogits"].size() == 2);
+  CHECK(features[1]["topLogits"].size() == 3);
+  for (const json& logit : features[0]["topLogits"]) CHECK(logit["value"].is_number());
+}
+
+TEST_CASE("export: examples of the most negative coefficients have no place in the forms that call them most positive") {
+  SmallStore small;
+  small.negate();
+  small.write();
+  const std::vector<std::vector<std::string>> formats{{"openai"}, {"neuronpedia", "--model-id", "m", "--source-set", "s"}};
+  for (const auto& format : formats) {
+    std::vector<std::string> arguments{"export", small.path("store"), "-o", small.path("out.jsonl"), "--format"};
+    arguments.insert(arguments.end(), format.begin(), format.end());
+    const Error error = thrown([&] { run_command(arguments); });
+    CHECK(contains(error.what(), small.path("store") + ": --format " + format.front()));
+    CHECK(contains(error.what(), "most negative"));
+  }
+  CHECK_FALSE(std::filesystem::exists(small.path("out.jsonl")));
+}
+
+TEST_CASE("export: a model of other sizes than the store's is told with all of them") {
+  const SmallStore small;
+  small.write();
+  const TriggerStore store(small.path("store"));
+  const auto model = Model::load(std::string(FFMEM_TEST_DATA) + "/hf/gpt2-relu");
+  const auto nothing = [](const auto&) {};
+  const Error error = thrown([&] { for_each_key_activations(model, store, {}, nothing, nothing); });
+  CHECK(contains(error.what(), "1 layers of 2 memories, 5 tokens and a context of at least 16"));
+  CHECK(contains(error.what(), "found 3 of 44, 64 tokens and a context of 32"));
 }
 
 TEST_CASE("export: a model that is another, missing names and ranges that leave the model are errors") {

@@ -26,7 +26,7 @@ inline Cell count_cell(std::size_t n) { return static_cast<std::int64_t>(n); }
 std::string cell_text(const Cell& cell);
 
 /// A header line and a line for each row. Texts are quoted where they hold a comma, a quote or a line end; bytes that are not
-/// UTF-8 become U+FFFD.
+/// UTF-8 become U+FFFD, and a control character, but for tabs and line ends, its code: "\x1B".
 std::string to_csv(const Table& table);
 
 }  // namespace ffmem::tools

@@ -146,7 +146,9 @@ void check_size(const Model& model, const TriggerStore& store) {
     return;
   }
   fail(ErrorCode::argument_invalid, store.path().string(), ": is of a model with ", store.n_layers(), " layers of ",
-       store.d_memory(), " memories, found ", config.n_layers, " of ", config.d_memory);
+       store.d_memory(), " memories, ", store.vocab_size(), " tokens and a context of at least ", store.info().context,
+       ", found ", config.n_layers, " of ", config.d_memory, ", ", config.vocab_size, " tokens and a context of ",
+       config.max_positions);
 }
 
 }  // namespace

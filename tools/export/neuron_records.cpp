@@ -75,6 +75,7 @@ Json top_logits(const TriggerStore& store, const ValueTable* values, std::size_t
   const std::size_t first = ((layer - values->first_layer) * values->d_memory + unit) * values->k;
   std::vector<Json> logits;
   for (std::size_t i = first; i < first + values->k; ++i) {
+    if (!(values->probabilities[i] > 0.0F)) continue;  // too small for a float32, and so without a logarithm
     logits.push_back(JsonObject()
                          .add("token", store.token_bytes(values->tokens[i]))
                          .add("value", std::log(values->probabilities[i]))

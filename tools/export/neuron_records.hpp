@@ -40,7 +40,8 @@ struct NeuronpediaNames {
 };
 
 /// `values` may be null; with it topLogits are each value's best tokens with their log-probabilities (its logits less a number
-/// that is the same for all). Written and thrown as above; argument_invalid for a value table that lacks a selected layer.
+/// that is the same for all), but for those of probability 0. Written and thrown as above; argument_invalid for a value table
+/// that lacks a selected layer.
 void export_neuronpedia(const std::shared_ptr<const Model>& model, const TriggerStore& store, const ExportSelection& selection,
                         const ValueTable* values, const NeuronpediaNames& names, const std::filesystem::path& out,
                         const std::function<void(double)>& done);

@@ -3,19 +3,23 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "hooks/histogram.hpp"
 #include "loaders/atomic_file.hpp"
+#include "ops/error.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
 #include "tools/memory_pages/viewer.hpp"
+#include "tools/token_text.hpp"
 
 namespace ffmem::tools {
 namespace {
 
 constexpr std::size_t kPrefixTokens = 32;  // shown of a prefix, the last ones
+constexpr std::size_t kMostBlocks = 256;
 
 /// A list of values that are JSON already.
 class JsonArray {
@@ -49,10 +53,12 @@ class PageWriter {
 
   void write() {
     const std::size_t per_block = memories_per_block(n_memories_);
+    std::size_t n_blocks = 0;
     for (std::size_t first = 0; first < n_memories_; first += per_block) {
       throw_if_interrupted();
-      write_block(first / per_block, first, std::min(first + per_block, n_memories_));
+      write_block(n_blocks++, first, std::min(first + per_block, n_memories_));
     }
+    for (std::size_t n = n_blocks; n < kMostBlocks; ++n) std::filesystem::remove(block_path(n));  // of a larger model's pages
     write_postings();
     write_vocabulary();
     write_file(folder_ / "index.html", viewer_page(sources_.model_name, settings(per_block).text));
@@ -66,14 +72,19 @@ class PageWriter {
         .add("per_block", per_block)
         .add("posting_files", kPostingFiles)
         .add("histogram_tokens", sources_.histogram.n_tokens)
+        .add("smallest", store_.info().smallest)
         .json();
   }
+
+  std::filesystem::path block_path(std::size_t number) const { return folder_ / concat("block-", number, ".js"); }
+
+  std::string token_text(TokenId token) const { return text_or_number(store_.token_bytes(token), token); }
 
   void write_block(std::size_t number, std::size_t first, std::size_t end) {
     std::string text = "ffmem_block(" + std::to_string(number) + ",[\n";
     for (std::size_t memory = first; memory < end; ++memory)
       text += memory_json(memory).text + (memory + 1 < end ? ",\n" : "\n");
-    write_file(folder_ / ("block-" + std::to_string(number) + ".js"), text + "]);\n");
+    write_file(block_path(number), text + "]);\n");
   }
 
   /// [examples found, of them followed by the value's first token, [examples], [value tokens], [histogram], [nearest]]
@@ -88,14 +99,14 @@ class PageWriter {
     for (std::size_t i = 0; i < examples.size(); ++i) {
       n_agree += examples[i].next == predicted ? 1 : 0;
       ++triggers[examples[i].prefix.back()];
-      if (i < sources_.n_examples) shown.add(example_json(examples[i]));
+      if (i < sources_.n_examples) shown.add(example_json(examples[i], predicted));
     }
     for (const auto& [token, count] : triggers) postings_[token].fire.push_back({examples.size() - count, memory});
     JsonArray tokens;
     for (std::size_t i = value; i < value + sources_.values.k; ++i) {
       const TokenId token = sources_.values.tokens[i];
       postings_[token].promote.push_back({i - value, memory});
-      tokens.add(JsonArray().add(store_.token_bytes(token)).add(sources_.values.probabilities[i]).json());
+      tokens.add(JsonArray().add(token_text(token)).add(sources_.values.probabilities[i]).json());
     }
     return JsonArray()
         .add(examples.size())
@@ -107,14 +118,19 @@ class PageWriter {
         .json();
   }
 
-  /// [coefficient, prefix but its last token, that token, the next]; next is null behind the sentence's end.
-  Json example_json(const TriggerStore::Example& example) const {
+  /// [coefficient, prefix but its last token, that token, the next, 1 if that is the value's first token, else 0]; next is null
+  /// behind the sentence's end. Texts do not tell tokens apart: several bytes may be U+FFFD.
+  Json example_json(const TriggerStore::Example& example, TokenId predicted) const {
     const auto before = example.prefix.first(example.prefix.size() - 1);
     const bool is_cut = before.size() > kPrefixTokens;
     const std::string shown = (is_cut ? "… " : "") + store_.bytes(is_cut ? before.last(kPrefixTokens) : before);
-    std::optional<std::string_view> next;
-    if (example.next) next = store_.token_bytes(*example.next);
-    return JsonArray().add(example.coefficient).add(shown).add(store_.token_bytes(example.prefix.back())).add(next).json();
+    return JsonArray()
+        .add(example.coefficient)
+        .add(shown)
+        .add(token_text(example.prefix.back()))
+        .add(example.next ? std::optional(token_text(*example.next)) : std::nullopt)
+        .add(example.next == predicted ? 1 : 0)
+        .json();
   }
 
   Json histogram_json(std::size_t memory) const {
@@ -156,7 +172,7 @@ class PageWriter {
   void write_vocabulary() const {
     std::string text = "ffmem_vocabulary([\n";
     for (const auto& [token, postings] : postings_) {
-      text += JsonArray().add(token).add(store_.token_bytes(token)).json().text + ",\n";
+      text += JsonArray().add(token).add(token_text(token)).json().text + ",\n";
     }
     write_file(folder_ / "vocabulary.js", text + "]);\n");
   }
@@ -170,7 +186,9 @@ class PageWriter {
 
 }  // namespace
 
-std::size_t memories_per_block(std::size_t n_memories) noexcept { return std::max<std::size_t>(128, (n_memories + 255) / 256); }
+std::size_t memories_per_block(std::size_t n_memories) noexcept {
+  return std::max<std::size_t>(128, (n_memories + kMostBlocks - 1) / kMostBlocks);
+}
 
 void write_memory_pages(const std::filesystem::path& folder, const MemorySources& sources) {
   make_folder(folder);

@@ -30,7 +30,7 @@ inline constexpr std::size_t kPostingFiles = 32;
 /// Memories in one data file: 128, or more where that would make more than 256 files.
 std::size_t memories_per_block(std::size_t n_memories) noexcept;
 
-/// Writes the folder. Throws file_unwritable, store_invalid, interrupted.
+/// Writes the folder; pages that are there of another model go. Throws file_unwritable, store_invalid, interrupted.
 void write_memory_pages(const std::filesystem::path& folder, const MemorySources& sources);
 
 }  // namespace ffmem::tools

@@ -24,8 +24,8 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 )css";
 
 constexpr std::string_view kBody = R"html(
-<p class="soft">A memory is one key and one value of a feed-forward layer. Its key fires on the prefixes below; its value adds to the
-scores of the tokens beside them. Layers and memories count from 0.</p>
+<p class="soft">A memory is one key and one value of a feed-forward layer. Below are its key's trigger examples, and the tokens to
+whose scores its value adds most. Layers and memories count from 0.</p>
 <div class="find">
 <form id="go"><label>Layer <input class="number" id="layer" type="number" min="0"></label>
 <label>memory <input class="number" id="unit" type="number" min="0"></label> <button>Show</button></form>
@@ -58,8 +58,10 @@ function make(tag, attributes, ...children) {
   element.append(...children);
   return element;
 }
-const visible = text => text.replace(/\n/g, "\u21B5");
-const shown = text => text.trim() === "" ? "\u2423".repeat(Math.max(1, text.length)) : visible(text);
+const bytes = c => Array.from(new TextEncoder().encode(c), b => "\\x" + b.toString(16).toUpperCase().padStart(2, "0")).join("");
+// Controls, blanks other than a space and what has no width, as a joiner, show as their bytes.
+const visible = text => text.replace(/\n/g, "\u21B5").replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, bytes);
+const shown = text => /^ +$/.test(text) ? "\u2423".repeat(text.length) : visible(text);
 const percent = (part, whole) => whole ? (100 * part / whole).toFixed(0) + " %" : "\u2013";
 const address = memory => [Math.floor(memory / S.memories), memory % S.memories];
 function memoryLink(memory, note) {
@@ -68,11 +70,11 @@ function memoryLink(memory, note) {
 }
 const tokenLink = text => make("a", {href: "#t/" + encodeURIComponent(text.trim())}, shown(text));
 // A token's leading space stays outside its mark, where a line may break.
-function exampleRow([coefficient, before, trigger, next], predicted) {
+function exampleRow([coefficient, before, trigger, next, predicted]) {
   const space = trigger.trim() ? trigger.match(/^ */)[0] : "";
   return make("tr", {}, make("td", {class: "m"}, coefficient.toFixed(2)),
     make("td", {class: "prefix"}, visible(before) + space, make("mark", {}, shown(trigger.slice(space.length)))),
-    make("td", {class: next === predicted ? "next hit" : "next"}, next === null ? make("i", {}, "(end)") : shown(next)));
+    make("td", {class: predicted ? "next hit" : "next"}, next === null ? make("i", {}, "(end)") : shown(next)));
 }
 function binName(bin) {
   if (bin === 0) return "below 0";
@@ -96,10 +98,10 @@ async function showMemory(layer, unit) {
   await load(`block-${block}.js`);
   const [found, agree, examples, tokens, counts, nearest] = blocks[block][memory % S.per_block];
   byId("layer").value = layer; byId("unit").value = unit;
-  const rows = make("table", {class: "examples"}, ...examples.map(example => exampleRow(example, tokens[0][0])));
-  const left = make("div", {}, make("h3", {}, "What its key fires on"),
-    make("p", {class: "soft"}, found ? `The ${examples.length} strongest of ${found} trigger examples: coefficient, prefix with the trigger token, next token.`
-      : "It never fired."), rows);
+  const rows = make("table", {class: "examples"}, ...examples.map(exampleRow));
+  const left = make("div", {}, make("h3", {}, S.smallest ? "Where its key is most negative" : "What its key fires on"),
+    make("p", {class: "soft"}, found ? `The ${examples.length} ${S.smallest ? "most negative" : "strongest"} of ${found} trigger examples: coefficient, prefix with the trigger token, next token.`
+      : S.smallest ? "It was never negative." : "It never fired."), rows);
   const promoted = make("table", {}, ...tokens.map(([text, p]) =>
     make("tr", {}, make("td", {}, tokenLink(text)), make("td", {class: "n soft"}, (100 * p).toPrecision(2) + " %"))));
   const right = make("div", {}, make("h3", {}, "What its value promotes"), promoted, make("p", {class: "soft"},
@@ -121,14 +123,14 @@ async function showToken(word) {
   const wanted = word.trim().toLowerCase();
   const exact = vocabulary.filter(([, text]) => text.trim().toLowerCase() === wanted);
   const near = vocabulary.filter(([, text]) => { const t = text.trim().toLowerCase(); return t !== wanted && t.startsWith(wanted); });
-  const page = [make("h2", {}, `Token "${word}"`)];
+  const page = [make("h2", {}, `Token "${visible(word)}"`)];
   if (!exact.length) page.push(make("p", {}, "No memory promotes this token or fires on it."));
   for (const [id, text] of exact) {
     const file = id % S.posting_files;
     await load(`postings-${file}.js`);
     const [promote, fire] = postings[file][id];
     page.push(make("h3", {}, `"${visible(text)}" (id ${id})`), postingList("Memories whose value promotes it", promote),
-      postingList("Memories that fire on it", fire));
+      postingList(S.smallest ? "Memories most negative on it" : "Memories that fire on it", fire));
   }
   if (near.length && wanted) page.push(make("h3", {}, "Tokens that begin so"), make("p", {class: "links"}, ...near.slice(0, 100).map(([, text]) => tokenLink(text))));
   byId("page").replaceChildren(...page);

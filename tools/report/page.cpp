@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <cstdint>
 #include <iterator>
 
-#include "loaders/tokenizer/utf8.hpp"
 #include "tools/report/style.hpp"
+#include "tools/token_text.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -33,14 +32,16 @@ void append_facts(const Page& page, std::string& out) {
 void append_overview(const Page& page, std::string& out) {
   double highest = 0.0;
   for (const PageLayer& layer : page.layers) highest = std::max(highest, layer.top1_agreement);
-  out +=
+  fmt::format_to(
+      std::back_inserter(out),
       "<h2>Layer by layer</h2>\n<p>Same trigger: the share of a key's examples that end in its most common last token, "
       "averaged over "
       "the layer's keys (a computed stand-in for shallow patterns, not a person's judgement). Agreement: the share of memories "
       "whose "
       "value ranks first the very token that follows the key's best example (the paper's Figure 4).</p>\n"
       "<table class=\"overview\">\n<tr><th class=\"n\">Layer</th><th>Same trigger</th><th>Agreement</th>"
-      "<th class=\"n\">Mean of max p</th><th class=\"n\">Never fired</th></tr>\n";
+      "<th class=\"n\">Mean of max p</th><th class=\"n\">Never {}</th></tr>\n",
+      page.smallest ? "negative" : "fired");
   for (std::size_t l = 0; l < page.layers.size(); ++l) {
     const PageLayer& layer = page.layers[l];
     fmt::format_to(std::back_inserter(out),
@@ -53,7 +54,7 @@ void append_overview(const Page& page, std::string& out) {
 }
 
 void append_example(const PageExample& example, std::string& out) {
-  const std::string next = example.next.empty() ? "<i>(end)</i>" : html_text(example.next);
+  const std::string next = example.next ? html_text(*example.next) : "<i>(end)</i>";
   fmt::format_to(std::back_inserter(out),
                  "<tr><td class=\"m\">{:.2f}</td><td class=\"prefix\"><bdi>{}<mark>{}</mark></bdi></td><td "
                  "class=\"next{}\">{}</td></tr>\n",
@@ -68,7 +69,8 @@ void append_memory(const Page& page, const PageMemory& memory, std::string& out)
       "{} are followed by the value's top token{}.</p>\n<table class=\"examples\">\n",
       memory.layer, memory.unit, percent(memory.same_trigger), memory.n_examples, percent(memory.agreement),
       memory.n_examples < page.top
-          ? fmt::format(" (fewer than {} {} make it fire)", page.top, page.every_prefix ? "prefixes" : "sentences")
+          ? fmt::format(" (fewer than {} {} make it {})", page.top, page.every_prefix ? "prefixes" : "sentences",
+                        page.smallest ? "negative" : "fire")
           : "");
   for (const PageExample& example : memory.examples) append_example(example, out);
   out += "</table>\n<div class=\"tokens\">its value promotes ";
@@ -82,23 +84,13 @@ void append_memory(const Page& page, const PageMemory& memory, std::string& out)
 }  // namespace
 
 std::string html_text(const std::string& text) {
-  using tokenization::Utf8Step;
   std::string out;
-  for (std::size_t i = 0; i < text.size();) {
-    const Utf8Step step = tokenization::utf8_step(text, i);
-    const auto byte = static_cast<std::uint8_t>(text[i]);
-    if (step.kind != Utf8Step::Kind::valid) {
-      for (const char c : text.substr(i, step.length)) {
-        fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<std::uint8_t>(c));
-      }
-    } else if (byte < 0x20 || byte == 0x7F) {
-      out += byte == '\n' ? "\\n" : byte == '\t' ? "\\t" : fmt::format("\\x{:02x}", byte);
-    } else if (byte == '&' || byte == '<' || byte == '>' || byte == '"') {
-      out += byte == '&' ? "&amp;" : byte == '<' ? "&lt;" : byte == '>' ? "&gt;" : "&quot;";
+  for (const char c : readable_text(text)) {
+    if (c == '&' || c == '<' || c == '>' || c == '"') {
+      out += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : "&quot;";
     } else {
-      out.append(text, i, step.length);
+      out += c;
     }
-    i += step.length;
   }
   return out;
 }
@@ -114,11 +106,11 @@ std::string render_page(const Page& page) {
       "<p>Every feed-forward layer of a transformer can be read as a set of memories (Geva et al., 2021). A memory's key fires "
       "on "
       "patterns in the text read so far; its value adds to the scores of the words likely to come next. For every key, the {} "
-      "sentence prefixes on which it fires most strongly were searched in the corpus below, and every value was compared with "
+      "sentence prefixes on which {} were searched in the corpus below, and every value was compared with "
       "the whole vocabulary ({}). Shown are the memories of each layer whose examples are most alike or whose value best "
       "foretells "
       "what follows them.</p>\n",
-      page.top, html_text(page.lens));
+      page.top, page.smallest ? "its coefficient is most negative" : "it fires most strongly", html_text(page.lens));
   append_facts(page, out);
   append_overview(page, out);
   for (std::size_t l = 0; l < page.layers.size(); ++l) {

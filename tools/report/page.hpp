@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,10 +11,10 @@ namespace ffmem::tools {
 
 /// One trigger example, as text.
 struct PageExample {
-  std::string before;      // the prefix up to the trigger token
-  std::string trigger;     // the last token read
-  std::string next;        // the token that follows; empty behind the end of the sentence
-  bool predicted = false;  // next is the value's top token
+  std::string before;               // the prefix up to the trigger token
+  std::string trigger;              // the last token read
+  std::optional<std::string> next;  // the token that follows; none behind the end of the sentence
+  bool predicted = false;           // next is the value's top token
   float coefficient = 0.0F;
 };
 
@@ -45,6 +46,7 @@ struct Page {
   std::vector<std::pair<std::string, std::string>> facts;  // what was run on what
   std::size_t top = 0;                                     // t
   bool every_prefix = false;                               // several examples may be of one sentence
+  bool smallest = false;                                   // examples have the most negative coefficients
   std::string lens;
   std::vector<PageLayer> layers;
 };
@@ -52,7 +54,7 @@ struct Page {
 /// The whole file, UTF-8.
 std::string render_page(const Page& page);
 
-/// Text made safe inside an element or attribute; control characters and invalid UTF-8 become visible.
+/// Text made safe inside an element or attribute; what cannot be seen but a space, and invalid UTF-8, become visible.
 std::string html_text(const std::string& text);
 
 }  // namespace ffmem::tools

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "tools/token_text.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -81,15 +84,16 @@ PageMemory describe(const TriggerStore& store, const ValueTable& values, std::si
                     .examples = {},
                     .value = {}};
   const ValueRow value = value_row(values, layer, reading.unit);
+  const auto text = [&](TokenId token) { return text_or_number(store.token_bytes(token), token); };
   for (const TriggerStore::Example& example : store.examples(layer, reading.unit, n_examples)) {
     memory.examples.push_back({.before = store.bytes(example.prefix.first(example.prefix.size() - 1)),
-                               .trigger = std::string(store.token_bytes(example.prefix.back())),
-                               .next = example.next ? std::string(store.token_bytes(*example.next)) : std::string(),
+                               .trigger = text(example.prefix.back()),
+                               .next = example.next ? std::optional(text(*example.next)) : std::nullopt,
                                .predicted = example.next == value.tokens.front(),
                                .coefficient = example.coefficient});
   }
   for (std::size_t i = 0; i < value.tokens.size(); ++i) {
-    memory.value.push_back({.text = std::string(store.token_bytes(value.tokens[i])), .probability = value.probabilities[i]});
+    memory.value.push_back({.text = text(value.tokens[i]), .probability = value.probabilities[i]});
   }
   return memory;
 }

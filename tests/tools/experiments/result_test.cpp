@@ -62,6 +62,12 @@ TEST_CASE("csv: quotes what needs it, leaves NaN empty, keeps every digit") {
   CHECK(to_csv(table) == "\"a,b\",number\n\"say \"\"hi\"\"\n\",0.1\nbad \uFFFD,\n3,1e-300\n");
 }
 
+TEST_CASE("csv: what would ring or move a terminal is written as its bytes, and other text as it is") {
+  const Table table{.columns = {"token"},
+                    .rows = {{std::string("\x1B[2J\a")}, {std::string("\u009B")}, {std::string("\u200C\t\u00A0")}}};
+  CHECK(to_csv(table) == "token\n\\x1B[2J\\x07\n\\xC2\\x9B\n\u200C\t\u00A0\n");
+}
+
 TEST_CASE("figure: the script quotes its texts and names the files beside it") {
   const std::string script = gnuplot_script(lines());
   CHECK(contains(script, "\"Shares \\\"quoted\\\"\""));
@@ -189,4 +195,35 @@ TEST_CASE("report: a memory with few examples fires on few sentences, or on few 
   CHECK(contains(render_page(page), "(fewer than 3 sentences make it fire)"));
   page.every_prefix = true;
   CHECK(contains(render_page(page), "(fewer than 3 prefixes make it fire)"));
+}
+
+TEST_CASE("report: examples of the most negative coefficients are called so") {
+  Page page;
+  page.top = 3;
+  page.layers.resize(1);
+  page.layers[0].memories.resize(1);
+  CHECK(contains(render_page(page), "on which it fires most strongly"));
+  page.smallest = true;
+  const std::string text = render_page(page);
+  CHECK(contains(text, "on which its coefficient is most negative"));
+  CHECK(contains(text, "(fewer than 3 sentences make it negative)"));
+  CHECK(contains(text, "Never negative"));
+  CHECK_FALSE(contains(text, "most strongly"));
+}
+
+TEST_CASE("report: a token without bytes is not taken for a sentence's end") {
+  Page page;
+  page.layers.resize(1);
+  page.layers[0].memories.resize(1);
+  page.layers[0].memories[0].examples = {{.before = "a", .trigger = "b", .next = ""}};
+  CHECK_FALSE(contains(render_page(page), "(end)"));
+  page.layers[0].memories[0].examples[0].next.reset();
+  CHECK(contains(render_page(page), "(end)"));
+}
+
+TEST_CASE("html_text: mark-up, controls, marks of direction and what has no width are shown, not obeyed") {
+  CHECK(html_text("a <b> & \"c\"") == "a &lt;b&gt; &amp; &quot;c&quot;");
+  CHECK(html_text("\n\x1B\u0085") == "\\n\\x1B\\xC2\\x85");
+  CHECK(html_text("a\u202Eb\u2066c\uFEFF") == "a\\xE2\\x80\\xAEb\\xE2\\x81\\xA6c\\xEF\\xBB\\xBF");
+  CHECK(html_text("\u4E2D \u00e9 \xFF") == "\u4E2D \u00e9 \\xFF");
 }

@@ -1,0 +1,69 @@
+// ffmem report and ffmem show on a store that is written down.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "tests/loaders/thrown.hpp"
+#include "tests/tools/command_output.hpp"
+#include "tests/tools/small_store.hpp"
+
+using namespace ffmem;
+
+namespace {
+
+std::vector<std::string> report_command(const SmallStore& small) {
+  return {"report", "--triggers", small.path("store"), "--values", small.path("values"), "-o", small.path("page.html")};
+}
+
+std::string report_page(const SmallStore& small) {
+  small.write();
+  output(report_command(small));
+  return read_text_file(small.path("page.html"));
+}
+
+}  // namespace
+
+TEST_CASE("ffmem report: the token that follows is marked by its id, and one without bytes is its number") {
+  const std::string page = report_page(SmallStore());
+  CHECK(contains(page, R"(<td class="next hit">\xC3</td>)"));
+  CHECK(contains(page, R"(<td class="next">\xA9</td>)"));
+  CHECK(contains(page, R"(<td class="next hit">#0</td>)"));
+  CHECK(contains(page, R"(<td class="next"><i>(end)</i></td>)"));
+}
+
+TEST_CASE("ffmem report and show: examples of the most negative coefficients are called so") {
+  SmallStore small;
+  CHECK_FALSE(contains(report_page(small), "most negative"));
+  const std::vector<std::string> show{"show", small.path("store"), "0", "0"};
+  CHECK_FALSE(contains(output(show), "most negative"));
+  small.negate();
+  const std::string page = report_page(small);
+  CHECK(contains(page, "on which its coefficient is most negative"));
+  CHECK(contains(page, "for the most negative coefficients"));
+  CHECK(contains(page, "Keys that were never negative"));
+  CHECK(contains(output(show), "layer 0, unit 0: the most negative coefficients: "));
+  CHECK(json_output({"show", small.path("store"), "0", "0", "--json"})["smallest"] == true);
+}
+
+TEST_CASE("ffmem report: a table of fewer values than the store has memories is an error") {
+  SmallStore small;
+  small.values.d_memory = 1;
+  small.values.tokens.resize(1);
+  small.values.probabilities.resize(1);
+  small.write();
+  const CommandResult result = ffmem_command(report_command(small));
+  CHECK(result.exit_code == 1);
+  CHECK(contains(result.err,
+                 small.path("values") + ": expected the values of all 1 layers of 2, found 1 layers from 0 on, of 1"));
+}
+
+TEST_CASE(
+    "ffmem report: a model that was searched as \".\" has its folder's name, and where that is not there its fingerprint") {
+  SmallStore small;
+  small.info.model = ".";
+  CHECK(contains(report_page(small), "<h1>The memories of model 0123456789abcdef</h1>"));
+  std::filesystem::create_directory(small.path("own-name"));
+  small.folder.write("own-name/config.json", "{}");
+  small.info.model = small.path("own-name") + "/.";
+  CHECK(contains(report_page(small), "<h1>The memories of own-name</h1>"));
+}
