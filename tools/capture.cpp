@@ -62,6 +62,8 @@ void run(Options& options) {
   const std::set<Point> points = parse_points(options.points);
   if (points.empty()) throw UsageError("--points: no point is named");
   check_is_no_input(options.output, input_files(options));
+  check_storable(model_name_of(options.model.folder), options.model.folder);
+  check_storable(options.interventions.text(), options.interventions.text());
   const auto model = load_model(options.model);
   const ModelConfig& config = model->config();
   const LayerRange layers = parse_layer_range(options.layers, config.n_layers);

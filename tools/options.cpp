@@ -7,9 +7,11 @@
 #include <future>
 
 #include "loaders/mapped_file.hpp"
+#include "loaders/tokenizer/utf8.hpp"
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "tools/option_checks.hpp"
+#include "tools/token_text.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -222,6 +224,11 @@ bool is_one_of(const std::filesystem::path& path, const std::vector<std::filesys
 
 void check_is_no_input(const std::filesystem::path& out, const std::vector<std::filesystem::path>& inputs) {
   if (is_one_of(out, inputs)) throw UsageError(concat("-o ", out.string(), ": the result would replace what it is made from"));
+}
+
+void check_storable(std::string_view name, const std::filesystem::path& of) {
+  if (tokenization::valid_utf8_prefix(name) == name.size()) return;
+  fail(ErrorCode::argument_invalid, readable_text(of.native()), ": expected a name in UTF-8, which a result can store");
 }
 
 std::string read_standard_input() {

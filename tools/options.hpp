@@ -108,6 +108,9 @@ bool is_one_of(const std::filesystem::path& path, const std::vector<std::filesys
 /// Throws UsageError if `out`, which is to be written, is the same file as one of `inputs`.
 void check_is_no_input(const std::filesystem::path& out, const std::vector<std::filesystem::path>& inputs);
 
+/// Throws argument_invalid where a file cannot store the name, which is not UTF-8. `of` is the file or folder that it names.
+void check_storable(std::string_view name, const std::filesystem::path& of);
+
 /// All of standard input.
 std::string read_standard_input();
 

@@ -12,6 +12,7 @@
 #include "tools/output.hpp"
 #include "tools/progress.hpp"
 #include "tools/ranks.hpp"
+#include "tools/token_text.hpp"
 #include "tools/trigger_reduction.hpp"
 #include "tools/trigger_store.hpp"
 
@@ -71,6 +72,18 @@ void search_with_progress(TriggerJob& job, TriggerSearch& search, bool quiet) {
   search.run(job.search);
 }
 
+/// The store's metadata has the corpus files' names, one a line.
+void check_names(const std::filesystem::path& model, const std::vector<std::filesystem::path>& corpus) {
+  check_storable(model_name_of(model), model);
+  for (const auto& file : corpus) {
+    const std::string name = file.filename().string();
+    check_storable(name, file);
+    if (name.find('\n') != std::string::npos) {
+      fail(ErrorCode::argument_invalid, readable_text(file.native()), ": expected a name without a line end");
+    }
+  }
+}
+
 }  // namespace
 
 std::optional<TokenId> prefix_token(const ModelConfig& config, const Tokenizer& tokenizer) {
@@ -93,6 +106,7 @@ std::size_t sentence_context(std::optional<std::size_t> asked, const ModelConfig
 TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments& arguments, std::shared_ptr<const Model> model,
                             std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::filesystem::path> corpus,
                             const std::filesystem::path& out) {
+  check_names(arguments.folder, corpus);
   TriggerJob job{.model = std::move(model), .tokenizer = std::move(tokenizer), .corpus = std::move(corpus), .out = out};
   job.corpus_bytes = corpus_bytes(job.corpus);
   check_corpus(job.corpus);

@@ -49,7 +49,8 @@ std::optional<TokenId> prefix_token(const ModelConfig& config, const Tokenizer& 
 /// Tokens of a sentence's run at most, the prefix token included. Throws argument_invalid for a context the model has not.
 std::size_t sentence_context(std::optional<std::size_t> asked, const ModelConfig& config, bool has_prefix_token);
 
-/// Reads the whole corpus once (an error in it shows here). Throws what sentence_context, check_corpus and fingerprint throw.
+/// Reads the whole corpus once (an error in it shows here). Throws what sentence_context, check_corpus and fingerprint throw,
+/// and argument_invalid where the store could not hold the name of the model or of a corpus file.
 TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments& arguments, std::shared_ptr<const Model> model,
                             std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::filesystem::path> corpus,
                             const std::filesystem::path& out);

@@ -118,6 +118,7 @@ void run(const Options& options) {
   const ThreadScope threads(options.model.threads);
   catch_interrupts();
   check_is_no_input(options.out, model_files(options.model.folder));
+  check_storable(model_name_of(options.model.folder), options.model.folder);
   { const AtomicFile writable(options.out); }  // before the work, not after it
   remove_leftovers(options.out);
   const auto model = load_model(options.model);

@@ -259,6 +259,27 @@ TEST_CASE("ffmem capture: an output that cannot be written leaves nothing behind
   CHECK(std::filesystem::is_empty(folder.path()));
 }
 
+TEST_CASE("ffmem: a name that a result cannot store is told before the work") {
+  const TemporaryFolder folder;
+  const std::string out = folder.path() / "out";
+  const std::string bad = folder.write("bad\xFF.txt", "w5 w6\n");
+  const std::string lines = folder.write("two\nlines.txt", "w5 w6\n");
+  const std::string text = folder.write("text", "w5 w6\n");
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  const std::string named = folder.path() / "model\xFF";
+  std::filesystem::create_directory_symlink(model.path(), named);
+  check_complaint({"triggers", model.path(), text, bad, "-o", out}, 1, {"bad\\xFF.txt", "UTF-8"});
+  check_complaint({"triggers", model.path(), text, lines, "-o", out}, 1, {"two\\nlines.txt", "line end"});
+  check_complaint({"triggers", named, text, "-o", out}, 1, {"model\\xFF", "UTF-8"});
+  check_complaint({"values", named, "-o", out}, 1, {"model\\xFF", "UTF-8"});
+  check_complaint({"capture", named, "--tokens", "5", "--points", "ffn_in", "-o", out}, 1, {"model\\xFF", "UTF-8"});
+  check_complaint({"capture", model.path(), "--tokens", "5", "--points", "ffn_in", "--patch", "ffn_in:0=" + bad, "-o", out}, 1,
+                  {"bad\\xFF.txt", "UTF-8"});
+  check_complaint({"experiment", "value-ranks", named, "--train", text, "-o", out}, 1, {"model\\xFF", "UTF-8"});
+  CHECK_FALSE(std::filesystem::exists(out));
+}
+
 TEST_CASE("ffmem: standard output that is full or closed is an error; one that nobody reads ends quietly") {
   for (const Arguments& arguments :
        {Arguments{"info", kTiny}, Arguments{"tokenize", kDemo, "a"}, Arguments{"trace", kTiny, "--tokens", "5"}, kGenerate}) {

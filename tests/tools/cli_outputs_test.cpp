@@ -138,6 +138,42 @@ TEST_CASE("ffmem merge: Ctrl-C, an end that is asked for and a closed terminal a
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 2);  // corpus and store
 }
 
+TEST_CASE("ffmem export: what a killed run left in the folder that it writes is removed") {
+  const TemporaryFolder folder;
+  const std::string text = folder.write("corpus.txt", "w5 w6 w7\n");
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  const std::string store = folder.path() / "store";
+  output({"triggers", model.path(), text, "--quiet", "-o", store});
+  const Arguments to_export{"export", store, "--quiet", "-o", folder.path() / "out", "--format"};
+  output(with(to_export, {"npy"}));
+  output(with(to_export, {"openai", "--layers", "1", "--units", "0:2"}));
+  for (const std::string left : {"out/position.npy.tmp.4194304", "out/neurons/1/0.json.tmp.4194304"})
+    folder.write(left, "half");
+  output(with(to_export, {"npy"}));
+  output(with(to_export, {"openai", "--layers", "2", "--units", "0:2"}));
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path())) {
+    CHECK_FALSE(contains(entry.path().string(), ".tmp."));
+  }
+}
+
+TEST_CASE("ffmem experiment: a text among the files that it writes is exit code 2, and stays") {
+  const TemporaryFolder folder;
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  std::filesystem::create_directories(folder.path() / "value-ranks");
+  std::filesystem::create_directories(folder.path() / "data");
+  const auto arguments = [&](const std::string& name) {
+    const std::string text = folder.write(name, "w5 w6\nw7 w8 w9\n");
+    return Arguments{"experiment", "value-ranks", model.path(), "--train", text, "--quiet", "-o", folder.path()};
+  };
+  for (const std::string name : {"manifest.json", "report.html", "value-ranks/ranks.csv", "data/triggers.safetensors"}) {
+    check_refused(arguments(name), {"-o " + folder.path().string()});
+    CHECK(read_text_file(folder.path() / name) == "w5 w6\nw7 w8 w9\n");
+  }
+  output(arguments("data/train.txt"));
+}
+
 TEST_CASE("ffmem experiment: without the text that it reads it is exit code 2, and no folder is made") {
   const TemporaryFolder folder;
   const std::string out = folder.path() / "out";

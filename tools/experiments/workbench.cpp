@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <system_error>
 #include <utility>
 
 #include "loaders/atomic_file.hpp"
@@ -20,6 +21,17 @@ namespace {
 
 constexpr std::size_t kValueTokens = 10;
 
+/// In the folders of OUT: of every file but figures, which gnuplot writes.
+constexpr std::array<std::string_view, 8> kWritten{".csv", ".gp", ".html", ".js", ".json", ".partial", ".safetensors", ".txt"};
+
+/// The names in OUT of what a run writes there, and of the folders that it makes.
+constexpr std::array kPages{"manifest.json", "report.html"};
+std::vector<std::string_view> folders_of_runs() {
+  std::vector<std::string_view> names{"data", "memories"};
+  for (const Experiment& experiment : all_experiments()) names.push_back(experiment.name);
+  return names;
+}
+
 /// True if `path` is the finished search that `info` describes.
 bool is_finished_search(const std::filesystem::path& path, const TriggerInfo& info) {
   if (!std::filesystem::exists(path)) return false;
@@ -34,17 +46,34 @@ bool is_finished_search(const std::filesystem::path& path, const TriggerInfo& in
 /// What killed runs left half written in OUT, which may be a folder of the user's, and the folders that this program makes
 /// there.
 void remove_leftovers_of_runs(const std::filesystem::path& out) {
-  static constexpr std::array<std::string_view, 8> kWritten{".csv",  ".gp",      ".html",        ".js",
-                                                            ".json", ".partial", ".safetensors", ".txt"};
-  for (const char* file : {"manifest.json", "report.html"}) remove_leftovers(out / file);
-  for (const char* folder : {"data", "memories"}) remove_leftovers_in(out / folder, kWritten);
-  for (const Experiment& experiment : all_experiments()) remove_leftovers_in(out / experiment.name, kWritten);
+  for (const char* page : kPages) remove_leftovers(out / page);
+  for (const std::string_view folder : folders_of_runs()) remove_leftovers_in(out / folder, kWritten);
+}
+
+/// A text that a run would write over. OUT may be a folder of the user's, and so may OUT/data, whose texts are then not ours.
+void check_texts(const ExperimentOptions& options) {
+  std::vector<std::filesystem::path> texts = options.train;
+  texts.insert(texts.end(), options.valid.begin(), options.valid.end());
+  for (const char* page : kPages) check_is_no_input(options.out / page, texts);
+  for (const auto& text : texts) {
+    std::error_code error;  // one that is not there is told where it is opened
+    const auto file = std::filesystem::canonical(text, error);
+    if (std::ranges::find(kWritten, file.extension()) == kWritten.end()) continue;
+    for (const std::string_view folder : folders_of_runs()) {
+      const bool is_text_of_user = folder == "data" && file.extension() == ".txt";
+      if (is_text_of_user || !std::filesystem::equivalent(file.parent_path(), options.out / folder, error)) continue;
+      throw UsageError(concat("-o ", options.out.string(), ": the run writes such files where ", text.string(),
+                              " lies, which it is to read"));
+    }
+  }
 }
 
 /// Before the work: a mistyped folder would otherwise be one without labels, and a wrong layer show after all other
 /// experiments.
 void check_options(const ExperimentOptions& options, const ModelConfig& config) {
   if (options.out.empty()) throw UsageError("-o: expected a folder, found an empty path");
+  check_storable(model_name_of(options.model.folder), options.model.folder);
+  check_texts(options);
   for (const auto& path : options.annotations) {
     if (std::filesystem::exists(path / "annotation.csv") || std::filesystem::exists(path / "changes.csv")) continue;
     fail(ErrorCode::argument_invalid, "--annotations: ", path.string(),
