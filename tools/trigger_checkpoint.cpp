@@ -69,11 +69,7 @@ std::optional<TriggerCheckpoint> read_checkpoint(const std::filesystem::path& pa
   if (!std::filesystem::exists(path)) return std::nullopt;
   const SafetensorsFile file(path);
   TriggerInfo info = trigger_info(file.metadata(), kFormat, path);
-  std::string differs = difference(info, expected);
-  if (differs.empty() && info.shards.text() != expected.shards.text()) {
-    differs = concat("shard: '", info.shards.text(), "' and '", expected.shards.text(), "'");
-  }
-  if (!differs.empty()) {
+  if (const std::string differs = difference_in_shards_too(info, expected); !differs.empty()) {
     fail(ErrorCode::store_invalid, path.string(), ": belongs to another search (", differs, ")");
   }
   TriggerCheckpoint checkpoint{

@@ -162,4 +162,10 @@ std::string difference(const TriggerInfo& a, const TriggerInfo& b) {
   return {};
 }
 
+std::string difference_in_shards_too(const TriggerInfo& a, const TriggerInfo& b) {
+  const std::string differs = difference(a, b);
+  if (!differs.empty() || a.shards.text() == b.shards.text()) return differs;
+  return fmt::format("shard: '{}' and '{}'", a.shards.text(), b.shards.text());
+}
+
 }  // namespace ffmem::tools

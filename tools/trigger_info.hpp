@@ -67,4 +67,7 @@ TriggerInfo trigger_info(const std::map<std::string, std::string>& metadata, std
 /// counts and where files lie do not matter.
 std::string difference(const TriggerInfo& a, const TriggerInfo& b);
 
+/// The same, shards too: empty where both are of one search over the same shards.
+std::string difference_in_shards_too(const TriggerInfo& a, const TriggerInfo& b);
+
 }  // namespace ffmem::tools

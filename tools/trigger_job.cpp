@@ -14,7 +14,6 @@
 #include "tools/ranks.hpp"
 #include "tools/token_text.hpp"
 #include "tools/trigger_reduction.hpp"
-#include "tools/trigger_store.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -132,6 +131,18 @@ TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments&
                 .progress = {},
                 .compare_forward = request.compare_forward};
   return job;
+}
+
+std::unique_ptr<TriggerStore> finished_result(const TriggerJob& job) {
+  if (!std::filesystem::exists(job.out)) return nullptr;
+  TriggerInfo expected = job.info;
+  if (n_ranks() > 1) expected.shards = {};  // the result holds what all of them found
+  try {
+    auto found = std::make_unique<TriggerStore>(job.out);
+    return difference_in_shards_too(found->info(), expected).empty() ? std::move(found) : nullptr;
+  } catch (const Error&) {
+    return nullptr;
+  }
 }
 
 TriggerOutcome run_trigger_job(TriggerJob& job, bool restart, bool quiet) {

@@ -11,6 +11,7 @@
 #include "tools/options.hpp"
 #include "tools/trigger_info.hpp"
 #include "tools/trigger_search.hpp"
+#include "tools/trigger_store.hpp"
 
 namespace ffmem::tools {
 
@@ -54,6 +55,10 @@ std::size_t sentence_context(std::optional<std::size_t> asked, const ModelConfig
 TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments& arguments, std::shared_ptr<const Model> model,
                             std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::filesystem::path> corpus,
                             const std::filesystem::path& out);
+
+/// The store at job.out if it is the finished result of this very search, by what it says of itself: model and corpus by their
+/// contents, options, and of a single rank the shards. Otherwise, or where nothing can be read there, null.
+std::unique_ptr<TriggerStore> finished_result(const TriggerJob& job);
 
 struct TriggerOutcome {
   TriggerCounts counts;

@@ -30,6 +30,7 @@ struct Options {
   TriggerRequest request;
   std::string sentences = "icu";
   std::string shard;
+  bool unless_done = false;
   bool restart = false;
   bool plan = false;
   bool json = false;
@@ -57,6 +58,7 @@ TriggerJob prepare(const Options& options) {
 std::string mebibytes(std::uint64_t bytes) { return fmt::format("{:9.1f} MiB", static_cast<double>(bytes) / (1 << 20)); }
 
 void print_plan(const Options& options, const TriggerJob& job) {
+  const bool done = finished_result(job) != nullptr;
   const MemoryPlan plan = plan_memory(*job.model, job.tokenizer->vocab_size(), job.info, trigger_session(job.info, job.search));
   const std::size_t n_keys = job.model->config().n_layers * job.model->config().d_memory;
   if (options.json) {
@@ -66,13 +68,14 @@ void print_plan(const Options& options, const TriggerJob& job) {
                   .add("keys", n_keys)
                   .add("corpus_files", options.corpus.size())
                   .add("corpus_bytes", job.corpus_bytes)
+                  .add("done", done)
                   .add("memory_bytes", memory.json())
                   .add("peak_bytes", plan.peak_bytes())
                   .line());
     return;
   }
-  std::string text = fmt::format("work: {} keys over {} corpus file{} of {} bytes\nmemory:\n", n_keys, options.corpus.size(),
-                                 options.corpus.size() == 1 ? "" : "s", job.corpus_bytes);
+  std::string text = fmt::format("work: {} keys over {} corpus file{} of {} bytes{}\nmemory:\n", n_keys, options.corpus.size(),
+                                 options.corpus.size() == 1 ? "" : "s", job.corpus_bytes, done ? ", done already" : "");
   for (const auto& part : plan.parts) text += fmt::format("  {}  {}\n", mebibytes(part.bytes), part.what);
   write_out(text + fmt::format("  {}  peak\n", mebibytes(plan.peak_bytes())));
 }
@@ -99,6 +102,21 @@ Json as_json(const std::optional<ForwardComparison>& comparison) {
       .json();
 }
 
+void print_json(const Options& options, const TriggerOutcome& outcome) {
+  write_out(JsonObject()
+                .add("out", options.out)
+                .add("sentences", outcome.counts.n_sentences)
+                .add("tokens", outcome.counts.n_tokens)
+                .add("cut_sentences", outcome.counts.n_cut)
+                .add("keys", outcome.n_keys)
+                .add("keys_never_fired", outcome.n_keys_never_fired)
+                .add("keys_with_fewer_examples", outcome.n_keys_with_fewer)
+                .add("seconds", outcome.seconds)
+                .add("tokens_per_second", outcome.tokens_per_second)
+                .add("compare_forward", as_json(outcome.comparison))
+                .line());
+}
+
 void print_summary(const Options& options, const TriggerJob& job, const TriggerOutcome& outcome) {
   const TriggerCounts& counts = outcome.counts;
   if (!options.quiet) {
@@ -113,20 +131,29 @@ void print_summary(const Options& options, const TriggerJob& job, const TriggerO
                        rates.search, rates.forward, 100.0 * rates.costs()));
     }
   }
-  if (options.json) {
-    write_out(JsonObject()
-                  .add("out", options.out)
-                  .add("sentences", counts.n_sentences)
-                  .add("tokens", counts.n_tokens)
-                  .add("cut_sentences", counts.n_cut)
-                  .add("keys", outcome.n_keys)
-                  .add("keys_never_fired", outcome.n_keys_never_fired)
-                  .add("keys_with_fewer_examples", outcome.n_keys_with_fewer)
-                  .add("seconds", outcome.seconds)
-                  .add("tokens_per_second", outcome.tokens_per_second)
-                  .add("compare_forward", as_json(outcome.comparison))
-                  .line());
+  if (options.json) print_json(options, outcome);
+}
+
+/// With --unless-done: tells the result that is there already, if it is. All ranks have rank 0's answer.
+bool is_done(const Options& options, const TriggerJob& job) {
+  if (!options.unless_done) return false;
+  if (rank() > 0) return !wait_for_call();
+  const auto store = finished_result(job);
+  if (!store) {
+    if (!options.quiet && std::filesystem::exists(options.out)) {
+      note(concat(options.out.string(), ": is not the finished result of this search, and will be replaced"));
+    }
+    call_ranks();
+    return false;
   }
+  if (!options.quiet) note(concat(options.out.string(), ": is the finished result of this search already"));
+  if (options.json) {
+    print_json(options, {.counts = store->info().counts,
+                         .n_keys = store->n_layers() * store->d_memory(),
+                         .n_keys_never_fired = store->n_keys_never_fired(),
+                         .n_keys_with_fewer = keys_with_fewer_than(store->top(), store->table())});
+  }
+  return true;
 }
 
 /// The checkpoint is written over, and --restart removes those of other numbers of ranks.
@@ -160,6 +187,7 @@ void run(const Options& options) {
   if (!options.plan) check_writable(options);
   TriggerJob job = prepare(options);
   if (options.plan) return rank() == 0 ? print_plan(options, job) : void();
+  if (is_done(options, job)) return;
   const TriggerOutcome outcome = run_trigger_job(job, options.restart, options.quiet);
   if (rank() == 0) print_summary(options, job, outcome);
 }
@@ -195,8 +223,14 @@ void add_run_options(CLI::App& command, Options& options) {
       1e9)
       ->capture_default_str()
       ->type_name("SECONDS");
-  command.add_flag("--restart", options.restart, "Begin anew although OUT.partial is there");
-  command.add_flag("--plan", options.plan, "Print the memory and work this takes, and stop");
+  auto* restart = command.add_flag("--restart", options.restart, "Begin anew although OUT.partial is there");
+  auto* plan = command.add_flag("--plan", options.plan, "Print the memory and work this takes, and stop");
+  command
+      .add_flag(
+          "--unless-done", options.unless_done,
+          "Search nothing where OUT is the finished result of this same search: the same model, corpus, options and shard")
+      ->excludes(restart)
+      ->excludes(plan);
   command.add_flag("--compare-forward", options.request.compare_forward,
                    "Run every batch without the search too, in turn, and tell both speeds (takes twice as long)");
   command.add_flag("--json", options.json, "One JSON line at the end (with --plan: the plan)");
@@ -219,7 +253,7 @@ void add_triggers(CLI::App& app) {
       "checkpoint OUT.rank-R-of-N.partial, so that the same N goes on; the result has the bytes of a single process.\n"
       "Examples:\n"
       "  ffmem triggers models/gpt2 train.txt -o triggers.safetensors\n"
-      "  ffmem triggers models/gpt2 train.txt -o part0.safetensors --shard 0/2\n"
+      "  ffmem triggers models/gpt2 train.txt -o part0.safetensors --shard 0/2 --unless-done\n"
       "  mpirun -n 4 ffmem triggers models/gpt2 train.txt -o triggers.safetensors\n"
       "  ffmem triggers models/gpt2 train.txt -o triggers.safetensors --plan");
   command->callback([options] { run(*options); });

@@ -192,3 +192,52 @@ TEST_CASE("ffmem triggers: a corpus under the name of its checkpoint is exit cod
     std::filesystem::remove(text);
   }
 }
+
+TEST_CASE("ffmem triggers --unless-done: the result of the same request is left as it is, another one is replaced") {
+  const TemporaryFolder folder;
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  const std::string text = folder.write("corpus.txt", "w5 w6 w7\nw8 w9\n");
+  const std::string same = folder.write("same.txt", "w5 w6 w7\nw8 w9\n");
+  const std::string other = folder.write("other.txt", "w5 w6\n");
+  const std::string out = folder.path() / "out";
+  std::ofstream(out) << "no store";
+  /// Whether anything was searched; the file is another one then, because a new one is renamed over it.
+  const auto searched = [&](const std::string& corpus, const Arguments& more = {}) {
+    const std::string alias = folder.path() / "alias";
+    std::filesystem::remove(alias);
+    std::filesystem::create_hard_link(out, alias);
+    const CommandResult result = ffmem_command(with({"triggers", model.path(), corpus, "-o", out, "--unless-done"}, more));
+    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    const bool replaced = !std::filesystem::equivalent(out, alias);
+    CHECK(
+        contains(result.err, replaced ? "is not the finished result of this search" : "is the finished result of this search"));
+    CHECK(replaced == contains(result.err, "tokens/s"));
+    return replaced;
+  };
+  CHECK(searched(text));
+  CHECK_FALSE(searched(text));
+  CHECK_FALSE(searched(same, {"--batch-tokens", "7"}));
+  CHECK(searched(other));
+  CHECK(searched(text));
+  for (const Arguments& more : {Arguments{"--top", "3"}, {"--shard", "0/2"}, {"--shard", "1/2"}, {"--weights", "bf16"}}) {
+    CAPTURE(more.back());
+    CHECK(searched(text, more));
+    CHECK_FALSE(searched(text, more));
+  }
+  check_refused({"triggers", model.path(), text, "-o", out, "--unless-done", "--restart"}, {"--restart"});
+}
+
+TEST_CASE("ffmem triggers --unless-done --json: what is done is told as if it had just been searched, in no time") {
+  const TemporaryFolder folder;
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  const std::string text = folder.write("corpus.txt", "w5 w6 w7\nw8 w9\n");
+  const Arguments command{"triggers", model.path(), text, "-o", folder.path() / "out", "--json", "--unless-done", "--quiet"};
+  nlohmann::json first = json_output(command);
+  const nlohmann::json again = json_output(command);
+  CHECK(first["tokens"] == 5);
+  CHECK(again["seconds"] == 0.0);
+  for (const char* measured : {"seconds", "tokens_per_second"}) first[measured] = 0.0;
+  CHECK(again == first);
+}

@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -145,6 +147,25 @@ TEST_CASE("ranks: a run whose ranks were killed goes on from their checkpoints t
   const double tokens_now = number(result.out, "tokens_per_second") * number(result.out, "seconds");
   CHECK(tokens_now == doctest::Approx(number(result.out, "tokens") - tokens_before));
   CHECK(work.n_files() == 3);
+}
+
+TEST_CASE("ranks: with --unless-done a result of the whole corpus is left by all, another one is replaced") {
+  const Work work;
+  const std::string first = work.path("first");
+  const auto run = [&](const std::string& top) {
+    std::vector<std::string> arguments = work.search("out");
+    *std::next(std::ranges::find(arguments, "--top")) = top;
+    arguments.emplace_back("--unless-done");
+    const CommandResult result = mpirun(2, FFMEM_COMMAND, arguments);
+    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    return count(result.err, "is the finished result of this search");
+  };
+  REQUIRE(ffmem_command(work.search("out")).exit_code == 0);
+  std::filesystem::create_hard_link(work.path("out"), first);
+  CHECK(run("4") == 1);
+  CHECK(std::filesystem::equivalent(work.path("out"), first));
+  CHECK(run("5") == 0);
+  CHECK_FALSE(std::filesystem::equivalent(work.path("out"), first));
 }
 
 TEST_CASE("ranks: an error on all is told once, one on a single rank ends the others, each with its exit code") {

@@ -86,6 +86,21 @@ TEST_CASE("ffmem triggers --plan: the peak is what is always there and the large
   CHECK(many["peak_bytes"] == sum(many, kAlways) + bytes(many, "sentence_index"));
 }
 
+TEST_CASE("ffmem triggers --plan: says whether OUT is the finished result of the search") {
+  const Search search;
+  const std::string out = (search.folder.path() / "out").string();
+  const auto plan = [&](const std::string& top) {
+    std::vector<std::string> arguments = search.plan(top);
+    arguments.insert(arguments.end(), {"-o", out});
+    return output(arguments);
+  };
+  CHECK(search.json("5")["done"] == false);
+  CHECK_FALSE(contains(plan("5"), "done already"));
+  output({"triggers", search.model.path(), search.corpus, "-o", out, "--top", "5", "--context", "16", "--quiet"});
+  CHECK(contains(plan("5"), "15 bytes, done already\n"));
+  CHECK_FALSE(contains(plan("6"), "done already"));
+}
+
 TEST_CASE("ffmem triggers --plan: for people the same figures in MiB, and nothing is searched or written") {
   const Search search;
   const Json plan = search.json("1000");

@@ -32,17 +32,6 @@ std::vector<std::string_view> folders_of_runs() {
   return names;
 }
 
-/// True if `path` is the finished search that `info` describes.
-bool is_finished_search(const std::filesystem::path& path, const TriggerInfo& info) {
-  if (!std::filesystem::exists(path)) return false;
-  try {
-    const TriggerInfo found = TriggerStore(path).info();
-    return found.shards.whole() && difference(found, info).empty();
-  } catch (const Error&) {
-    return false;
-  }
-}
-
 /// What killed runs left half written in OUT, which may be a folder of the user's, and the folders that this program makes
 /// there.
 void remove_leftovers_of_runs(const std::filesystem::path& out) {
@@ -146,11 +135,12 @@ const TriggerStore& Workbench::triggers() {
   if (triggers_) return *triggers_;
   TriggerJob job = trigger_job();
   train_fingerprint_ = job.info.corpus_fingerprint;
-  if (!is_finished_search(job.out, job.info)) {
+  triggers_ = finished_result(job);
+  if (!triggers_) {
     call_ranks();
     run_trigger_job(job, false, options_.quiet);
+    triggers_ = std::make_unique<TriggerStore>(job.out);
   }
-  triggers_ = std::make_unique<TriggerStore>(job.out);
   return *triggers_;
 }
 

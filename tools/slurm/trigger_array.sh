@@ -3,10 +3,10 @@
 #
 #   tools/slurm/trigger_array.sh N_SHARDS MODEL OUT CORPUS...
 #
-# submits both jobs. The result has the bytes of a search in one process. A task that ran out of time goes on from its checkpoint
-# when the same command is given again; shards that are done are not searched twice, unless the corpus or the model has changed
-# since. FFMEM names the program if it is not in PATH; options of your cluster (partition, account) go into SBATCH_PARTITION,
-# SBATCH_ACCOUNT, or the lines below.
+# submits both jobs. The result has the bytes of a search in one process. A task that ran out of time goes on from its
+# checkpoint when the same command is given again. Shards that are done are not searched twice: each says of which corpus and
+# model it is, by their contents, and one of others is searched anew. FFMEM names the program if it is not in PATH; options of
+# your cluster (partition, account) go into SBATCH_PARTITION, SBATCH_ACCOUNT, or the lines below.
 #
 # The same by hand, without Slurm:
 #   for i in 0 1; do SLURM_ARRAY_TASK_ID=$i tools/slurm/trigger_array.sh 2 MODEL OUT CORPUS; done
@@ -19,6 +19,11 @@
 set -euo pipefail
 
 ffmem=${FFMEM:-ffmem}
+
+fail() { # EXIT_CODE MESSAGE
+  echo "$0: $2" >&2
+  exit "$1"
+}
 
 merging=false
 if [ "${1:-}" = --merge ]; then
@@ -34,36 +39,38 @@ model=$2
 out=$3
 shift 3
 
+[[ $n_shards =~ ^[1-9][0-9]*$ ]] || fail 2 "N_SHARDS: expected a whole number from 1 on, found '$n_shards'"
+# Before hours of work: only the merge writes OUT.
+for input in "$@" "$model" "$model"/*; do
+  [ ! "$out" -ef "$input" ] || fail 2 "OUT $out: the result would replace what it is made from, $input"
+done
+
 shard_file() { echo "$out.shard-$1-of-$n_shards"; }
 
-# The first file of the corpus or the model that changed after $1 was written, if there is one. By the time of the status: a file
-# that was moved or copied into the place of another may be older than both.
-changed_since() {
-  local shard=$1
-  shift
-  find -L "$@" -maxdepth 0 -cnewer "$shard" -print -quit
-  find -L "$model" -maxdepth 1 -type f \( -name '*.json' -o -name '*.safetensors' -o -name '*.txt' \) -cnewer "$shard" -print -quit
+# One shard of this corpus and model; `ffmem merge` takes no other ones beside it, and none twice.
+check_first_shard() {
+  local plan
+  plan=$("$ffmem" triggers "$model" "$@" -o "${shards[0]}" --shard "0/$n_shards" --plan --json)
+  [[ $plan == *'"done": true'* ]] || fail 1 "${shards[0]}: is not the finished search of this corpus and model"
 }
 
 if [ "$merging" = true ]; then
   shards=()
   for ((i = 0; i < n_shards; i++)); do shards+=("$(shard_file "$i")"); done
-  "$ffmem" merge "${shards[@]}" -o "$out"
+  check_first_shard "$@"
+  status=0
+  said=$("$ffmem" merge "${shards[@]}" -o "$out" 2>&1) || status=$?
+  echo "$said" >&2
+  [ "$status" = 0 ] || exit "$status"
+  [[ $said == *": the whole corpus, "* ]] || fail 1 "$out: is not of the whole corpus; the shards stay"
   rm -- "${shards[@]}"
 elif [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
-  file=$(shard_file "$SLURM_ARRAY_TASK_ID")
-  changed=
-  if [ -e "$file" ]; then
-    changed=$(changed_since "$file" "$@" | head -n 1)
-    [ -z "$changed" ] || echo "$file: is older than $changed, and is searched anew" >&2
-  fi
-  if [ ! -e "$file" ] || [ -n "$changed" ]; then
-    exec "$ffmem" triggers "$model" "$@" -o "$file" --shard "$SLURM_ARRAY_TASK_ID/$n_shards" \
-      --threads "${SLURM_CPUS_PER_TASK:-$(nproc)}"
-  fi
+  exec "$ffmem" triggers "$model" "$@" -o "$(shard_file "$SLURM_ARRAY_TASK_ID")" --shard "$SLURM_ARRAY_TASK_ID/$n_shards" \
+    --unless-done --threads "${SLURM_CPUS_PER_TASK:-$(nproc)}"
 else
+  # --parsable prints "JOB" or "JOB;CLUSTER".
   tasks=$(sbatch --parsable --array="0-$((n_shards - 1))" "$0" "$n_shards" "$model" "$out" "$@")
-  merge=$(sbatch --parsable --dependency="afterok:$tasks" --kill-on-invalid-dep=yes \
+  merge=$(sbatch --parsable --dependency="afterok:${tasks%%;*}" --kill-on-invalid-dep=yes \
     "$0" --merge "$n_shards" "$model" "$out" "$@")
   echo "shards: job array $tasks; merge: job $merge"
 fi
