@@ -23,7 +23,7 @@ ModelConfig read_config(const JsonFields& fields) {
   check_sizes(fields, c);
   split_heads_evenly(fields, "num_attention_heads", c);
   set_attention_everywhere(c, standard_attention_scale(c));
-  read_rotary(fields, c, {.theta_key = "rotary_emb_base", .fraction_key = "rotary_pct", .fraction = 0.25F, .partial = true});
+  read_rotary(fields, c, {.theta_key = "rotary_emb_base", .fraction_key = "rotary_pct", .fraction = 0.25, .partial = true});
   fields.ignore({"rope_theta", "partial_rotary_factor"});  // some files repeat the two under these names
   fields.ignore({"attention_bias"});                       // read with the weights
   return c;

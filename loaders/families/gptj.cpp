@@ -29,7 +29,7 @@ ModelConfig read_config(const JsonFields& fields) {
   if (r == 0 || r % 2 != 0 || r > c.head_dim) fields.refuse("rotary_dim", concat("an even number up to ", c.head_dim));
   c.positions = PositionKind::rotary;
   c.rotary_layout = RotaryLayout::pairs;
-  c.rotary_inv_freq = rotary_frequencies(10000.0, r);
+  c.rotary_inv_freq = rotary_frequencies(10000.0F, r);
   refuse_unless(fields, "rotary", true);
   refuse_unless(fields, "scale_attn_weights", true);
   return c;

@@ -25,7 +25,7 @@ ModelConfig read_config(const JsonFields& fields) {
   c.n_kv_heads = fields.size("num_key_value_heads", c.n_heads);
   check_grouping(fields, "num_key_value_heads", c);
   set_attention_everywhere(c, standard_attention_scale(c));
-  read_rotary(fields, c, {.fraction = 0.5F, .partial = true});
+  read_rotary(fields, c, {.fraction = 0.5, .partial = true});
   refuse_unless(fields, "qk_layernorm", false);
   return c;
 }

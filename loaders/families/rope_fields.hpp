@@ -1,5 +1,5 @@
 // Rotary positions in config.json, in both spellings: `rope_parameters` (transformers 5), or fields at top level with
-// `rope_scaling` (4.x; where a file has both dictionaries, transformers takes that one).
+// `rope_scaling` (4.x; where a file has both dictionaries, transformers takes that one unless it is empty).
 #pragma once
 
 #include <cstddef>
@@ -11,13 +11,14 @@
 
 namespace ffmem {
 
-/// theta^(-2k/r) for k = 0 .. r/2 - 1.
-std::vector<float> rotary_frequencies(double theta, std::size_t r);
+/// 1 / theta^(2k/r) for k = 0 .. r/2 - 1, computed in float32 as there: at position p a last digit more is p times as much of
+/// an angle.
+std::vector<float> rotary_frequencies(float theta, std::size_t r);
 
 struct RotaryFields {
   std::string_view theta_key = "rope_theta";                // at top level
   std::string_view fraction_key = "partial_rotary_factor";  // at top level
-  float fraction = 1.0F;                                    // of each head's dimensions that turn, where no field says it
+  double fraction = 1.0;                                    // of each head's dimensions that turn, where no field says it
   bool partial = false;                                     // the family may turn less than whole heads
 };
 
