@@ -40,7 +40,8 @@ bool is_harmless(std::string_view key) {
          key.find("dropout") != std::string_view::npos || key.ends_with("_pdrop");
 }
 
-/// An unknown field that is null, false, "" or an empty list switches nothing on.
+/// An unknown field that is null, false, "" or an empty list is taken to switch nothing on. Fields that are on where they are
+/// absent have to be read.
 bool is_off(const nlohmann::json& value) {
   return value.is_null() || value == false || value == "" || (value.is_structured() && value.empty());
 }
@@ -76,6 +77,7 @@ ModelConfig read_config(const Family& family, const JsonFields& fields) {
     fail(ErrorCode::config_invalid, fields.location("the norms' epsilon"), ": expected a number from 0, found ",
          config.norm_epsilon);
   }
+  refuse_unless(fields, "is_causal", true, /*if_null=*/false);  // off, every position would see those behind it
   read_special_tokens(fields, config);
   refuse_unread(fields, family.model_type);
   return config;

@@ -22,12 +22,19 @@ std::vector<float> alibi_slopes(std::size_t n_heads) {
   return slopes;
 }
 
+/// A size with two names. The reference takes the longer one where a file has both; they must agree.
+std::size_t read_either(const JsonFields& fields, std::string_view name, std::string_view longer) {
+  if (!fields.has(name)) return fields.size(longer);
+  const std::size_t size = fields.size(name);
+  if (fields.size(longer, size) != size) fields.refuse(longer, concat(size, " as ", name));
+  return size;
+}
+
 ModelConfig read_config(const JsonFields& fields) {
   ModelConfig c;
-  c.n_layers = fields.has("n_layer") ? fields.size("n_layer") : fields.size("num_hidden_layers");
+  c.n_layers = read_either(fields, "n_layer", "num_hidden_layers");
   c.d_model = c.d_embedding = fields.has("n_embed") ? fields.size("n_embed") : fields.size("hidden_size");
-  const std::string_view heads = fields.has("n_head") ? "n_head" : "num_attention_heads";
-  c.n_heads = fields.size(heads);
+  c.n_heads = read_either(fields, "n_head", "num_attention_heads");
   c.d_memory = 4 * c.d_model;
   if (fields.size("n_inner", c.d_memory) != c.d_memory) fields.refuse("n_inner", concat("null or ", c.d_memory));
   c.vocab_size = fields.size("vocab_size");
@@ -35,14 +42,18 @@ ModelConfig read_config(const JsonFields& fields) {
   c.norm_epsilon = fields.number("layer_norm_epsilon", 1e-5F);
   c.activation = Activation::gelu_fast;
   check_sizes(fields, c);
-  split_heads_evenly(fields, heads, c);
+  split_heads_evenly(fields, fields.has("n_head") ? "n_head" : "num_attention_heads", c);
   set_attention_everywhere(c, standard_attention_scale(c));
   c.positions = PositionKind::alibi;
   c.alibi_slopes = alibi_slopes(c.n_heads);
   refuse_unless(fields, "apply_residual_connection_post_layernorm", false);
-  fields.ignore({"hidden_size", "num_hidden_layers", "num_attention_heads"});                         // doubled names
-  fields.ignore({"pretraining_tp", "slow_but_exact", "bias_dropout_fusion", "masked_softmax_fusion",  // orders of summation
-                 "offset_alibi", "skip_bias_add", "skip_bias_add_qkv"});
+  if (fields.flag("slow_but_exact", false) && fields.size("pretraining_tp", 1) > 1) {
+    fail(ErrorCode::config_unsupported, fields.location("slow_but_exact"),
+         ": only with pretraining_tp 1 is true supported: the reference leaves biases out with more");
+  }
+  fields.ignore({"hidden_size"});     // n_embed's other name
+  fields.ignore({"pretraining_tp"});  // alone it changes nothing
+  fields.ignore({"bias_dropout_fusion", "masked_softmax_fusion", "offset_alibi", "skip_bias_add", "skip_bias_add_qkv"});
   return c;
 }
 

@@ -1,11 +1,26 @@
 #include "loaders/families/config_fields.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <string>
+#include <vector>
 
 #include "ops/error.hpp"
 
 namespace ffmem {
 namespace {
+
+struct SizeLimit {
+  std::string what;
+  std::vector<std::string_view> keys;  // what the families' files call it
+  std::size_t value;
+  std::size_t largest;
+
+  std::string name_in(const JsonFields& fields) const {
+    const auto key = std::ranges::find_if(keys, [&](std::string_view k) { return fields.has(k); });
+    return key == keys.end() ? what : concat(*key, " (", what, ")");
+  }
+};
 
 TokenId as_token(const JsonFields& fields, std::string_view key, const nlohmann::json& value) {
   if (!value.is_number_integer() || value < 0 || value > 0x7FFFFFFF) fields.refuse(key, "a token id, a list of them, or null");
@@ -22,24 +37,33 @@ Activation read_activation(const JsonFields& fields, std::string_view key, std::
 }
 
 void check_sizes(const JsonFields& fields, const ModelConfig& config) {
-  struct Limit {
-    const char* what;
-    std::size_t value;
-    std::size_t largest;
-  };
-  for (const Limit& limit :
-       {Limit{"layers", config.n_layers, 10'000}, Limit{"model width", config.d_model, 1 << 20},
-        Limit{"embedding width", config.d_embedding, 1 << 20}, Limit{"memories a layer", config.d_memory, 1 << 24},
-        Limit{"attention heads", config.n_heads, 1 << 16}, Limit{"vocabulary size", config.vocab_size, 1 << 24},
-        Limit{"context length", config.max_positions, 1 << 26}}) {
-    if (limit.value == 0 || limit.value > limit.largest) {
-      fail(ErrorCode::config_invalid, fields.location(limit.what), ": expected 1 to ", limit.largest, ", found ", limit.value);
-    }
+  const std::vector<SizeLimit> limits = {
+      {"layers", {"n_layer", "num_layers", "num_hidden_layers", "decoder_layers"}, config.n_layers, 10'000},
+      {"model width", {"n_embd", "n_embed", "hidden_size", "decoder_embed_dim"}, config.d_model, 1 << 20},
+      {"embedding width", {"word_embed_proj_dim", "decoder_input_dim"}, config.d_embedding, 1 << 20},
+      {"memories a layer",
+       {"n_inner", "intermediate_size", "ffn_dim", "ffn_hidden_size", "decoder_ffn_embed_dim"},
+       config.d_memory,
+       1 << 24},
+      {"attention heads", {"n_head", "num_heads", "num_attention_heads", "decoder_attention_heads"}, config.n_heads, 1 << 16},
+      {"vocabulary size", {"vocab_size"}, config.vocab_size, 1 << 24},
+      {"context length",
+       {"n_positions", "n_ctx", "max_position_embeddings", "seq_length", "max_target_positions", "tokens_per_sample"},
+       config.max_positions,
+       1 << 26}};
+  for (const SizeLimit& limit : limits) {
+    if (limit.value > 0 && limit.value <= limit.largest) continue;
+    fail(ErrorCode::config_invalid, fields.location(limit.name_in(fields)), ": expected 1 to ", limit.largest, ", found ",
+         limit.value);
   }
 }
 
 void refuse_unless(const JsonFields& fields, std::string_view key, bool expected) {
-  if (fields.flag(key, expected) == expected) return;
+  refuse_unless(fields, key, expected, expected);
+}
+
+void refuse_unless(const JsonFields& fields, std::string_view key, bool expected, bool if_null) {
+  if (flag_or(fields, key, expected, if_null) == expected) return;
   fail(ErrorCode::config_unsupported, fields.location(key), ": only ", expected ? "true" : "false", " is supported");
 }
 
@@ -49,6 +73,10 @@ std::size_t size_or(const JsonFields& fields, std::string_view key, std::size_t 
 
 float number_or(const JsonFields& fields, std::string_view key, float if_absent, float if_null) {
   return fields.number(key, fields.contains(key) ? if_null : if_absent);
+}
+
+bool flag_or(const JsonFields& fields, std::string_view key, bool if_absent, bool if_null) {
+  return fields.flag(key, fields.contains(key) ? if_null : if_absent);
 }
 
 void read_special_tokens(const JsonFields& fields, ModelConfig& config) {
@@ -80,6 +108,12 @@ void check_grouping(const JsonFields& fields, std::string_view key, const ModelC
 void set_attention_everywhere(ModelConfig& config, float scale, std::size_t window) {
   config.attention_scale.assign(config.n_layers, scale);
   config.attention_window.assign(config.n_layers, window);
+}
+
+std::size_t read_window(const JsonFields& fields, std::string_view key, std::size_t if_absent) {
+  const std::size_t window = size_or(fields, key, if_absent, 0);
+  if (window == 0 && fields.has(key)) fields.refuse(key, "at least 1, or null for no window");
+  return window;
 }
 
 void read_layer_windows(const JsonFields& fields, ModelConfig& config, std::size_t window,

@@ -16,12 +16,14 @@ Activation read_activation(const JsonFields& fields, std::string_view key, std::
 /// Refuses sizes that are 0 or beyond anything real, before anything is allocated by them. Call it once they are read.
 void check_sizes(const JsonFields& fields, const ModelConfig& config);
 
-/// Throws config_unsupported unless field `key` is `expected` (absent or null: it is).
+/// Throws config_unsupported unless field `key` is `expected` (absent: it is; null: it is, or counts as `if_null`).
 void refuse_unless(const JsonFields& fields, std::string_view key, bool expected);
+void refuse_unless(const JsonFields& fields, std::string_view key, bool expected, bool if_null);
 
 /// A field whose absence and null mean different things.
 std::size_t size_or(const JsonFields& fields, std::string_view key, std::size_t if_absent, std::size_t if_null);
 float number_or(const JsonFields& fields, std::string_view key, float if_absent, float if_null);
+bool flag_or(const JsonFields& fields, std::string_view key, bool if_absent, bool if_null);
 
 /// bos_token_id and eos_token_id (a number, a list of numbers, or null).
 void read_special_tokens(const JsonFields& fields, ModelConfig& config);
@@ -34,6 +36,10 @@ void check_grouping(const JsonFields& fields, std::string_view key, const ModelC
 
 /// The same scale and window (0: none) in every layer.
 void set_attention_everywhere(ModelConfig& config, float scale, std::size_t window = 0);
+
+/// How many positions a sliding window has; null is none, 0 here. Throws config_invalid for a 0 in the file: a window in which
+/// no position sees any.
+std::size_t read_window(const JsonFields& fields, std::string_view key, std::size_t if_absent);
 
 /// attention_window: `window` in the layers that the field layer_types calls "sliding_attention", none in those it calls
 /// "full_attention"; where the field is absent, in the layers for which `slides` says so. Throws config_invalid.

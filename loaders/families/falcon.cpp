@@ -26,13 +26,13 @@ ModelConfig read_config(const JsonFields& fields) {
   if (new_architecture) {
     c.n_kv_heads = kv_heads;
     check_grouping(fields, "num_kv_heads", c);
-  } else if (fields.flag("multi_query", true)) {
+  } else if (flag_or(fields, "multi_query", true, false)) {
     c.n_kv_heads = 1;
   }
-  c.wiring = new_architecture || fields.flag("parallel_attn", true) ? Wiring::parallel : Wiring::sequential;
+  if (new_architecture) refuse_unless(fields, "parallel_attn", true, /*if_null=*/false);
+  c.wiring = flag_or(fields, "parallel_attn", true, false) ? Wiring::parallel : Wiring::sequential;
   set_attention_everywhere(c, standard_attention_scale(c));
   read_rotary(fields, c);
-  if (new_architecture) refuse_unless(fields, "parallel_attn", true);
   refuse_unless(fields, "alibi", false);
   refuse_unless(fields, "apply_residual_connection_post_layernorm", false);
   fields.ignore({"multi_query", "bias", "num_ln_in_parallel_attn", "ff_factor"});

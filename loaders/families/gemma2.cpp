@@ -9,6 +9,13 @@
 namespace ffmem {
 namespace {
 
+/// Null is no cap, 0 here; the reference divides by a 0 in the file.
+float read_softcap(const JsonFields& fields, std::string_view key, float if_absent) {
+  const float cap = number_or(fields, key, if_absent, 0.0F);
+  if (fields.has(key) && cap <= 0.0F) fields.refuse(key, "a number above 0, or null");
+  return cap;
+}
+
 ModelConfig read_config(const JsonFields& fields) {
   ModelConfig c = read_llama_sizes(fields, {.kv_heads_if_absent = 4, .head_dim_if_absent = 256});
   c.activation = read_activation(fields, "hidden_activation", "gelu_pytorch_tanh");
@@ -16,11 +23,9 @@ ModelConfig read_config(const JsonFields& fields) {
   const float scalar = fields.number("query_pre_attn_scalar", 256.0F);
   if (scalar <= 0.0F) fields.refuse("query_pre_attn_scalar", "a number above 0");
   set_attention_everywhere(c, 1.0F / std::sqrt(scalar));
-  read_layer_windows(fields, c, size_or(fields, "sliding_window", 4096, 0), [](std::size_t layer) { return layer % 2 == 0; });
-  c.attention_softcap = number_or(fields, "attn_logit_softcapping", 50.0F, 0.0F);
-  c.final_softcap = number_or(fields, "final_logit_softcapping", 30.0F, 0.0F);
-  if (c.attention_softcap < 0.0F) fields.refuse("attn_logit_softcapping", "a number above 0, or null");
-  if (c.final_softcap < 0.0F) fields.refuse("final_logit_softcapping", "a number above 0, or null");
+  read_layer_windows(fields, c, read_window(fields, "sliding_window", 4096), [](std::size_t layer) { return layer % 2 == 0; });
+  c.attention_softcap = read_softcap(fields, "attn_logit_softcapping", 50.0F);
+  c.final_softcap = read_softcap(fields, "final_logit_softcapping", 30.0F);
   fields.ignore({"attention_bias"});                     // read with the weights
   fields.ignore({"hidden_act", "sliding_window_size"});  // older names that nothing reads
   return c;

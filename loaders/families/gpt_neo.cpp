@@ -9,8 +9,30 @@
 namespace ffmem {
 namespace {
 
+constexpr std::string_view kWindow = "window_size";
+
+/// A layer's word: "global" or "local"; refused with `words`, what is expected in the field `key`.
+std::size_t window_of(const JsonFields& fields, std::string_view key, std::string_view words, const nlohmann::json& word) {
+  if (word == "global") return 0;
+  if (word != "local") fields.refuse(key, words);
+  const std::size_t window = fields.size(kWindow, 256);
+  if (window == 0) fields.refuse(kWindow, "at least 1");
+  return window;
+}
+
+/// attention_layers, ["global", "local", ...].
+std::vector<std::size_t> read_layers(const JsonFields& fields, std::size_t n_layers) {
+  constexpr std::string_view kKey = "attention_layers";
+  const std::string words = concat("a list of ", n_layers, " words, each \"global\" or \"local\"");
+  const nlohmann::json& layers = fields.at(kKey);
+  if (!layers.is_array() || layers.size() != n_layers) fields.refuse(kKey, words);
+  std::vector<std::size_t> windows;
+  for (const nlohmann::json& word : layers) windows.push_back(window_of(fields, kKey, words, word));
+  return windows;
+}
+
 /// attention_types, [[["global", "local"], 6], ...]: each list repeated that many times.
-std::vector<std::size_t> read_windows(const JsonFields& fields, std::size_t n_layers, std::size_t window) {
+std::vector<std::size_t> read_types(const JsonFields& fields, std::size_t n_layers) {
   constexpr std::string_view kKey = "attention_types";
   constexpr std::string_view kWords = "pairs of a list of \"global\" and \"local\" and a number, one word a layer in the end";
   const nlohmann::json types = fields.has(kKey) ? fields.at(kKey) : nlohmann::json::parse(R"([[["global", "local"], 12]])");
@@ -21,10 +43,7 @@ std::vector<std::size_t> read_windows(const JsonFields& fields, std::size_t n_la
       fields.refuse(kKey, kWords);
     }
     for (std::size_t n = pair[1].get<std::size_t>(); n > 0 && windows.size() <= n_layers && !pair[0].empty(); --n) {
-      for (const nlohmann::json& word : pair[0]) {
-        if (word != "global" && word != "local") fields.refuse(kKey, kWords);
-        windows.push_back(word == "local" ? window : 0);
-      }
+      for (const nlohmann::json& word : pair[0]) windows.push_back(window_of(fields, kKey, kWords, word));
     }
   }
   if (windows.size() != n_layers) fields.refuse(kKey, concat(kWords, ", ", n_layers, " of them"));
@@ -45,8 +64,9 @@ ModelConfig read_config(const JsonFields& fields) {
   check_sizes(fields, c);
   split_heads_evenly(fields, "num_heads", c);
   set_attention_everywhere(c, 1.0F);
-  c.attention_window = read_windows(fields, c.n_layers, fields.size("window_size", 256));
-  fields.ignore({"attention_layers"});  // attention_types written out
+  // attention_layers is attention_types written out, and what the reference takes where a file has both.
+  c.attention_window = fields.has("attention_layers") ? read_layers(fields, c.n_layers) : read_types(fields, c.n_layers);
+  fields.ignore({kWindow, "attention_layers", "attention_types"});
   return c;
 }
 

@@ -22,7 +22,7 @@ ModelConfig read_llama(const JsonFields& fields) {
 ModelConfig read_mistral(const JsonFields& fields) {
   ModelConfig c = read_llama_sizes(fields, {.kv_heads_if_absent = 8});
   c.activation = read_activation(fields, "hidden_act", "silu");
-  set_attention_everywhere(c, standard_attention_scale(c), size_or(fields, "sliding_window", 4096, 0));
+  set_attention_everywhere(c, standard_attention_scale(c), read_window(fields, "sliding_window", 4096));
   return c;
 }
 

@@ -10,8 +10,9 @@ namespace {
 ModelConfig read_config(const JsonFields& fields, std::size_t head_dim_if_absent) {
   ModelConfig c = read_llama_sizes(fields, {.kv_heads_if_absent = 32, .head_dim_if_absent = head_dim_if_absent});
   c.activation = read_activation(fields, "hidden_act", "silu");
-  std::size_t window = size_or(fields, "sliding_window", 4096, 0);
-  if (!fields.flag("use_sliding_window", false)) window = 0;
+  const bool slides = fields.flag("use_sliding_window", false);
+  const std::size_t window = slides ? read_window(fields, "sliding_window", 4096) : 0;
+  fields.ignore({"sliding_window"});
   const std::size_t first_sliding = fields.size("max_window_layers", 28);
   read_layer_windows(fields, c, window, [&](std::size_t layer) { return layer >= first_sliding; });
   return c;

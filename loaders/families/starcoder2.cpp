@@ -20,7 +20,7 @@ ModelConfig read_config(const JsonFields& fields) {
   c.norm_epsilon = fields.number("norm_epsilon", 1e-5F);
   c.gated = false;
   c.activation = read_activation(fields, "hidden_act", "gelu_pytorch_tanh");
-  set_attention_everywhere(c, standard_attention_scale(c), fields.size("sliding_window", 0));
+  set_attention_everywhere(c, standard_attention_scale(c), read_window(fields, "sliding_window", 0));
   refuse_unless_text(fields, "mlp_type", "default");
   refuse_unless_text(fields, "norm_type", "layer_norm");
   refuse_unless(fields, "scale_attn_weights", true);

@@ -113,6 +113,8 @@ TEST_CASE("load_checkpoint: variants that are not implemented are refused by the
   check_refused("falcon-7bstyle", {{"alibi", true}}, unsupported, "alibi");
   check_refused("bloom", {{"apply_residual_connection_post_layernorm", true}}, unsupported,
                 "apply_residual_connection_post_layernorm");
+  check_refused("falcon-newarch", {{"parallel_attn", false}}, unsupported, "parallel_attn: only true");
+  check_refused("bloom", {{"slow_but_exact", true}, {"pretraining_tp", 2}}, unsupported, "slow_but_exact");
   check_refused("gpt2", {{"add_cross_attention", true}}, unsupported, "add_cross_attention");
   check_refused("starcoder2", {{"mlp_type", "gated"}}, unsupported, "mlp_type");
   check_refused("gemma2", {{"use_bidirectional_attention", true}}, unsupported, "use_bidirectional_attention");
@@ -123,7 +125,10 @@ TEST_CASE("load_checkpoint: fields that contradict each other or mean nothing ar
   check_refused("gpt2", {{"n_head", 7}}, invalid, "n_head: expected a divisor");
   check_refused("gpt2", {{"n_layer", -1}}, invalid, "n_layer");
   check_refused("gpt2", {{"n_layer", nullptr}}, invalid, "n_layer");
-  check_refused("gpt2", {{"n_embd", 0}}, invalid, "model width");
+  check_refused("gpt2", {{"n_embd", 0}}, invalid, "config.json: n_embd (model width): expected 1 to 1048576, found 0");
+  check_refused("gpt2", {{"n_inner", 0}}, invalid, "n_inner (memories a layer)");
+  check_refused("opt-preln", {{"ffn_dim", 1 << 25}}, invalid, "ffn_dim (memories a layer)");
+  check_refused("gpt2", {{"n_embd", 1 << 23}}, invalid, "n_embd (model width)");
   check_refused("gpt2", {{"layer_norm_epsilon", -1.5}}, invalid, "epsilon: expected a number from 0, found -1.5");
   check_refused("llama", {{"num_key_value_heads", 3}}, invalid, "num_key_value_heads");
   check_refused("llama", {{"rope_parameters", {{"rope_type", "linear"}, {"factor", 0.0}}}}, invalid, "factor");
@@ -134,12 +139,80 @@ TEST_CASE("load_checkpoint: fields that contradict each other or mean nothing ar
   check_refused("qwen2-swa", {{"layer_types", {"full_attention"}}}, invalid, "layer_types: expected a list of 3");
   check_refused("qwen2-swa", {{"layer_types", {"full_attention", "chunked_attention", "full_attention"}}}, invalid,
                 "layer_types");
-  check_refused("gpt_neo", {{"attention_types", {{{"global", "local"}, 1000000000}}}}, invalid, "attention_types");
-  check_refused("gpt_neo", {{"attention_types", {{{"global", "sparse"}, 1}}}}, invalid, "attention_types");
+  const nlohmann::json endless = {{{"global", "local"}, 1000000000}};
+  const nlohmann::json unknown = {{{"global", "sparse"}, 1}};
+  check_refused("gpt_neo", {{"attention_layers", nullptr}, {"attention_types", endless}}, invalid, "attention_types");
+  check_refused("gpt_neo", {{"attention_layers", nullptr}, {"attention_types", unknown}}, invalid, "attention_types");
   check_refused("gemma2", {{"attn_logit_softcapping", -1.0}}, invalid, "attn_logit_softcapping");
   check_refused("gemma2", {{"final_logit_softcapping", -1.0}}, invalid, "final_logit_softcapping");
+  check_refused("gemma2", {{"attn_logit_softcapping", 0.0}}, invalid, "attn_logit_softcapping: expected a number above 0");
+  check_refused("gemma2", {{"final_logit_softcapping", 0.0}}, invalid, "final_logit_softcapping: expected a number above 0");
+  check_refused("mistral", {{"sliding_window", 0}}, invalid, "sliding_window: expected at least 1");
+  check_refused("qwen2-swa", {{"sliding_window", 0}}, invalid, "sliding_window: expected at least 1");
+  check_refused("gpt_neo", {{"window_size", 0}}, invalid, "window_size: expected at least 1");
+  check_refused("gpt_neo", {{"attention_layers", {"global", "sparse", "local"}}}, invalid, "attention_layers: expected a list");
+  check_refused("bloom", {{"num_attention_heads", 2}}, invalid, "num_attention_heads: expected ");
+  check_refused("bloom", {{"num_hidden_layers", 7}}, invalid, "num_hidden_layers: expected ");
   check_refused("gptj", {{"rotary_dim", 5}}, invalid, "rotary_dim");
   check_refused("gpt2", {{"eos_token_id", "end"}}, invalid, "eos_token_id");
+}
+
+TEST_CASE("load_config: is_causal that is false or null is refused, for every position would see those behind it") {
+  const TemporaryFolder folder;
+  for (const char* name : {"gpt2", "llama", "bloom"}) {
+    nlohmann::json config = read_json_file(kOracles / name / "config.json");
+    for (const nlohmann::json& value : {nlohmann::json(false), nlohmann::json()}) {
+      config["is_causal"] = value;
+      const Error error = thrown([&] { load_config(folder.write("config.json", config.dump())); });
+      CHECK(error.code() == ErrorCode::config_unsupported);
+      CHECK(contains(error.what(), "config.json: is_causal: only true is supported"));
+    }
+    config["is_causal"] = true;
+    CHECK_NOTHROW(load_config(folder.write("config.json", config.dump())));
+  }
+}
+
+TEST_CASE("load_config: falcon's flags that are null are off, absent ones on") {
+  const TemporaryFolder folder;
+  nlohmann::json config = read_json_file(kOracles / "falcon-7bstyle" / "config.json");
+  const auto load = [&] { return load_config(folder.write("config.json", config.dump())); };
+  config.erase("parallel_attn");
+  config.erase("multi_query");
+  CHECK(load().wiring == Wiring::parallel);
+  CHECK(load().n_kv_heads == 1);
+  config["parallel_attn"] = config["multi_query"] = nullptr;
+  CHECK(load().wiring == Wiring::sequential);
+  CHECK(load().n_kv_heads == load().n_heads);
+}
+
+TEST_CASE("load_config: gpt_neo's attention_layers win over attention_types, and a window counts where a layer has it") {
+  const TemporaryFolder folder;
+  nlohmann::json config = read_json_file(kOracles / "gpt_neo" / "config.json");
+  const auto windows = [&] { return load_config(folder.write("config.json", config.dump())).attention_window; };
+  config["num_layers"] = 2;
+  config["window_size"] = 3;
+  config["attention_types"] = {{{"global", "local"}, 1}};
+  config.erase("attention_layers");
+  CHECK(windows() == std::vector<std::size_t>{0, 3});
+  config["attention_layers"] = {"local", "global"};
+  CHECK(windows() == std::vector<std::size_t>{3, 0});
+  config["attention_layers"] = {"global", "global"};
+  config["window_size"] = 0;
+  CHECK(windows() == std::vector<std::size_t>{0, 0});
+}
+
+TEST_CASE("load_config: bloom's sizes may stand under either name, or under both alike") {
+  const TemporaryFolder folder;
+  nlohmann::json config = read_json_file(kOracles / "bloom" / "config.json");
+  const auto load = [&] { return load_config(folder.write("config.json", config.dump())); };
+  const std::size_t n_heads = load().n_heads;
+  config["num_attention_heads"] = n_heads;
+  CHECK(load().n_heads == n_heads);
+  config.erase("n_head");
+  CHECK(load().n_heads == n_heads);
+  config["slow_but_exact"] = true;
+  config["pretraining_tp"] = 1;
+  CHECK_NOTHROW(load());
 }
 
 TEST_CASE("load_checkpoint: unknown families and activations are refused, listing the known") {
@@ -196,6 +269,10 @@ TEST_CASE("load_checkpoint: fairseq's arguments are refused by name where they a
   CHECK(contains(refused({{"adaptive_input", false}}), "adaptive_input"));
   CHECK(contains(refused({{"decoder_input_dim", 8}}), "decoder_input_dim"));
   CHECK(contains(refused({{"character_embeddings", true}}), "character_embeddings"));
+  // Sines and cosines of two or three dimensions have no frequencies between the first and the last.
+  CHECK(contains(
+      refused({{"decoder_embed_dim", 2}, {"decoder_input_dim", 2}, {"decoder_output_dim", 2}, {"decoder_attention_heads", 1}}),
+      "decoder_embed_dim: expected at least 4"));
   CHECK(contains(refused({{"decoder_layers_to_keep", "0,1"}}), "decoder_layers_to_keep"));
 }
 
