@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "loaders/mapped_file.hpp"
+#include "loaders/tokenizer/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
@@ -15,8 +16,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxDepth = 64;
-/// Several times the largest tokenizer.json in use; a parsed document takes many times its bytes.
-constexpr std::uintmax_t kMaxBytes = std::uintmax_t{1} << 28;
 constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 32;
 
 constexpr std::string_view kSizeWords = "a whole number from 0 to 4294967296";
@@ -59,12 +58,7 @@ std::string line_and_column(std::string_view text, std::size_t offset) {
 }  // namespace
 
 json read_json_file(const std::filesystem::path& path) {
-  std::error_code error;  // told by the reading
-  const std::uintmax_t n_bytes = std::filesystem::file_size(path, error);
-  if (!error && n_bytes > kMaxBytes) {
-    fail(ErrorCode::json_invalid, path.string(), ": expected at most ", kMaxBytes, " bytes of JSON, found ", n_bytes);
-  }
-  const std::string text = read_text_file(path);
+  const std::string text = read_parsed_file(path, ErrorCode::json_invalid);
   if (const std::size_t deep = find_too_deep(text); deep != std::string_view::npos) {
     fail(ErrorCode::json_invalid, path.string(), ": ", line_and_column(text, deep), ": expected at most ", kMaxDepth,
          " arrays and objects inside each other, found more");
@@ -91,7 +85,9 @@ std::string json_error_text(const json::exception& error) {
   const std::string_view mark = message.find("] parse error") != std::string_view::npos ? ": " : "] ";
   const std::size_t found = message.find(mark);
   const std::string_view text = found == std::string_view::npos ? message : message.substr(found + mark.size());
-  return text.size() > kLimit ? concat(text.substr(0, kLimit), "...") : std::string(text);
+  // The library quotes what it stumbled over, which may be no character, and the cut may leave half of one.
+  const std::string valid = tokenization::repair_utf8(text.substr(0, kLimit));
+  return text.size() > kLimit ? valid + "..." : valid;
 }
 
 std::string short_json(const json& value) {

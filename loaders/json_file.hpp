@@ -13,11 +13,12 @@
 
 namespace ffmem {
 
-/// Throws what read_text_file throws, and json_invalid naming file, line and column: not JSON, or arrays and objects nested
-/// more than 64 deep. Of keys that occur twice in an object the last counts, as in Python.
+/// Throws what read_text_file throws, and json_invalid naming the file: more than kMaxParsedBytes, or, with line and column,
+/// not JSON, or arrays and objects nested more than 64 deep. Of keys that occur twice in an object the last counts, as in
+/// Python.
 nlohmann::json read_json_file(const std::filesystem::path& path);
 
-/// What the JSON library says of a text, without its exception id and place, cut where it quotes too much.
+/// What the JSON library says of a text, without its exception id and place, cut where it quotes too much; valid UTF-8.
 std::string json_error_text(const nlohmann::json::exception& error);
 
 /// A value for a message: as JSON, cut where it gets long; arrays and objects of more than a few plain values by their size.

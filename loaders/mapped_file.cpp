@@ -56,6 +56,21 @@ class OpenFile {
   std::size_t size_ = 0;
 };
 
+/// Read, not mapped: a file that another program shortens meanwhile gives a short text, not a SIGBUS.
+std::string read_all(const OpenFile& file, const std::filesystem::path& path) {
+  std::string text(file.size(), '\0');
+  std::size_t n_read = 0;
+  while (n_read < text.size()) {
+    const ssize_t n = ::read(file.descriptor(), text.data() + n_read, text.size() - n_read);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_unreadable(path, system_text(errno));
+    if (n == 0) break;
+    n_read += static_cast<std::size_t>(n);
+  }
+  text.resize(n_read);
+  return text;
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
@@ -81,20 +96,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-std::string read_text_file(const std::filesystem::path& path) {
-  // Read, not mapped: a file that another program shortens meanwhile gives a short text, not a SIGBUS.
+std::string read_text_file(const std::filesystem::path& path) { return read_all(OpenFile(path), path); }
+
+std::string read_parsed_file(const std::filesystem::path& path, ErrorCode too_large) {
   const OpenFile file(path);
-  std::string text(file.size(), '\0');
-  std::size_t n_read = 0;
-  while (n_read < text.size()) {
-    const ssize_t n = ::read(file.descriptor(), text.data() + n_read, text.size() - n_read);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_unreadable(path, system_text(errno));
-    if (n == 0) break;
-    n_read += static_cast<std::size_t>(n);
+  if (file.size() > kMaxParsedBytes) {
+    fail(too_large, path.string(), ": expected at most ", kMaxParsedBytes, " bytes, found ", file.size());
   }
-  text.resize(n_read);
-  return text;
+  return read_all(file, path);
 }
 
 }  // namespace ffmem

@@ -6,6 +6,8 @@
 #include <span>
 #include <string>
 
+#include "ops/error.hpp"
+
 namespace ffmem {
 
 /// Safe to read from several threads at once.
@@ -32,5 +34,10 @@ class MappedFile {
 
 /// The whole of a (small) text file, as bytes. Throws as MappedFile does.
 std::string read_text_file(const std::filesystem::path& path);
+
+/// The same for files that are parsed whole, at many times their bytes: one beyond kMaxParsedBytes is refused with `too_large`
+/// before it is read.
+inline constexpr std::size_t kMaxParsedBytes = std::size_t{1} << 28;  // several times the largest tokenizer.json in use
+std::string read_parsed_file(const std::filesystem::path& path, ErrorCode too_large);
 
 }  // namespace ffmem

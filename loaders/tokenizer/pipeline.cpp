@@ -29,6 +29,14 @@ std::shared_ptr<const Vocabulary> with_added(std::shared_ptr<const Vocabulary> v
   return all;
 }
 
+/// At every place of a text as many bytes as the longest token has may be compared.
+void check_length(const AddedToken& token, const std::string& form, const std::string& origin) {
+  constexpr std::size_t kMaxBytes = 1024;  // names of special tokens and runs of spaces have tens
+  if (form.size() <= kMaxBytes) return;
+  fail(ErrorCode::tokenizer_unsupported, origin, ": id ", token.id, ": expected a token of at most ", kMaxBytes,
+       " bytes, found ", form.size());
+}
+
 }  // namespace
 
 PipelineTokenizer::PipelineTokenizer(PipelineParts parts) : parts_(std::move(parts)) {
@@ -44,6 +52,7 @@ void PipelineTokenizer::add_tokens() {
   std::stable_partition(parts_.added_tokens.begin(), parts_.added_tokens.end(), [](const AddedToken& t) { return t.special; });
   tokens_ = with_added(parts_.vocabulary, parts_.added_tokens, parts_.origin);
   for (const AddedToken& token : parts_.added_tokens) {
+    check_length(token, token.content, origin);
     if (!token.normalized) {
       raw_finder_.add(token, token.content);
       continue;
@@ -53,6 +62,7 @@ void PipelineTokenizer::add_tokens() {
       fail(ErrorCode::tokenizer_unsupported, origin, ": '", token.content,
            "': expected a token that normalisation leaves something of");
     }
+    check_length(token, form, origin);
     normalized_finder_.add(token, form);
     if (form != token.content) normalized_.emplace(token.id, std::move(form));
   }

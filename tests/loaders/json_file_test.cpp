@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "loaders/tokenizer/utf8.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 
@@ -46,6 +47,18 @@ TEST_CASE("read_json_file: empty files, cut files and numbers out of range are j
     CAPTURE(text);
     const auto path = folder.write("config.json", text);
     CHECK(thrown([&] { read_json_file(path); }).code() == ErrorCode::json_invalid);
+  }
+}
+
+TEST_CASE("read_json_file: messages are UTF-8 whatever the file has, also where they are cut") {
+  const TemporaryFolder folder;
+  for (const std::string& text : {std::string("{\"a\": \"\xC3"), std::string("{\"a\": \"\xFF\"}"),
+                                  "{\"a\": \"" + repeat("é", 200), "{\"a\": \"x" + repeat("é", 200)}) {
+    CAPTURE(text);
+    const auto path = folder.write("config.json", text);
+    const std::string message = thrown([&] { read_json_file(path); }).what();
+    CAPTURE(message);
+    CHECK(tokenization::valid_utf8_prefix(message) == message.size());
   }
 }
 

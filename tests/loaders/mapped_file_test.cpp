@@ -39,6 +39,16 @@ TEST_CASE("MappedFile: shows the file's bytes, zero bytes too") {
   CHECK(read_text_file(path) == text);
 }
 
+TEST_CASE("read_parsed_file: a file of a terabyte is refused before it is read") {
+  const TemporaryFolder folder;
+  const auto path = folder.write("x", "hello");
+  CHECK(read_parsed_file(path, ErrorCode::json_invalid) == "hello");
+  std::filesystem::resize_file(path, std::uintmax_t{1} << 40);  // a hole, which takes no room
+  const Error error = thrown([&] { read_parsed_file(path, ErrorCode::tokenizer_invalid); });
+  CHECK(error.code() == ErrorCode::tokenizer_invalid);
+  CHECK(contains(error.what(), path.string() + ": expected at most 268435456 bytes, found 1099511627776"));
+}
+
 TEST_CASE("MappedFile: an empty file has no bytes") {
   const TemporaryFolder folder;
   const auto path = folder.write("x", "");

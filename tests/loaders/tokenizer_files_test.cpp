@@ -111,6 +111,14 @@ TEST_CASE("tokenizer.json: small files that ask for endless work are refused") {
   check_invalid(tokenizer_json(vocab, normalizer + R"(, "added_tokens": [{"id": 1, "content": "aaa", "normalized": true}])"),
                 ": expected to make at most ", ErrorCode::tokenizer_unsupported);
 
+  const auto added = [&](std::size_t n_bytes) {
+    return tokenizer_json(vocab, R"("added_tokens": [{"id": 1, "content": ")" + std::string(n_bytes, 'a') + R"("}])");
+  };
+  check_invalid(added(1025), "added_tokens: id 1: expected a token of at most 1024 bytes, found 1025",
+                ErrorCode::tokenizer_unsupported);
+  folder.write("tokenizer.json", added(1024));
+  CHECK(Tokenizer::load(folder.path())->encode(std::string(1024, 'a')) == Ids{1});
+
   std::string regex;
   for (int i = 0; i < 10'000; ++i) regex += R"(\\b)";
   check_invalid(tokenizer_json(vocab, R"("pre_tokenizer": {"type": "Split", "pattern": {"Regex": ")" + regex +
