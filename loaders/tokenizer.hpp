@@ -17,10 +17,10 @@ namespace ffmem {
 /// Immutable after loading; safe to share between threads.
 class Tokenizer {
  public:
-  /// From a folder that holds `tokenizer.json`, or `vocab.json` + `merges.txt` (GPT-2's byte-level BPE), or fairseq's
-  /// `dict.txt` (words split at white space). The folder needs nothing else. Throws file_not_found (naming what was looked
-  /// for), tokenizer_invalid (malformed, with the place in the file), tokenizer_unsupported (a component, by name, that this
-  /// program does not implement), file_unreadable.
+  /// From a folder that holds `tokenizer.json`, or `vocab.json` + `merges.txt` (GPT-2's byte-level BPE; another
+  /// `tokenizer_class` is refused), or fairseq's `dict.txt` (words split at white space). The folder needs nothing else. Throws
+  /// file_not_found (naming what was looked for), tokenizer_invalid (malformed, with the place in the file),
+  /// tokenizer_unsupported (a component, by name, that this program does not implement), file_unreadable.
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder);
 
   virtual ~Tokenizer() = default;

@@ -111,10 +111,7 @@ std::string word_of(std::string_view line, const std::string& place) {
 }  // namespace
 
 std::shared_ptr<const Tokenizer> load_fairseq_dictionary(const std::filesystem::path& file) {
-  const std::string text = read_text_file(file);
-  if (const std::size_t valid = valid_utf8_prefix(text); valid < text.size()) {
-    fail(ErrorCode::tokenizer_invalid, file.string(), ": expected UTF-8, found other bytes at ", valid);
-  }
+  const std::string text = read_tokenizer_text(file);
   Vocabulary words;
   for (const char* word : kSpecialWords) words.add(word, words.size(), file.string());
   std::string_view rest = text;

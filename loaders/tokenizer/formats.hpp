@@ -10,6 +10,7 @@
 
 #include "loaders/tokenizer.hpp"
 #include "loaders/tokenizer/added_tokens.hpp"
+#include "loaders/tokenizer/json_node.hpp"
 
 namespace ffmem::tokenization {
 
@@ -17,7 +18,9 @@ namespace ffmem::tokenization {
 /// override them, and a text cut short in silence would be a trap.
 std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::filesystem::path& file);
 
-/// GPT-2's vocab.json and merges.txt: byte-level BPE.
+/// GPT-2's vocab.json and merges.txt: byte-level BPE, with the added tokens of tokenizer_config.json or added_tokens.json.
+/// Throws tokenizer_unsupported where tokenizer_config.json names a class that reads them otherwise, tokenizer_invalid where a
+/// special token that the files name has no id.
 std::shared_ptr<const Tokenizer> load_gpt2_files(const std::filesystem::path& vocab, const std::filesystem::path& merges);
 
 /// fairseq's dict.txt: a word and its count on each line, ids from 4 on.
@@ -25,14 +28,23 @@ std::shared_ptr<const Tokenizer> load_fairseq_dictionary(const std::filesystem::
 
 /// What tokenizer_config.json and special_tokens_map.json beside a tokenizer say; both may be absent.
 struct TokenizerConfig {
+  std::optional<std::string> tokenizer_class;
   std::optional<std::string> bos_token, eos_token;
-  std::vector<AddedToken> special_tokens;  // all named ones; without ids
+  std::vector<AddedToken> special_tokens;               // all named ones; without ids
+  std::optional<std::vector<AddedToken>> added_tokens;  // added_tokens_decoder
   bool add_prefix_space = false;
-  bool add_bos_token = false;
+  bool add_bos_token = false, add_eos_token = false;
 };
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 
+/// What the files have in common in naming a token: its content and flags. `special` is what it is where it does not say.
+AddedToken read_added_token(const JsonNode& node, bool special);
+TokenId read_token_id(const JsonNode& node);
+
 /// read_json_file, with tokenizer_invalid for what is not JSON.
 nlohmann::json read_tokenizer_file(const std::filesystem::path& file);
+
+/// A text file, as a whole. Throws tokenizer_invalid where it is too large to be a tokenizer's, or not UTF-8.
+std::string read_tokenizer_text(const std::filesystem::path& file);
 
 }  // namespace ffmem::tokenization

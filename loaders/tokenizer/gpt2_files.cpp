@@ -1,12 +1,14 @@
 #include <algorithm>
+#include <optional>
+#include <system_error>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
-#include "loaders/mapped_file.hpp"
 #include "loaders/tokenizer/components.hpp"
 #include "loaders/tokenizer/formats.hpp"
 #include "loaders/tokenizer/json_node.hpp"
 #include "loaders/tokenizer/pipeline.hpp"
-#include "loaders/tokenizer/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {
@@ -30,10 +32,7 @@ Bpe::Merge read_merge_line(std::string_view line, const std::filesystem::path& f
 }
 
 std::vector<Bpe::Merge> read_merges_txt(const std::filesystem::path& file, const Vocabulary& vocabulary) {
-  const std::string text = read_text_file(file);
-  if (valid_utf8_prefix(text) < text.size()) {
-    fail(ErrorCode::tokenizer_invalid, file.string(), ": expected UTF-8, found other bytes at ", valid_utf8_prefix(text));
-  }
+  const std::string text = read_tokenizer_text(file);
   std::vector<Bpe::Merge> merges;
   std::string_view rest = text;
   for (std::size_t number = 1; !rest.empty(); ++number) {
@@ -47,29 +46,83 @@ std::vector<Bpe::Merge> read_merges_txt(const std::filesystem::path& file, const
   return merges;
 }
 
-/// Special tokens are those that the files beside name, and GPT-2's own.
-std::vector<AddedToken> special_tokens(const TokenizerConfig& config, const Vocabulary& vocabulary) {
-  std::vector<AddedToken> named = config.special_tokens;
-  AddedToken end_of_text;
-  end_of_text.content = "<|endoftext|>";
-  end_of_text.special = true;
-  named.push_back(end_of_text);
-  std::vector<AddedToken> found;
-  for (AddedToken& token : named) {
-    const auto id = vocabulary.find(token.content);
-    const bool is_new =
-        std::none_of(found.begin(), found.end(), [&](const AddedToken& f) { return f.content == token.content; });
-    if (!id || !is_new) continue;
-    token.id = *id;
-    found.push_back(std::move(token));
+constexpr std::string_view kEndOfText = "<|endoftext|>";
+
+/// Of the classes that read vocab.json and merges.txt, others cut or normalise a text in other ways, or put other tokens
+/// around.
+void check_class(const TokenizerConfig& config, const std::filesystem::path& folder) {
+  if (!config.tokenizer_class) return;
+  std::string_view name = *config.tokenizer_class;
+  if (name.ends_with("Fast")) name.remove_suffix(4);
+  if (name == "GPT2Tokenizer" || name == "CodeGenTokenizer") return;
+  fail(ErrorCode::tokenizer_unsupported, (folder / "tokenizer_config.json").string(),
+       ": tokenizer_class: expected GPT2Tokenizer or CodeGenTokenizer, as which vocab.json and merges.txt are read, found '",
+       *config.tokenizer_class, "'; a tokenizer.json would be read whatever the class");
+}
+
+/// {"<text>": id, ...}, which files have in place of added_tokens_decoder.
+std::vector<AddedToken> read_added_tokens_json(const std::filesystem::path& file, const TokenizerConfig& config) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(file, ignored)) return {};
+  const nlohmann::json json = read_tokenizer_file(file);
+  const std::string file_name = file.string();
+  const JsonNode root(json, file_name);
+  std::unordered_set<std::string> named;
+  for (const AddedToken& token : config.special_tokens) named.insert(token.content);
+  std::vector<AddedToken> tokens;
+  for (const auto& [content, id] : root.object().items()) {
+    AddedToken token;
+    token.content = content;
+    token.id = read_token_id(root.at(content));
+    token.special = named.contains(content);
+    token.normalized = !token.special;
+    tokens.push_back(std::move(token));
   }
-  return found;
+  return tokens;
+}
+
+/// Those that the files beside give an id, and of those that they only name the vocabulary's.
+std::vector<AddedToken> read_added_tokens(const TokenizerConfig& config, const Vocabulary& vocabulary,
+                                          const std::filesystem::path& folder) {
+  std::vector<AddedToken> tokens =
+      config.added_tokens ? *config.added_tokens : read_added_tokens_json(folder / "added_tokens.json", config);
+  std::unordered_map<std::string, std::size_t> places;
+  for (std::size_t i = 0; i < tokens.size(); ++i) places.emplace(tokens[i].content, i);
+  const auto name = [&](AddedToken token) {
+    const auto [place, is_new] = places.emplace(token.content, tokens.size());
+    if (!is_new) {
+      tokens[place->second].special = true;
+      return;
+    }
+    const auto id = vocabulary.find(token.content);
+    if (!id) {
+      fail(ErrorCode::tokenizer_invalid, folder.string(), ": special token '", token.content,
+           "': expected an id in vocab.json, added_tokens.json or tokenizer_config.json's added_tokens_decoder, found none");
+    }
+    token.id = *id;
+    tokens.push_back(std::move(token));
+  };
+  for (const AddedToken& token : config.special_tokens) {
+    if (!token.content.empty()) name(token);
+  }
+  AddedToken end_of_text;
+  end_of_text.content = kEndOfText;
+  end_of_text.special = true;
+  if (vocabulary.find(kEndOfText) || places.contains(end_of_text.content)) name(end_of_text);
+  return tokens;
+}
+
+std::optional<TokenId> find_id(const std::vector<AddedToken>& tokens, std::string_view content) {
+  const auto found = std::ranges::find(tokens, content, &AddedToken::content);
+  return found == tokens.end() ? std::nullopt : std::optional(found->id);
 }
 
 }  // namespace
 
 std::shared_ptr<const Tokenizer> load_gpt2_files(const std::filesystem::path& vocab, const std::filesystem::path& merges) {
-  const TokenizerConfig config = read_tokenizer_config(vocab.parent_path());
+  const std::filesystem::path folder = vocab.parent_path();
+  const TokenizerConfig config = read_tokenizer_config(folder);
+  check_class(config, folder);
   PipelineParts parts;
   parts.origin = vocab.string();
   const nlohmann::json vocabulary = read_tokenizer_file(vocab);
@@ -78,15 +131,17 @@ std::shared_ptr<const Tokenizer> load_gpt2_files(const std::filesystem::path& vo
   parts.pre_tokenizers.push_back(byte_level_pre_tokenizer({config.add_prefix_space, true, !takes_bytes}));
   parts.model = std::make_unique<Bpe>(parts.vocabulary, read_merges_txt(merges, *parts.vocabulary), BpeOptions{},
                                       takes_bytes ? Bpe::Input::bytes : Bpe::Input::characters, parts.origin);
-  parts.added_tokens = special_tokens(config, *parts.vocabulary);
+  parts.added_tokens = read_added_tokens(config, *parts.vocabulary, folder);
   parts.decoder.push_back(byte_level_step());
-  const bool has_end_of_text = parts.vocabulary->find("<|endoftext|>").has_value();
-  const auto fallback = has_end_of_text ? std::optional<std::string>("<|endoftext|>") : std::nullopt;
+  const auto fallback = find_id(parts.added_tokens, kEndOfText) ? std::optional<std::string>(kEndOfText) : std::nullopt;
   parts.bos_token = config.bos_token ? config.bos_token : fallback;
   parts.eos_token = config.eos_token ? config.eos_token : fallback;
-  if (config.add_bos_token && parts.bos_token) {
-    if (const auto bos = parts.vocabulary->find(*parts.bos_token)) parts.prefix.push_back(*bos);
-  }
+  const auto put = [&](bool wanted, const std::optional<std::string>& token, std::vector<TokenId>& around) {
+    const auto id = wanted && token ? find_id(parts.added_tokens, *token) : std::nullopt;
+    if (id) around.push_back(*id);
+  };
+  put(config.add_bos_token, parts.bos_token, parts.prefix);
+  put(config.add_eos_token, parts.eos_token, parts.suffix);
   return std::make_shared<PipelineTokenizer>(std::move(parts));
 }
 

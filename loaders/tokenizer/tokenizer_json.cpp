@@ -90,16 +90,8 @@ void read_model(const JsonNode& root, PipelineParts& parts) {
 std::vector<AddedToken> read_added_tokens(const JsonNode& node) {
   std::vector<AddedToken> tokens;
   for (const JsonNode& element : node.elements()) {
-    AddedToken token;
-    token.content = element.at("content").text();
-    const JsonNode id = element.at("id");
-    if (id.size() >= Vocabulary::kMaxSize) id.invalid("the id of a token");
-    token.id = static_cast<TokenId>(id.size());
-    token.special = element.flag("special", false);
-    token.single_word = element.flag("single_word", false);
-    token.lstrip = element.flag("lstrip", false);
-    token.rstrip = element.flag("rstrip", false);
-    token.normalized = element.flag("normalized", !token.special);
+    AddedToken token = read_added_token(element, false);
+    token.id = read_token_id(element.at("id"));
     tokens.push_back(std::move(token));
   }
   return tokens;
