@@ -28,7 +28,8 @@ class AtomicFile {
   void write(const void* data, std::size_t n_bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
 
-  /// Syncs file and folder and renames. Throws file_unwritable. Nothing may be written afterwards.
+  /// Syncs the file, renames it and syncs the folder. Throws file_unwritable; where only the last of these failed, the target
+  /// is there already, but may not outlive a power failure. Nothing may be written afterwards.
   void commit();
 
  private:

@@ -33,8 +33,10 @@ struct PipelineParts {
 
 class PipelineTokenizer final : public Tokenizer {
  public:
-  /// Throws tokenizer_invalid where added tokens contradict each other or the vocabulary, tokenizer_unsupported where one is
-  /// empty after normalisation.
+  /// An added token keeps the file's id, also one that leaves a hole behind the vocabulary. A special token that reads
+  /// otherwise once normalised is decoded, and left out, as `tokenizers` 0.23 does it. Throws tokenizer_invalid where added
+  /// tokens contradict each other or the vocabulary, tokenizer_unsupported where one is empty after normalisation or longer
+  /// than 1,024 bytes.
   explicit PipelineTokenizer(PipelineParts parts);
 
   std::vector<TokenId> encode(std::string_view text, Special special) const override;

@@ -62,9 +62,10 @@ std::unique_ptr<const PreTokenizer> byte_level_pre_tokenizer(ByteLevelOptions op
 struct MetaspaceOptions {
   enum class Prepend { always, first, never };
   std::string replacement;  // one character, for every space
-  Prepend prepend;          // ... and before a piece that does not begin with it
+  Prepend prepend;          // ... and before a piece that does not begin with it (first: one that begins the text)
   bool split;               // cut before each of them
 };
+/// Where a normaliser makes several words of a text's first character, `tokenizers` has `first` before each of them.
 std::unique_ptr<const PreTokenizer> metaspace_pre_tokenizer(MetaspaceOptions options);
 
 bool is_white_space(char32_t code);
