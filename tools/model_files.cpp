@@ -9,7 +9,8 @@ namespace ffmem::tools {
 
 std::vector<std::filesystem::path> description_files(const std::filesystem::path& folder) {
   static constexpr std::array kTokenizerFiles{
-      "tokenizer.json", "vocab.json", "merges.txt", "dict.txt", "tokenizer_config.json", "special_tokens_map.json"};
+      "tokenizer.json",         "vocab.json", "merges.txt", "dict.txt", "added_tokens.json", "tokenizer_config.json",
+      "special_tokens_map.json"};
   std::vector<std::filesystem::path> files{folder / "config.json"};
   for (const char* name : kTokenizerFiles) {
     if (std::filesystem::exists(folder / name)) files.push_back(folder / name);
