@@ -29,7 +29,7 @@ class TaskShares {
   static constexpr std::size_t kMostShares = 64;
 
   TaskShares(std::size_t n, int threads) : n_(n), count_(std::min(static_cast<std::size_t>(threads), kMostShares)) {
-    for (std::size_t i = 0; i < count_; ++i) shares_[i].next.store(begin(i), std::memory_order_relaxed);
+    for (std::size_t i = 0; i < count_; ++i) shares_[i].next = begin(i);
   }
 
   /// f(i) for what is left of this thread's share, then of those behind it and of the others. Any number of threads at once.
@@ -38,7 +38,7 @@ class TaskShares {
     for (std::size_t k = 0; k < count_; ++k) {
       const std::size_t share = (thread + k) % count_;
       while (true) {
-        const std::size_t i = shares_[share].next.fetch_add(1, std::memory_order_relaxed);
+        const std::size_t i = std::atomic_ref(shares_[share].next).fetch_add(1, std::memory_order_relaxed);
         if (i >= begin(share + 1)) break;
         f(i);
       }
@@ -47,14 +47,14 @@ class TaskShares {
 
  private:
   struct alignas(64) Share {  // a cache line of its own
-    std::atomic<std::size_t> next;
+    std::size_t next;
   };
 
   std::size_t begin(std::size_t share) const { return n_ * share / count_; }
 
   std::size_t n_;
   std::size_t count_;
-  std::array<Share, kMostShares> shares_;
+  std::array<Share, kMostShares> shares_;  // the first count_; the others' lines are not touched
 };
 
 /// Likewise for calls of unequal length: each thread goes through its own equal share, where its cache holds what it read and
