@@ -14,14 +14,21 @@ namespace {
 std::atomic<std::size_t> n_allocations = 0;
 }  // namespace
 
-// Those of arrays and those that do not throw come here as well.
-void* operator new(std::size_t n_bytes) {
+// All but the aligned ones: a sanitizer has its own of each that is not replaced.
+void* operator new(std::size_t n_bytes, const std::nothrow_t&) noexcept {
   ++n_allocations;
-  if (void* block = std::malloc(n_bytes == 0 ? 1 : n_bytes)) return block;
+  return std::malloc(n_bytes == 0 ? 1 : n_bytes);
+}
+void* operator new(std::size_t n_bytes) {
+  if (void* block = operator new(n_bytes, std::nothrow)) return block;
   throw std::bad_alloc();
 }
+void* operator new[](std::size_t n_bytes) { return operator new(n_bytes); }
+void* operator new[](std::size_t n_bytes, const std::nothrow_t&) noexcept { return operator new(n_bytes, std::nothrow); }
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+void operator delete[](void* block) noexcept { std::free(block); }
+void operator delete[](void* block, std::size_t) noexcept { std::free(block); }
 
 namespace ffmem {
 namespace {
