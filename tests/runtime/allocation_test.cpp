@@ -8,13 +8,14 @@
 #include <new>
 #include <string>
 
+#include "ops/rounding.hpp"
 #include "runtime/session.hpp"
 
 namespace {
 std::atomic<std::size_t> n_allocations = 0;
 }  // namespace
 
-// All but the aligned ones: a sanitizer has its own of each that is not replaced.
+// All forms that this program comes to: a sanitizer has its own of each that is not replaced.
 void* operator new(std::size_t n_bytes, const std::nothrow_t&) noexcept {
   ++n_allocations;
   return std::malloc(n_bytes == 0 ? 1 : n_bytes);
@@ -25,10 +26,18 @@ void* operator new(std::size_t n_bytes) {
 }
 void* operator new[](std::size_t n_bytes) { return operator new(n_bytes); }
 void* operator new[](std::size_t n_bytes, const std::nothrow_t&) noexcept { return operator new(n_bytes, std::nothrow); }
+void* operator new(std::size_t n_bytes, std::align_val_t alignment) {
+  ++n_allocations;
+  const auto unit = static_cast<std::size_t>(alignment);
+  if (void* block = std::aligned_alloc(unit, ffmem::round_up(n_bytes, unit))) return block;
+  throw std::bad_alloc();
+}
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete(void* block, std::size_t) noexcept { std::free(block); }
 void operator delete[](void* block) noexcept { std::free(block); }
 void operator delete[](void* block, std::size_t) noexcept { std::free(block); }
+void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t, std::align_val_t) noexcept { std::free(block); }
 
 namespace ffmem {
 namespace {
