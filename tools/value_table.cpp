@@ -48,6 +48,16 @@ void check_numbers(const TopTokens& top, std::size_t layer, std::size_t first_un
   }
 }
 
+/// Of a file that another program may have written.
+void check_elements(const ValueTable& table, const std::filesystem::path& path) {
+  for (const TokenId token : table.tokens) {
+    if (token < 0) fail(ErrorCode::store_invalid, path.string(), ": tokens: expected ids from 0 on, found ", token);
+  }
+  for (const float p : table.probabilities) {
+    if (!(p >= 0.0F)) fail(ErrorCode::store_invalid, path.string(), ": probabilities: expected numbers from 0 on, found ", p);
+  }
+}
+
 /// Appends the places of the asked tokens in values `units` of a layer.
 void add_asked(const Model& model, std::size_t layer, std::span<const std::size_t> units, ValueTable& table) {
   if (table.asked.empty()) return;
@@ -141,6 +151,7 @@ ValueTable read_value_table(const std::filesystem::path& path) {
                    .weights = at(file, "weights"),
                    .tokens = file.at("tokens").copy<TokenId>(),
                    .probabilities = file.at("probabilities").copy<float>()};
+  check_elements(table, path);
   const std::string first = at(file, "first_layer");
   const auto end = std::from_chars(first.data(), first.data() + first.size(), table.first_layer).ptr;
   if (first.empty() || end != first.data() + first.size()) {

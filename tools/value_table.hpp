@@ -49,13 +49,14 @@ TargetRanks value_ranks(const Model& model, std::size_t layer, std::span<const s
                         std::span<const TargetQuery> queries, Lens lens);
 
 /// Fills what is computed of `table`, whose sizes, lens and asked tokens say what is wanted, in blocks of values. After each
-/// block done(values so far); it may throw.
+/// block done(values so far); it may throw. Throws argument_invalid where what a value gives are no numbers.
 void compute_values(const Model& model, ValueTable& table, const std::function<void(std::size_t)>& done);
 
 /// Throws file_unwritable.
 void write_value_table(const std::filesystem::path& path, const ValueTable& table);
 
-/// Throws what SafetensorsFile throws; tensor_missing, tensor_dtype, store_invalid where the file is no value table.
+/// Throws what SafetensorsFile throws; tensor_missing, tensor_dtype, store_invalid where the file is no value table: also for a
+/// token below 0 or a probability that is none.
 ValueTable read_value_table(const std::filesystem::path& path);
 
 }  // namespace ffmem::tools

@@ -87,6 +87,25 @@ TEST_CASE("value_table: what was written is read back") {
   CHECK(std::vector(best.begin(), best.end()) == std::vector<float>{0.5F, 0.75F});
 }
 
+TEST_CASE("value_table: tokens below 0 and probabilities that are none are errors when read") {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "values";
+  const auto refused = [&](const ValueTable& table) {
+    write_value_table(path, table);
+    const Error error = thrown([&] { read_value_table(path); });
+    CHECK(error.code() == ErrorCode::store_invalid);
+    return std::string(error.what());
+  };
+  ValueTable table = small_table();
+  table.tokens[2] = -1;
+  CHECK(contains(refused(table), "tokens: expected ids from 0 on, found -1"));
+  for (const float p : {NAN, -0.5F}) {
+    table = small_table();
+    table.probabilities[3] = p;
+    CHECK(contains(refused(table), "probabilities: expected numbers from 0 on"));
+  }
+}
+
 TEST_CASE("value_table: places of asked tokens are written where there are any") {
   const TemporaryFolder folder;
   const auto path = folder.path() / "values";

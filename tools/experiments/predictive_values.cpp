@@ -25,7 +25,7 @@ struct Value {
   std::optional<bool> agrees{};  // none where its key has no target
 };
 
-/// Every value of the model whose max(p) is a number, the surest first, then by layer and unit.
+/// Every value of the model, the surest first, then by layer and unit.
 std::vector<Value> sorted_values(const ValueTable& table, const std::vector<KeyTargets>& keys) {
   std::vector<Value> values;
   for (std::size_t i = 0; i < table.n_layers * table.d_memory; ++i) {
@@ -33,7 +33,6 @@ std::vector<Value> sorted_values(const ValueTable& table, const std::vector<KeyT
                 .unit = i % table.d_memory,
                 .prediction = table.tokens[i * table.k],
                 .max_p = static_cast<double>(table.probabilities[i * table.k])};
-    if (std::isnan(value.max_p)) continue;
     const auto target = keys[value.layer].tokens[value.unit];
     if (target) value.agrees = *target == value.prediction;
     values.push_back(value);
