@@ -8,7 +8,7 @@
 
 namespace ffmem {
 
-/// Their product. Throws argument_invalid, naming `what`, where no array of 8-byte numbers could have it.
+/// Their product. Throws argument_invalid, naming `what`, for more than 2^59: no array of 8-byte numbers has so many.
 inline std::size_t checked_size(const char* what, std::initializer_list<std::size_t> sizes) {
   constexpr std::size_t kMost = std::size_t{1} << 59U;
   std::size_t product = 1;

@@ -16,7 +16,7 @@ class Histogram : public Hook {
   /// 0: below 0. 1: exactly 0. 2: (0, 2^-6). 3 + k: [2^(k-6), 2^(k-5)), k = 0 .. 10. 14: from 32 on. NaN counts nowhere.
   static constexpr std::size_t kBins = 15;
 
-  /// All counts 0: L x d_m x kBins numbers of 4 bytes. Throws argument_invalid where that is no size, std::bad_alloc.
+  /// All counts 0: L x d_m x kBins numbers of 4 bytes. Throws argument_invalid for more than 2^59, std::bad_alloc.
   Histogram(std::size_t n_layers, std::size_t d_memory);
 
   Access access(Point point, std::size_t layer) const override;  // reads coefficients of every layer

@@ -2,10 +2,10 @@
 //
 // Hooks are the caller's: they are given to one run (Session::run), must live until it returns, and are forgotten after it,
 // also when something throws. A hook may use other sessions, of the same model too, and not the one that runs it. An object
-// with state of its own, as all of this folder, serves one run at a time. At a point no
-// hook asked for, a run pays one branch. Rows come in blocks: a point's [tokens, width] may arrive in several calls of
-// consecutive rows, so that coefficients are still in cache and [tokens, L, d_m] never exists as a whole. Calls come from the
-// thread that called run(), layer by layer, each layer's points in the table's order within a block of rows.
+// with state of its own, as all of this folder, serves one run at a time. At a point no hook asked for, a run pays one branch.
+// Rows come in blocks: a point's [tokens, width] may arrive in several calls of consecutive rows, so that coefficients are
+// still in cache and [tokens, L, d_m] never exists as a whole. Calls come from the thread that called run(), layer by layer,
+// each layer's points in the table's order within a block of rows.
 #pragma once
 
 #include <cstddef>

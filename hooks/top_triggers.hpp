@@ -24,7 +24,7 @@ struct TriggerTable {
   std::vector<std::int64_t> sentence;  // index in corpus order, from 0
   std::vector<std::int32_t> position;  // of the last token read, within the sentence's own tokens
 
-  /// An empty table. Throws argument_invalid if t is 0 or the sizes are none, std::bad_alloc.
+  /// An empty table. Throws argument_invalid if t is 0 or the examples more than 2^59, std::bad_alloc.
   TriggerTable(std::size_t n_layers, std::size_t d_memory, std::size_t t);
 
   /// Bytes of the three arrays of a table of that size.

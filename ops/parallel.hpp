@@ -22,8 +22,8 @@ void parallel_for(std::size_t n, std::size_t work, F f) {
   for (std::size_t i = 0; i < n; ++i) f(i);
 }
 
-/// The numbers below n, a share of consecutive ones for each of `threads`, for threads to work through together. From
-/// kMostShares threads on, some begin at the same share.
+/// The numbers below n, a share of consecutive ones for each of `threads`, for threads to work through together. Beyond
+/// kMostShares threads some begin at the same share.
 class TaskShares {
  public:
   static constexpr std::size_t kMostShares = 64;

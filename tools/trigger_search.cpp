@@ -130,7 +130,7 @@ void TriggerSearch::add(const TriggerTable& other, const ShardSet& shards, const
   info_.counts.n_cut += counts.n_cut;
 }
 
-void TriggerSearch::check_corpus() const {
+void TriggerSearch::check_unchanged() const {
   const std::string now = fingerprint(files_);
   if (now == info_.corpus_fingerprint) return;
   fail(ErrorCode::store_invalid, files_.front().string(), files_.size() > 1 ? " or another file of the corpus" : "",
@@ -145,7 +145,7 @@ void TriggerSearch::write(const std::filesystem::path& out, const std::function<
   });
   named.walk = [&](const NamedSentences::Sink& append) {
     for_each_named(files_, *tokenizer_, info_, named.index, stop, append);
-    check_corpus();
+    check_unchanged();
   };
   write_trigger_store(out, table(), info_, named, Vocabulary(*tokenizer_, model_->config().vocab_size));
 }

@@ -71,7 +71,7 @@ class TriggerSearch {
   void run_batch(Session& session, const SentenceBatch& batch);
   void compare_batch(Session& session, const SentenceBatch& batch);
   void save(const TriggerSearchOptions& options) const;
-  void check_corpus() const;
+  void check_unchanged() const;  // the corpus
 
   std::shared_ptr<const Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;

@@ -9,7 +9,7 @@ ALIGNMENT = 64  # of the first tensor's data in the file: what vector loads like
 
 
 def write_safetensors(file, dtype, shapes, bytes_of):
-    """Writes tensors of one type: `shapes` by name in file order, `bytes_of(name)` the data of one, asked for in that order."""
+    """Writes tensors of one type to an open binary file: `shapes` by name in file order, `bytes_of(name)` the data of one, asked for in that order."""
     header = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in shapes.items():
