@@ -16,7 +16,7 @@ namespace ffmem {
 
 class AlignedBuffer {
  public:
-  /// Of more the bytes would be no number.
+  /// With more, the number of bytes would overflow.
   static constexpr std::size_t kMostElements = std::size_t{1} << 60;
 
   AlignedBuffer() = default;

@@ -3,7 +3,9 @@
 //
 // Rules for every operator
 // * Activations are float32 rows, [tokens, width]. Row t of the output depends on row t of the input alone (attention: on
-//   the same sequence's earlier rows too), with the same bits for any number of rows, threads, or neighbours.
+//   the same sequence's earlier rows too), with the same bits for any number of rows, threads, or neighbours. A host that has
+//   denormals flushed to zero, or rounding changed, must do so before OpenMP starts its threads, which keep what they began
+//   with.
 // * Shapes are checked by the caller; a violated precondition is a bug (assert), not an Error. Matrices have at least one
 //   row and one column; a batch may have no rows.
 // * Operators may throw std::bad_alloc, prepare and matmul also backend_failed (a library below refused); what outputs then

@@ -75,7 +75,7 @@ class Piece {
 
 AlignedBuffer in_huge_pages(std::size_t n_elements) {
 #if defined(__SANITIZE_ADDRESS__)
-  // It knows where a buffer ends only of those that the allocator gives.
+  // The sanitizer knows the bounds only of memory that comes from the allocator.
   return AlignedBuffer(n_elements);
 #endif
   if (n_elements > AlignedBuffer::kMostElements) throw std::bad_alloc();

@@ -8,8 +8,8 @@
 namespace ffmem {
 namespace {
 
-// Comparisons and rounding in whole numbers: the compiler makes vectors of these loops, of std::max and std::nearbyint it does
-// not.
+// Comparisons and rounding on the bits, as whole numbers: the compiler vectorises these loops, but neither std::max of floats
+// nor std::nearbyint.
 constexpr std::int32_t kInfinityBits = 0x7f800000;
 
 std::int32_t magnitude_bits(float x) noexcept { return std::bit_cast<std::int32_t>(x) & 0x7fffffff; }

@@ -27,8 +27,8 @@ struct Int4Scale {
   std::uint16_t minimum = 0;  // bf16
 };
 
-/// x[i] ~ scale q[i] + minimum with q[i] in 0 .. 15. Both NaN where the group holds an infinity or NaN, or its
-/// range is beyond float32.
+/// x[i] ~ scale q[i] + minimum with q[i] in 0 .. 15. Both NaN where the group holds an infinity or NaN, or its range or minimum
+/// is beyond the largest number of its type.
 Int4Scale quantise_int4(const float* x, std::size_t n, std::uint8_t* q) noexcept;
 
 }  // namespace ffmem

@@ -1,9 +1,12 @@
-// Division of sizes, rounded up. Inlined everywhere: kernels of several instruction sets may not share a function's body.
+// Whole-number helpers. Inlined everywhere: kernels of several instruction sets may not share a function's body.
 #pragma once
 
 #include <cstddef>
 
 namespace ffmem {
+
+/// The smaller one.
+[[gnu::always_inline]] constexpr std::size_t least(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
 
 /// How many groups of b hold a things. b > 0.
 [[gnu::always_inline]] constexpr std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (a + b - 1) / b; }

@@ -45,11 +45,11 @@ class RowParts {
 struct PackedRows {
   AlignedBuffer units;
   AlignedBuffer scales;
-  AlignedBuffer sums;     // or starts
+  AlignedBuffer sums;     // int4: x_sums; int8: x_starts, as int32
   AlignedBuffer rounded;  // for each thread, a row before its blocks go where they belong
 };
 
-// Units of a row of x.
+// Units from a row to the next.
 std::size_t n_units(RowUnits units, ConstMatrixView x) {
   const std::size_t filled_up = round_up(x.cols, kRoundedStep);
   switch (units) {
@@ -66,7 +66,7 @@ std::size_t n_units(RowUnits units, ConstMatrixView x) {
   return filled_up / 4;
 }
 
-// What a call's rows become and where.
+// Rounds a call's rows to what the kernel reads, or leaves them where they lie.
 class RowPacker {
  public:
   RowPacker(const MatmulKernels& kernels, const MatmulKernel& kernel, ConstMatrixView x, const CpuMatrix& w, PackedRows& rows)

@@ -6,7 +6,7 @@ namespace ffmem {
 
 using Avx2 = xsimd::fma3<xsimd::avx2>;
 
-// constinit: nothing compiled for this instruction set runs before it was chosen.
+// constinit: no code compiled for this instruction set may run before it is chosen.
 constinit const KernelTable kAvx2Kernels = kernels::make_table<Avx2, kernels::Avx2Lanes<Avx2>>("avx2");
 
 }  // namespace ffmem

@@ -5,7 +5,7 @@
 
 namespace ffmem {
 
-// Constant initialised: nothing compiled for this instruction set runs before it was chosen.
+// constinit: no code compiled for this instruction set may run before it is chosen.
 constinit const TileKernels kAvx512AmxMatmul = kernels::TileMatmul<kernels::Avx512Lanes, kernels::AmxUnit>::kernels();
 
 }  // namespace ffmem

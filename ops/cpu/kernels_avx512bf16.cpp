@@ -4,7 +4,7 @@
 
 namespace ffmem {
 
-// Constant initialised: nothing compiled for this instruction set runs before it was chosen.
+// constinit: no code compiled for this instruction set may run before it is chosen.
 constinit const MatmulKernels kAvx512Bf16Matmul = kernels::make_matmul_kernels<kernels::Avx512Lanes>();
 
 }  // namespace ffmem

@@ -3,7 +3,7 @@
 
 namespace ffmem {
 
-// constinit: nothing compiled for this instruction set runs before it was chosen.
+// constinit: no code compiled for this instruction set may run before it is chosen.
 constinit const KernelTable kAvx512bwKernels = kernels::make_table<xsimd::avx512bw>("avx512bw");
 
 }  // namespace ffmem

@@ -3,7 +3,7 @@
 
 namespace ffmem {
 
-// constinit: nothing compiled for this instruction set runs before it was chosen.
+// constinit: no code compiled for this instruction set may run before it is chosen.
 constinit const KernelTable kSse2Kernels = kernels::make_table<xsimd::sse2>("sse2");
 
 }  // namespace ffmem

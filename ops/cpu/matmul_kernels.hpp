@@ -65,12 +65,11 @@ struct MatmulBlock {
   // tile that begins with it, lie at t * x_units, as RowLayout says.
   const std::uint32_t* x;
   std::size_t x_units;
-  // int8, int4: the scale of each group of a row, [n_groups][x_rows], of which n_rows are meant. With it, for int8, where a
-  // count starts: the whole numbers' sum * -128, because weights are stored as q + 128, or the sum of the negative ones'
-  // magnitudes, as RowUnits has it; for int4 scale * the sum of the whole numbers. The other one is null.
-  const float* x_scales;
-  const std::int32_t* x_starts;
-  const float* x_sums;
+  // Of each group of a row, [n_groups][x_rows], of which n_rows are meant; null where not named.
+  const float* x_scales;         // int8, int4: the scale
+  const std::int32_t* x_starts;  // int8, where a count starts: -128 * the numbers' sum (weights are stored as q + 128), or for
+                                 // RowUnits::int8_magnitudes the sum of the negative numbers' magnitudes
+  const float* x_sums;           // int4: scale * the numbers' sum
   std::size_t x_rows;
   std::size_t n_groups;
   WeightLines w;

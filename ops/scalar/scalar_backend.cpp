@@ -1,6 +1,7 @@
 #include "ops/scalar/scalar_backend.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <functional>
 #include <numeric>

@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "ops/cpu/kernels/attention_chunk.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem::kernels {
 
@@ -31,7 +32,7 @@ struct Attention {
   static void set_range(const AttentionBlock& b, std::size_t i, std::size_t chunk, Query& query) noexcept {
     const std::size_t first = first_seen(b, i);
     const std::size_t end = b.positions[i] + 1;
-    query.end = end <= chunk ? 0 : (end - chunk < kChunk ? end - chunk : kChunk);
+    query.end = end <= chunk ? 0 : least(end - chunk, kChunk);
     query.begin = first > chunk ? first - chunk : 0;
     if (query.begin > query.end) query.begin = query.end;
   }

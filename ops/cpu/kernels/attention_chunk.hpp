@@ -45,7 +45,6 @@ struct AttentionChunk {
     f(std::integral_constant<std::size_t, N>{});
   }
 
-  static std::size_t least(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
   static std::size_t most(std::size_t a, std::size_t b) noexcept { return a > b ? a : b; }
 
   // Scores of `Queries` queries against keys [u, u + Vectors) * width of a chunk, which are in one block of the cache or
@@ -234,7 +233,7 @@ struct AttentionChunk {
     if (c < head_dim) mix_columns<Queries, 1, true>(weights, values, head_dim, begin, end, outs, c, head_dim - c);
   }
 
-  // The vectors that are whole from component c on: as many at a time as there are, up to Vectors. Where they end.
+  // Mixes the whole vectors from component c on, up to Vectors at a time. Returns the component behind them.
   template <std::size_t Queries, std::size_t Vectors>
   static std::size_t mix_whole(float (*weights)[kChunk], const float* values, std::size_t head_dim, std::size_t begin,
                                std::size_t end, float* const* outs, std::size_t c) noexcept {

@@ -26,7 +26,7 @@ struct InputRows {
   static void matmul(const SparseBlock& b) noexcept {
     Sums sums;
     for (std::size_t o = 0; o < b.n_out; o += kChunk) {
-      const std::size_t n = b.n_out - o < kChunk ? b.n_out - o : kChunk;
+      const std::size_t n = least(b.n_out - o, kChunk);
       const std::size_t whole = round_up(n, kLineOutputs);
       add_up(b, b.w + o / kLineOutputs * kLineBytes, whole, sums);
       for (std::size_t r = 0; r < b.n_rows; ++r) store(b, r, o, n, sums.total[r]);
@@ -77,7 +77,7 @@ struct InputRows {
 
   static void store(const SparseBlock& b, std::size_t r, std::size_t output, std::size_t n, const float* totals) noexcept {
     for (std::size_t o = 0; o < n; o += kLanes) {
-      const std::size_t lanes = n - o < kLanes ? n - o : kLanes;
+      const std::size_t lanes = least(n - o, kLanes);
       const Sum total = get(totals + o);
       Lanes::store(b.bias == nullptr ? total : Lanes::add(total, Lanes::load(b.bias + output + o, lanes)),
                    b.y + r * b.y_stride + output + o, lanes);

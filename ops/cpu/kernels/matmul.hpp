@@ -18,7 +18,7 @@ struct Matmul {
 
   using TileKernel = void (*)(const Part&) noexcept;
 
-  // Format::multiply for [vectors - 1][rows - 1]; more than Format::kVectors for one row alone.
+  // Format::multiply for a tile of `rows` rows and `vectors` panels; more than Format::kVectors of them for one row alone.
   template <class Format>
   static TileKernel tile_kernel(std::size_t vectors, std::size_t rows) noexcept {
     return pick_vectors<Format, 1>(vectors, rows);
@@ -164,7 +164,7 @@ struct Matmul {
       for (std::size_t i = 0; i < n_lines; i += lines) {
         const std::size_t end = n_lines - i < lines ? n_lines : i + lines;
         for (std::size_t p = first; p < last; p += together) {
-          const std::size_t vectors = last - p < together ? last - p : together;
+          const std::size_t vectors = least(last - p, together);
           for (std::size_t k = i; k < end; k += run) multiply_run<Format>(b, {p, vectors, k, end - k < run ? end : k + run});
         }
       }

@@ -8,6 +8,7 @@
 
 #include "ops/cpu/matmul_kernels.hpp"
 #include "ops/quantise.hpp"
+#include "ops/rounding.hpp"
 #include "ops/weight_format.hpp"
 
 namespace ffmem::kernels {
@@ -27,7 +28,7 @@ struct PackRow {
   static void quantise(const float* x, std::size_t n, std::size_t group, std::int8_t* out, const RowGroups& groups) noexcept {
     std::size_t place = 0;
     for (std::size_t begin = 0; begin < n; begin += group, place += groups.stride) {
-      const std::size_t size = n - begin < group ? n - begin : group;
+      const std::size_t size = least(n - begin, group);
       std::int32_t sum = 0;
       const float scale = quantise_group(x + begin, size, out + begin, &sum);
       groups.scales[place] = scale;
@@ -43,7 +44,7 @@ struct PackRow {
     for (std::size_t begin = 0; begin < n; begin += kInt8Group, place += groups.stride) {
       std::int8_t q[kInt8Group] = {};
       std::int32_t sum = 0;
-      groups.scales[place] = quantise_group(x + begin, n - begin < kInt8Group ? n - begin : kInt8Group, q, &sum);
+      groups.scales[place] = quantise_group(x + begin, least(n - begin, kInt8Group), q, &sum);
       std::uint8_t magnitudes[kInt8Group];
       std::uint8_t turns[kInt8Group];
       for (std::size_t i = 0; i < kInt8Group; ++i) {

@@ -4,6 +4,7 @@
 
 #include "ops/cpu/kernels/functions.hpp"
 #include "ops/cpu/kernels/simd.hpp"
+#include "ops/rounding.hpp"
 
 namespace ffmem::kernels {
 
@@ -37,7 +38,7 @@ struct Search {
       for (std::size_t j = 0; j < 4; ++j) sums[j] = add_exp<Arch>(sums[j], load<Arch>(x + i + j * kW) - most);
     }
     for (std::size_t j = 0; i < n; ++j, i += kW) {
-      const std::size_t lanes = n - i < kW ? n - i : kW;
+      const std::size_t lanes = least(n - i, kW);
       const auto exists = lane_numbers<Arch>() < V(static_cast<float>(lanes));
       sums[j] = xsimd::select(exists, add_exp<Arch>(sums[j], load_n<Arch>(x + i, lanes) - most), sums[j]);
     }
@@ -51,7 +52,7 @@ struct Search {
     *most = largest(x, n);
     *sum = 0;
     for (std::size_t i = 0; i < n; i += kSumLength) {
-      *sum += static_cast<double>(exp_sum_part(x + i, n - i < kSumLength ? n - i : kSumLength, V(*most)));
+      *sum += static_cast<double>(exp_sum_part(x + i, least(n - i, kSumLength), V(*most)));
     }
   }
 

@@ -9,6 +9,8 @@
 #include <utility>
 #include <xsimd/xsimd.hpp>
 
+#include "ops/rounding.hpp"
+
 namespace ffmem::kernels {
 
 template <class Arch>
@@ -203,7 +205,7 @@ Vec<Arch> sum_row(std::size_t size, Term term) noexcept {
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < 4; ++j) sums[j] += term(i + j * kW, kW);
   }
-  for (std::size_t j = 0; i < size; ++j, i += kW) sums[j] += term(i, size - i < kW ? size - i : kW);
+  for (std::size_t j = 0; i < size; ++j, i += kW) sums[j] += term(i, least(size - i, kW));
   return sum_lanes<Arch>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 

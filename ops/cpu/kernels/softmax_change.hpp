@@ -3,6 +3,7 @@
 
 #include "ops/cpu/kernels/functions.hpp"
 #include "ops/cpu/kernels/simd.hpp"
+#include "ops/rounding.hpp"
 #include "ops/softmax_change.hpp"
 
 namespace ffmem::kernels {
@@ -48,7 +49,7 @@ struct ChangedSoftmax {
   static std::size_t find(const SoftmaxTerms& terms, std::size_t begin, std::size_t end, float logit) noexcept {
     for (std::size_t w = begin; w < end; w += kW) {
       alignas(64) float lanes[kW];
-      new_logits(terms, w, end - w < kW ? end - w : kW).store_aligned(lanes);
+      new_logits(terms, w, least(end - w, kW)).store_aligned(lanes);
       for (std::size_t i = 0; i < kW; ++i) {
         if (lanes[i] == logit) return w + i;
       }

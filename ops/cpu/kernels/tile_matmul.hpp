@@ -34,8 +34,6 @@ struct TileMatmul {
   // Tiles of rows whose sums wait for the next run.
   static constexpr std::size_t kTilesTogether = 8;
 
-  static std::size_t least(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
-
   // A panel's bf16: whole tiles where they lie, then a filled up copy of the lines behind the last whole one.
   struct Bf16Panel {
     const std::byte* lines;
