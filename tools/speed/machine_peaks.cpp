@@ -9,6 +9,8 @@
 #include <immintrin.h>
 
 #include "ops/cpu/kernels/amx_unit.hpp"
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace ffmem::tools {
@@ -20,6 +22,8 @@ constexpr int kTries = 8;
 
 constexpr std::size_t kReadBytes = std::size_t{256} << 20;
 constexpr std::size_t kLeastReadBytes = std::size_t{64} << 20;  // of a thread: more than its part of any cache
+constexpr std::size_t kStreams = 4;                             // that a thread reads at once
+constexpr std::size_t kStreamStep = 8;                          // floats that it takes of each in turn
 
 // Each function runs kChains independent chains of kRounds steps and returns something that depends on all.
 #if defined(__x86_64__)
@@ -152,6 +156,19 @@ __attribute__((target("avx2,fma"))) float run_avx2(float factor) {
   for (const __m256& c : chain) sum += _mm256_cvtss_f32(c);
   return sum;
 }
+#elif defined(__aarch64__)
+float run_neon(float factor) {
+  float32x4_t chain[kChains];
+  for (float32x4_t& c : chain) c = vdupq_n_f32(1.0F);
+  const float32x4_t f = vdupq_n_f32(factor);
+  for (int i = 0; i < kRounds; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < kChains; ++j) chain[j] = vfmaq_f32(f, chain[j], f);
+  }
+  float sum = 0;
+  for (const float32x4_t& c : chain) sum += vgetq_lane_f32(c, 0);
+  return sum;
+}
 #endif
 
 float run_four_lanes(float factor) {
@@ -185,6 +202,8 @@ Loop loop_for([[maybe_unused]] const std::string& isa, [[maybe_unused]] WeightFo
   if (isa == "avx2" && format == WeightFormat::int8) return {run_avx2_bytes<WeightFormat::int8>, 32};
   if (isa == "avx2" && format == WeightFormat::int4) return {run_avx2_bytes<WeightFormat::int4>, 32};
   if (isa == "avx2") return {run_avx2, 8};
+#elif defined(__aarch64__)
+  if (isa == "neon64") return {run_neon, 4};
 #endif
   return {run_four_lanes, 4};
 }
@@ -193,13 +212,12 @@ Loop loop_for([[maybe_unused]] const std::string& isa, [[maybe_unused]] WeightFo
 volatile float factor_of_runs = 0.999F;
 volatile float kept = 0.0F;
 
-/// Adds up a share of `data` in four streams of equal length.
+/// Adds up n floats, a multiple of kStreams * kStreamStep, in streams of equal length.
 float read_streams(const float* data, std::size_t n) {
-  constexpr std::size_t kStreams = 4;
   using Four = float __attribute__((vector_size(16), aligned(4), may_alias));
   const std::size_t share = n / kStreams;
   Four sums[2 * kStreams] = {};
-  for (std::size_t k = 0; k < share; k += 8) {
+  for (std::size_t k = 0; k < share; k += kStreamStep) {
 #pragma GCC unroll 8
     for (std::size_t s = 0; s < 2 * kStreams; ++s) {
       sums[s] += *reinterpret_cast<const Four*>(&data[s / 2 * share + k + s % 2 * 4]);
@@ -235,10 +253,14 @@ double peak_flops(const std::string& isa, WeightFormat format, int n_threads) {
   return best;
 }
 
-ReadProbe::ReadProbe(int n_threads)
-    : n_threads_(n_threads),
-      n_(std::max(kReadBytes / static_cast<std::size_t>(n_threads), kLeastReadBytes) / sizeof(float)),
-      data_(n_ * static_cast<std::size_t>(n_threads), 1.0F) {}
+ReadProbe::ReadProbe(int n_threads) : n_threads_(n_threads) {
+  const std::size_t n_bytes = std::max(kReadBytes / static_cast<std::size_t>(n_threads), kLeastReadBytes);
+  n_ = n_bytes / sizeof(float) / (kStreams * kStreamStep) * (kStreams * kStreamStep);
+  data_ = std::make_unique_for_overwrite<float[]>(n_ * static_cast<std::size_t>(n_threads));
+  // Each thread writes its own part first: where memory belongs to sockets, it comes from the thread's.
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int t = 0; t < n_threads; ++t) std::fill_n(part(t), n_, 1.0F);
+}
 
 double ReadProbe::bytes_per_second() const {
   constexpr int kTimes = 3;
@@ -246,11 +268,11 @@ double ReadProbe::bytes_per_second() const {
   const double seconds = seconds_of([&] {
     for (int i = 0; i < kTimes; ++i) {
 #pragma omp parallel for num_threads(n_threads_) schedule(static) reduction(+ : sum)
-      for (int t = 0; t < n_threads_; ++t) sum += read_streams(data_.data() + static_cast<std::size_t>(t) * n_, n_);
+      for (int t = 0; t < n_threads_; ++t) sum += read_streams(part(t), n_);
     }
   });
   kept = sum;
-  return kTimes * static_cast<double>(data_.size() * sizeof(float)) / seconds;
+  return kTimes * static_cast<double>(n_ * sizeof(float)) * n_threads_ / seconds;
 }
 
 double peak_read_bytes(int n_threads) {

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "ops/weight_format.hpp"
 
@@ -12,7 +12,7 @@ namespace ffmem::tools {
 
 /// Multiplications and additions per second of n_threads threads at once, with the widest vectors of an instruction set that
 /// this machine has (a name of available_isas()) and its own instructions for weights of `format`:
-///   f32         fused multiply-adds of floats; below AVX2 four lanes without fusion
+///   f32         fused multiply-adds of floats; with SSE four lanes without fusion
 ///   bf16        products of tiles on avx512amx; dot products of bf16 pairs on avx512bf16, or those of f32 if they are faster;
 ///               else those of f32: a float's upper half is multiplied as a float
 ///   int8, int4  products of tiles on avx512amx, for int8; dot products of four bytes: one instruction on avx512amx and
@@ -35,9 +35,11 @@ class ReadProbe {
   double bytes_per_second() const;
 
  private:
+  float* part(int thread) const noexcept { return data_.get() + static_cast<std::size_t>(thread) * n_; }
+
   int n_threads_;
-  std::size_t n_;  // of a thread
-  std::vector<float> data_;
+  std::size_t n_ = 0;              // floats of a thread
+  std::unique_ptr<float[]> data_;  // [n_threads, n_]
 };
 
 /// The best of several tries.
