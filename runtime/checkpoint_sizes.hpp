@@ -1,7 +1,7 @@
 // Whether a checkpoint's configuration and weights fit each other, so that no operator reads beyond what there is.
 #pragma once
 
-#include "loaders/model_weights.hpp"
+#include "loaders/load_checkpoint.hpp"
 
 namespace ffmem {
 

@@ -22,7 +22,8 @@ class HookPlan {
   /// Shows `view` to the hooks of its point, in order.
   void visit(const MutablePointView& view) const;
 
-  /// The last layer at which any per-layer point is wanted, and the last such point there; nothing at all: wants_layers false.
+  /// The last layer at which any per-layer point is wanted, and the last such point there; without meaning where
+  /// wants_layers() is false.
   bool wants_layers() const noexcept { return wants_layers_; }
   std::size_t last_layer() const noexcept { return last_layer_; }
   Point last_point() const noexcept { return last_point_; }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "loaders/load_checkpoint.hpp"
 #include "loaders/model_config.hpp"
 #include "loaders/model_weights.hpp"
 #include "ops/backend.hpp"

@@ -4,12 +4,12 @@
 #include <cmath>
 #include <utility>
 
-#include "loaders/resident_pages.hpp"
 #include "ops/error.hpp"
 #include "ops/parallel.hpp"
 #include "ops/row_buffer.hpp"
 #include "runtime/norm.hpp"
 #include "runtime/output_head_arguments.hpp"
+#include "runtime/output_vocabulary.hpp"
 
 namespace ffmem {
 namespace {
@@ -36,7 +36,11 @@ void keep_best(std::vector<Best>& best, std::span<const Best> more, std::size_t 
 }  // namespace
 
 OutputHead::OutputHead(const ModelConfig& config, const ModelWeights& weights, const Backend& backend, WeightFormat format)
-    : config_(config), weights_(weights), backend_(backend), format_(format), hidden_width_(config.d_model) {
+    : config_(config),
+      weights_(weights),
+      backend_(backend),
+      vocabulary_(std::make_unique<const OutputVocabulary>(config, weights, backend, format)),
+      hidden_width_(config.d_model) {
   if (weights.bands.size() > kVocabularyBlock) {  // so that band 0's entries for the others are a block as well
     fail(ErrorCode::config_unsupported, "an adaptive softmax: expected at most ", kVocabularyBlock, " bands, found ",
          weights.bands.size());
@@ -47,37 +51,7 @@ OutputHead::OutputHead(const ModelConfig& config, const ModelWeights& weights, c
   }
 }
 
-const OutputHead::Vocabulary& OutputHead::vocabulary() const {
-  std::call_once(made_ready_, [this] {
-    Vocabulary made;  // kept only whole: after an error the next caller begins anew
-    if (has_logits()) made.bands.push_back(make_band(weights_.head.matrix, 0, weights_.head.bias));
-    std::size_t first_word = 0;
-    for (const AdaptiveBand& stored : weights_.bands) {
-      Band band = make_band(stored.out_table.empty() ? stored.table : stored.out_table, first_word, {});
-      if (!stored.out_projection.empty()) band.projection = backend_.prepare(stored.out_projection, format_);
-      first_word += stored.table.rows;
-      made.bands.push_back(std::move(band));
-    }
-    if (!has_logits()) made.clusters = backend_.prepare(weights_.band_head, format_);
-    vocabulary_ = std::move(made);
-    vocabulary_bytes_ = vocabulary_.owned_bytes();
-  });
-  return vocabulary_;
-}
-
-OutputHead::Band OutputHead::make_band(const WeightMatrix& table, std::size_t first_word,
-                                       const std::vector<float>& bias) const {
-  Band band;
-  for (std::size_t begin = 0; begin < table.rows; begin += kVocabularyBlock) {
-    const std::size_t n = std::min(kVocabularyBlock, table.rows - begin);
-    band.blocks.push_back({.first = first_word + begin,
-                           .n = n,
-                           .matrix = backend_.prepare(table.row_slice(begin, n), format_),
-                           .bias = bias.empty() ? nullptr : bias.data() + begin});
-    release_if_copied(weights_, table.row_slice(begin, n), *band.blocks.back().matrix);
-  }
-  return band;
-}
+OutputHead::~OutputHead() = default;
 
 void OutputHead::to_hidden(ConstMatrixView residual, Lens lens, MatrixView hidden) const {
   check_width("residual", residual, config_.d_model);
@@ -96,18 +70,13 @@ void OutputHead::to_hidden(ConstMatrixView residual, Lens lens, MatrixView hidde
   backend_.matmul(normed_rows, *projection_, bias.empty() ? nullptr : bias.data(), hidden);
 }
 
-void OutputHead::block_logits(const Block& block, ConstMatrixView band_input, MatrixView out) const {
-  backend_.matmul(band_input, *block.matrix, block.bias, out);
-  if (config_.final_softcap > 0.0F) backend_.softcap(out, config_.final_softcap);
-}
-
 void OutputHead::logits(ConstMatrixView hidden, MatrixView out) const {
   if (!has_logits()) fail(ErrorCode::argument_invalid, "logits: this model's adaptive softmax has log-probabilities alone");
   check_width("hidden", hidden, hidden_width_);
   check_shape("out", out, hidden.rows, vocab_size());
   static thread_local std::vector<Product> products;  // kept for the next token
   products.clear();
-  for (const Block& block : bands().front().blocks) {
+  for (const VocabularyBlock& block : vocabulary_->bands().front().blocks) {
     products.push_back({*block.matrix, block.bias, {out.data + block.first, out.rows, block.n, out.stride}});
   }
   backend_.matmul(hidden, products);
@@ -117,18 +86,20 @@ void OutputHead::logits(ConstMatrixView hidden, MatrixView out) const {
 void OutputHead::log_probabilities(ConstMatrixView hidden, MatrixView out) const {
   check_width("hidden", hidden, hidden_width_);
   check_shape("out", out, hidden.rows, vocab_size());
-  walk(hidden, {.block = [](const LogitBlock&) {},
-                .band_end =
-                    [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
-                      const std::size_t n_words = band_end(band) - band_begin(band);
-                      parallel_for(rows.size(), n_words, [&](std::size_t r) {
-                        for (float& x : out.row(rows[r]).subspan(band_begin(band), n_words)) x += offsets[r];
-                      });
-                    },
-                // Every row is wanted, so that those of a chunk follow each other.
-                .room = [&](std::span<const std::size_t> rows, const Block& block) -> MatrixView {
-                  return {out.row_data(rows.front()) + block.first, rows.size(), block.n, out.stride};
-                }});
+  vocabulary_->walk(hidden, {.block = [](const LogitBlock&) {},
+                             .band_end =
+                                 [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
+                                   const std::size_t n_words =
+                                       vocabulary_->bands()[band].end() - vocabulary_->bands()[band].begin();
+                                   parallel_for(rows.size(), n_words, [&](std::size_t r) {
+                                     for (float& x : out.row(rows[r]).subspan(vocabulary_->bands()[band].begin(), n_words))
+                                       x += offsets[r];
+                                   });
+                                 },
+                             // Every row is wanted, so that those of a chunk follow each other.
+                             .room = [&](std::span<const std::size_t> rows, const VocabularyBlock& block) -> MatrixView {
+                               return {out.row_data(rows.front()) + block.first, rows.size(), block.n, out.stride};
+                             }});
 }
 
 TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k) const { return top_tokens(hidden, k, {}, nullptr); }
@@ -145,24 +116,25 @@ TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k, std::spa
   std::vector<std::uint32_t> words(chunk_rows * k);
   std::vector<float> logits(chunk_rows * k);
   std::vector<Best> of_band;
-  const Visitor visitor{
+  const VocabularyVisitor visitor{
       .block =
           [&](const LogitBlock& block) {
             backend_.top_k(block.logits, k, words.data(), logits.data(), block.words_before, block.largest);
           },
       .band_end =
           [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
-            of_band.resize(std::min(k, band_end(band) - band_begin(band)));
+            of_band.resize(std::min(k, vocabulary_->bands()[band].end() - vocabulary_->bands()[band].begin()));
             for (std::size_t r = 0; r < rows.size(); ++r) {
               for (std::size_t i = 0; i < of_band.size(); ++i) {
-                of_band[i] = {static_cast<TokenId>(band_begin(band) + words[r * k + i]), logits[r * k + i] + offsets[r]};
+                of_band[i] = {static_cast<TokenId>(vocabulary_->bands()[band].begin() + words[r * k + i]),
+                              logits[r * k + i] + offsets[r]};
               }
               keep_best(best[rows[r]], of_band, k);
               if (band == 0) bar[rows[r]] = k > 0 && of_band.size() == k ? logits[r * k + k - 1] : -INFINITY;
             }
           },
       .wants = [&](std::size_t row, std::size_t, float entry) { return !is_surely_below(entry, bar[row]); }};
-  walk_for_targets(hidden, targets, target_out, visitor);
+  vocabulary_->walk_for_targets(hidden, targets, target_out, visitor);
   TopTokens result;
   result.k = k;
   for (const std::vector<Best>& row : best) {
@@ -176,7 +148,7 @@ TopTokens OutputHead::top_tokens(ConstMatrixView hidden, std::size_t k, std::spa
 
 BandTops OutputHead::band_tops(ConstMatrixView hidden) const {
   check_width("hidden", hidden, hidden_width_);
-  const std::size_t n_bands = bands().size();
+  const std::size_t n_bands = vocabulary_->bands().size();
   BandTops result{.n_bands = n_bands,
                   .tokens = std::vector<TokenId>(hidden.rows * n_bands),
                   .log_probabilities = std::vector<float>(hidden.rows * n_bands),
@@ -184,39 +156,47 @@ BandTops OutputHead::band_tops(ConstMatrixView hidden) const {
   std::vector<std::uint32_t> words(std::min(kRowBlock, hidden.rows));
   std::vector<float> logits(words.size());
   std::vector<float> head_offsets;  // of the rows at hand
-  walk(hidden, {.block =
-                    [&](const LogitBlock& block) {
-                      backend_.top_k(block.logits, 1, words.data(), logits.data(), block.words_before, block.largest);
-                    },
-                .band_end =
-                    [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
-                      for (std::size_t r = 0; r < rows.size(); ++r) {
-                        const std::size_t at = rows[r] * n_bands + band;
-                        result.tokens[at] = static_cast<TokenId>(band_begin(band) + words[r]);
-                        result.log_probabilities[at] = logits[r] + offsets[r];
-                      }
-                      if (band == 0) head_offsets.assign(offsets.begin(), offsets.end());
-                    },
-                .wants =
-                    [&](std::size_t row, std::size_t band, float entry) {
-                      result.entry_log_probabilities[row * n_bands + band] = entry + head_offsets[row % kRowBlock];
-                      return true;
-                    }});
+  vocabulary_->walk(hidden, {.block =
+                                 [&](const LogitBlock& block) {
+                                   backend_.top_k(block.logits, 1, words.data(), logits.data(), block.words_before,
+                                                  block.largest);
+                                 },
+                             .band_end =
+                                 [&](std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets) {
+                                   for (std::size_t r = 0; r < rows.size(); ++r) {
+                                     const std::size_t at = rows[r] * n_bands + band;
+                                     result.tokens[at] = static_cast<TokenId>(vocabulary_->bands()[band].begin() + words[r]);
+                                     result.log_probabilities[at] = logits[r] + offsets[r];
+                                   }
+                                   if (band == 0) head_offsets.assign(offsets.begin(), offsets.end());
+                                 },
+                             .wants =
+                                 [&](std::size_t row, std::size_t band, float entry) {
+                                   result.entry_log_probabilities[row * n_bands + band] = entry + head_offsets[row % kRowBlock];
+                                   return true;
+                                 }});
   return result;
 }
 
-std::size_t OutputHead::Vocabulary::owned_bytes() const noexcept {
-  const auto owned = [](const std::unique_ptr<const PreparedMatrix>& m) { return m ? m->owned_bytes() : 0; };
-  std::size_t bytes = owned(clusters);
-  for (const Band& band : bands) {
-    bytes += owned(band.projection);
-    for (const Block& block : band.blocks) bytes += owned(block.matrix);
-  }
-  return bytes;
+void OutputHead::log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const {
+  check_width("hidden", hidden, hidden_width_);
+  check_targets(targets, hidden.rows, vocab_size());
+  vocabulary_->walk_for_targets(hidden, targets, out,
+                                {.block = [](const LogitBlock&) {},
+                                 .band_end = [](std::span<const std::size_t>, std::size_t, std::span<const float>) {},
+                                 .wants = [](std::size_t, std::size_t, float) { return false; }});
 }
 
+void OutputHead::walk_scores(ConstMatrixView hidden,
+                             const std::function<void(const ScoreBlock&, ConstMatrixView)>& visit) const {
+  check_width("hidden", hidden, hidden_width_);
+  vocabulary_->walk_scores(hidden, visit);
+}
+
+void OutputHead::prepare() const { vocabulary_->bands(); }
+
 std::size_t OutputHead::owned_bytes() const noexcept {
-  return (projection_ ? projection_->owned_bytes() : 0) + vocabulary_bytes_;
+  return (projection_ ? projection_->owned_bytes() : 0) + vocabulary_->owned_bytes();
 }
 
 }  // namespace ffmem

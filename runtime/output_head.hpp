@@ -12,19 +12,15 @@
 // further band; a word of band b has log p = log p(band b's entry) + log softmax over band b.
 #pragma once
 
-#include <atomic>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
 #include "loaders/model_config.hpp"
 #include "loaders/model_weights.hpp"
-#include "ops/aligned_buffer.hpp"
 #include "ops/backend.hpp"
 
 namespace ffmem {
@@ -71,6 +67,8 @@ struct ScoreBlock {
   const float* bias = nullptr;  // of these words, or null
 };
 
+class OutputVocabulary;
+
 /// Immutable; safe to use from several threads.
 class OutputHead {
  public:
@@ -78,9 +76,10 @@ class OutputHead {
   /// config_unsupported for more than kVocabularyBlock bands.
   OutputHead(const ModelConfig& config, const ModelWeights& weights, const Backend& backend,
              WeightFormat format = WeightFormat::f32);
+  ~OutputHead();
 
   std::size_t vocab_size() const noexcept { return config_.vocab_size; }  // V
-  std::size_t hidden_width() const noexcept { return hidden_width_; }     // d, or d_embedding behind a head projection
+  std::size_t hidden_width() const noexcept { return hidden_width_; }     // d': the head projection's outputs, or d without one
 
   /// True where one softmax over logits gives the probabilities; false for an adaptive softmax, which has none.
   bool has_logits() const noexcept { return weights_.bands.empty(); }
@@ -96,8 +95,8 @@ class OutputHead {
   void log_probabilities(ConstMatrixView hidden, MatrixView out) const;
 
   /// The k best tokens of every row, k cut to V. Working memory: about kRowBlock * (kVocabularyBlock + 3 k) * 4 bytes, and as
-  /// much again as the result. Of an
-  /// adaptive softmax, a band whose entry is below the k-th best word of band 0 has none of them, and its words are not scored.
+  /// much again as the result. Of an adaptive softmax, a band whose entry is below the k-th best word of band 0 has none of
+  /// them, and its words are not scored.
   TopTokens top_tokens(ConstMatrixView hidden, std::size_t k) const;
 
   /// The same, and what log_probabilities_of gives, for the price of one. No targets: target_out is not written.
@@ -122,7 +121,7 @@ class OutputHead {
 
   /// Makes the vocabulary's matrices ready, which the first call that needs them does by itself: a head that nobody reads costs
   /// neither time nor memory.
-  void prepare() const { vocabulary(); }
+  void prepare() const;
 
   /// Bytes of converted weights held beyond the mapped files; the vocabulary's from when they are ready.
   std::size_t owned_bytes() const noexcept;
@@ -131,85 +130,12 @@ class OutputHead {
   static constexpr std::size_t kRowBlock = 256;
 
  private:
-  /// Words [first, first + n) and their matrix.
-  struct Block {
-    std::size_t first = 0;
-    std::size_t n = 0;
-    std::unique_ptr<const PreparedMatrix> matrix;  // [n, width]
-    const float* bias = nullptr;                   // [n] or null
-  };
-  struct Band {
-    std::unique_ptr<const PreparedMatrix> projection;  // hidden -> band, or null: hidden as it is
-    std::vector<Block> blocks;
-  };
-  struct Vocabulary {
-    std::vector<Band> bands;
-    std::unique_ptr<const PreparedMatrix> clusters;  // [n_bands - 1, d]: band 0's entries for the others
-    std::size_t owned_bytes() const noexcept;
-  };
-  const Vocabulary& vocabulary() const;
-  const std::vector<Band>& bands() const { return vocabulary().bands; }
-
-  /// Logits of one block of words.
-  struct LogitBlock {
-    std::span<const std::size_t> rows;  // which of the walk's input, ascending
-    std::size_t band;
-    std::size_t first_word;
-    std::size_t words_before;  // of the same band
-    ConstMatrixView logits;    // [rows, words of the block]
-    const float* largest;      // [rows], of the block: see Backend::log_sum_exp
-  };
-
-  /// What a walk over the vocabulary reports, kRowBlock rows after the other, bands and blocks in order.
-  struct Visitor {
-    std::function<void(const LogitBlock&)> block;
-    /// Behind a band's last block: what turns its logits into log-probabilities when added. rows as in the blocks, offsets
-    /// [rows].
-    std::function<void(std::span<const std::size_t> rows, std::size_t band, std::span<const float> offsets)> band_end;
-    /// Asked behind band 0: whether the words of another band are to be walked for a row, `entry` being the logit of that
-    /// band's entry in band 0. Null: they are.
-    std::function<bool(std::size_t row, std::size_t band, float entry)> wants{};
-    /// Where the logits of a block's words are to be written, [rows, words]. Null: where the next block's will be too.
-    std::function<MatrixView(std::span<const std::size_t> rows, const Block& block)> room{};
-  };
-  void walk(ConstMatrixView hidden, const Visitor& visitor) const;
-  ConstMatrixView band_input(const Band& band, ConstMatrixView hidden, std::span<const std::size_t> rows,
-                             const AlignedBuffer& gathered, const AlignedBuffer& projected) const;
-  void walk_for_targets(ConstMatrixView hidden, std::span<const TokenId> targets, float* out, const Visitor& other) const;
-
-  /// What ranks_of compares: whole rows of logits, and what makes log-probabilities of them.
-  struct LogitRows {
-    MatrixView logits;  // [rows, V]; undefined where a band was not scored
-    std::size_t n_bands;
-    std::vector<float> offsets;        // [rows, bands]
-    std::vector<std::uint8_t> scored;  // [rows, bands]: 1 where there are logits
-    float offset(std::size_t row, std::size_t band) const { return offsets[row * n_bands + band]; }
-    bool has(std::size_t row, std::size_t band) const { return scored[row * n_bands + band] != 0; }
-  };
-  LogitRows logits_for_ranks(ConstMatrixView hidden, std::size_t first_row, std::span<const TargetQuery> queries,
-                             const AlignedBuffer& buffer) const;
-  std::size_t band_of(TokenId token) const;
-  std::size_t band_begin(std::size_t band) const { return bands()[band].blocks.front().first; }
-  std::size_t band_end(std::size_t band) const { return bands()[band].blocks.back().first + bands()[band].blocks.back().n; }
-
-  /// Whether no word of a band can come before a word of band 0, from the logits of that band's entry and that word: a word is
-  /// no more probable than its band. What rounding can do is far less than the margin.
-  static bool is_surely_below(float entry, float logit) {
-    return entry < logit - 1e-4F * (1.0F + std::abs(entry) + std::abs(logit));
-  }
-
-  Band make_band(const WeightMatrix& table, std::size_t first_word, const std::vector<float>& bias) const;
-  void block_logits(const Block& block, ConstMatrixView band_input, MatrixView out) const;
-
   const ModelConfig& config_;
   const ModelWeights& weights_;
   const Backend& backend_;
-  WeightFormat format_;
-  std::size_t hidden_width_ = 0;
+  std::unique_ptr<const OutputVocabulary> vocabulary_;
   std::unique_ptr<const PreparedMatrix> projection_;  // OPT's project_out
-  mutable std::once_flag made_ready_;
-  mutable Vocabulary vocabulary_;
-  mutable std::atomic<std::size_t> vocabulary_bytes_ = 0;
+  std::size_t hidden_width_ = 0;
 };
 
 }  // namespace ffmem

@@ -1,10 +1,10 @@
-// OutputHead's walks over the vocabulary, block by block.
+#include "runtime/output_vocabulary.hpp"
+
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
-#include "ops/aligned_buffer.hpp"
-#include "runtime/output_head.hpp"
-#include "runtime/output_head_arguments.hpp"
+#include "loaders/resident_pages.hpp"
 
 namespace ffmem {
 namespace {
@@ -36,18 +36,65 @@ struct WalkBuffers {
 
 }  // namespace
 
-void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
-  const std::size_t chunk_rows = std::min(kRowBlock, hidden.rows);
+const OutputVocabulary::Matrices& OutputVocabulary::matrices() const {
+  std::call_once(made_ready_, [this] {
+    Matrices made;  // kept only whole: after an error the next caller begins anew
+    if (weights_.bands.empty()) made.bands.push_back(make_band(weights_.head.matrix, 0, weights_.head.bias));
+    std::size_t first_word = 0;
+    for (const AdaptiveBand& stored : weights_.bands) {
+      VocabularyBand band = make_band(stored.out_table.empty() ? stored.table : stored.out_table, first_word, {});
+      if (!stored.out_projection.empty()) band.projection = backend_.prepare(stored.out_projection, format_);
+      first_word += stored.table.rows;
+      made.bands.push_back(std::move(band));
+    }
+    if (!weights_.bands.empty()) made.clusters = backend_.prepare(weights_.band_head, format_);
+    matrices_ = std::move(made);
+    owned_bytes_ = matrices_.owned_bytes();
+  });
+  return matrices_;
+}
+
+VocabularyBand OutputVocabulary::make_band(const WeightMatrix& table, std::size_t first_word,
+                                           const std::vector<float>& bias) const {
+  VocabularyBand band;
+  for (std::size_t begin = 0; begin < table.rows; begin += OutputHead::kVocabularyBlock) {
+    const std::size_t n = std::min(OutputHead::kVocabularyBlock, table.rows - begin);
+    band.blocks.push_back({.first = first_word + begin,
+                           .n = n,
+                           .matrix = backend_.prepare(table.row_slice(begin, n), format_),
+                           .bias = bias.empty() ? nullptr : bias.data() + begin});
+    release_if_copied(weights_, table.row_slice(begin, n), *band.blocks.back().matrix);
+  }
+  return band;
+}
+
+std::size_t OutputVocabulary::Matrices::owned_bytes() const noexcept {
+  const auto owned = [](const std::unique_ptr<const PreparedMatrix>& m) { return m ? m->owned_bytes() : 0; };
+  std::size_t bytes = owned(clusters);
+  for (const VocabularyBand& band : bands) {
+    bytes += owned(band.projection);
+    for (const VocabularyBlock& block : band.blocks) bytes += owned(block.matrix);
+  }
+  return bytes;
+}
+
+std::size_t OutputVocabulary::band_of(TokenId token) const {
+  const auto begins_behind = [&](const VocabularyBand& band) { return band.begin() > static_cast<std::size_t>(token); };
+  return static_cast<std::size_t>(std::ranges::find_if(bands(), begins_behind) - bands().begin()) - 1;
+}
+
+void OutputVocabulary::walk(ConstMatrixView hidden, const VocabularyVisitor& visitor) const {
+  const std::size_t chunk_rows = std::min(OutputHead::kRowBlock, hidden.rows);
   const std::size_t n_entries = bands().size() - 1;
   static thread_local WalkBuffers buffers;
   auto& [logits_buffer, entries_buffer, wanted_buffer, band_buffer, rows, block_sum, largest, band_sum, head_sum, offsets] =
       buffers;
   buffers.make_room(chunk_rows);
-  if (!visitor.room) logits_buffer.make_room(chunk_rows * kVocabularyBlock);
+  if (!visitor.room) logits_buffer.make_room(chunk_rows * OutputHead::kVocabularyBlock);
   if (n_entries > 0) {
     entries_buffer.make_room(chunk_rows * n_entries);
-    wanted_buffer.make_room(chunk_rows * hidden_width_);
-    band_buffer.make_room(chunk_rows * hidden_width_);
+    wanted_buffer.make_room(chunk_rows * hidden.cols);
+    band_buffer.make_room(chunk_rows * hidden.cols);
   }
 
   const auto add_to_sum = [&](ConstMatrixView logits) {
@@ -57,7 +104,7 @@ void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
   for (std::size_t first_row = 0; first_row < hidden.rows; first_row += chunk_rows) {
     const ConstMatrixView chunk = hidden.rows_between(first_row, std::min(first_row + chunk_rows, hidden.rows));
     const MatrixView entries = entries_buffer.matrix(chunk.rows, n_entries);
-    if (n_entries > 0) backend_.matmul(chunk, *vocabulary().clusters, nullptr, entries);
+    if (n_entries > 0) backend_.matmul(chunk, *matrices().clusters, nullptr, entries);
     for (std::size_t b = 0; b < bands().size(); ++b) {
       rows.clear();
       for (std::size_t r = 0; r < chunk.rows; ++r) {
@@ -66,14 +113,15 @@ void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
       if (rows.empty()) continue;
       const ConstMatrixView input = band_input(bands()[b], hidden, rows, wanted_buffer, band_buffer);
       std::fill(band_sum.begin(), band_sum.end(), -INFINITY);
-      for (const Block& block : bands()[b].blocks) {
+      for (const VocabularyBlock& block : bands()[b].blocks) {
         const MatrixView logits = visitor.room ? visitor.room(rows, block) : logits_buffer.matrix(rows.size(), block.n);
-        block_logits(block, input, logits);
+        backend_.matmul(input, *block.matrix, block.bias, logits);
+        if (config_.final_softcap > 0.0F) backend_.softcap(logits, config_.final_softcap);
         add_to_sum(logits);
         visitor.block({.rows = rows,
                        .band = b,
                        .first_word = block.first,
-                       .words_before = block.first - band_begin(b),
+                       .words_before = block.first - bands()[b].begin(),
                        .logits = logits,
                        .largest = largest.data()});
       }
@@ -91,8 +139,9 @@ void OutputHead::walk(ConstMatrixView hidden, const Visitor& visitor) const {
 
 /// What a band's matrices read for some of the rows: those rows themselves, copied only where others lie between them, or their
 /// projection.
-ConstMatrixView OutputHead::band_input(const Band& band, ConstMatrixView hidden, std::span<const std::size_t> rows,
-                                       const AlignedBuffer& gathered, const AlignedBuffer& projected) const {
+ConstMatrixView OutputVocabulary::band_input(const VocabularyBand& band, ConstMatrixView hidden,
+                                             std::span<const std::size_t> rows, const AlignedBuffer& gathered,
+                                             const AlignedBuffer& projected) const {
   ConstMatrixView input = hidden.rows_between(rows.front(), rows.back() + 1);
   if (input.rows > rows.size()) {
     const MatrixView wanted = gathered.matrix(rows.size(), hidden.cols);
@@ -105,22 +154,12 @@ ConstMatrixView OutputHead::band_input(const Band& band, ConstMatrixView hidden,
   return result;
 }
 
-void OutputHead::log_probabilities_of(ConstMatrixView hidden, std::span<const TokenId> targets, float* out) const {
-  check_width("hidden", hidden, hidden_width_);
-  check_targets(targets, hidden.rows, vocab_size());
-  walk_for_targets(hidden, targets, out,
-                   {.block = [](const LogitBlock&) {},
-                    .band_end = [](std::span<const std::size_t>, std::size_t, std::span<const float>) {},
-                    .wants = [](std::size_t, std::size_t, float) { return false; }});
-}
-
-/// Shows everything to `other` and fills out[t] = log p(targets[t] | hidden[t]) on the way. No targets: out is not used.
-void OutputHead::walk_for_targets(ConstMatrixView hidden, std::span<const TokenId> targets, float* out,
-                                  const Visitor& other) const {
+void OutputVocabulary::walk_for_targets(ConstMatrixView hidden, std::span<const TokenId> targets, float* out,
+                                        const VocabularyVisitor& other) const {
   if (targets.empty()) return walk(hidden, other);
   const auto target = [&](std::size_t row) { return static_cast<std::size_t>(targets[row]); };
   const auto in_band = [&](std::size_t row, std::size_t band) {
-    return target(row) >= band_begin(band) && target(row) < band_end(band);
+    return target(row) >= bands()[band].begin() && target(row) < bands()[band].end();
   };
   walk(hidden, {.block =
                     [&](const LogitBlock& block) {
@@ -143,27 +182,26 @@ void OutputHead::walk_for_targets(ConstMatrixView hidden, std::span<const TokenI
                              float entry) { return in_band(row, band) || other.wants(row, band, entry); }});
 }
 
-void OutputHead::walk_scores(ConstMatrixView hidden,
-                             const std::function<void(const ScoreBlock&, ConstMatrixView)>& visit) const {
-  check_width("hidden", hidden, hidden_width_);
-  const AlignedBuffer scores_buffer(hidden.rows * kVocabularyBlock);
-  const AlignedBuffer band_buffer(bands().size() > 1 ? hidden.rows * hidden_width_ : 0);
+void OutputVocabulary::walk_scores(ConstMatrixView hidden,
+                                   const std::function<void(const ScoreBlock&, ConstMatrixView)>& visit) const {
+  const AlignedBuffer scores_buffer(hidden.rows * OutputHead::kVocabularyBlock);
+  const AlignedBuffer band_buffer(bands().size() > 1 ? hidden.rows * hidden.cols : 0);
   for (std::size_t b = 0; b < bands().size(); ++b) {
-    const Band& band = bands()[b];
+    const VocabularyBand& band = bands()[b];
     ConstMatrixView input = hidden;
     if (band.projection) {
       const MatrixView projected = band_buffer.matrix(hidden.rows, band.projection->rows());
       backend_.matmul(hidden, *band.projection, nullptr, projected);
       input = projected;
     }
-    for (const Block& block : band.blocks) {
+    for (const VocabularyBlock& block : band.blocks) {
       const MatrixView scores = scores_buffer.matrix(hidden.rows, block.n);
       backend_.matmul(input, *block.matrix, nullptr, scores);
       visit({.band = b, .first_word = block.first, .entries = false, .bias = block.bias}, scores);
     }
-    if (b == 0 && vocabulary().clusters) {
-      const MatrixView scores = scores_buffer.matrix(hidden.rows, vocabulary().clusters->rows());
-      backend_.matmul(hidden, *vocabulary().clusters, nullptr, scores);
+    if (b == 0 && matrices().clusters) {
+      const MatrixView scores = scores_buffer.matrix(hidden.rows, matrices().clusters->rows());
+      backend_.matmul(hidden, *matrices().clusters, nullptr, scores);
       visit({.band = 0, .first_word = 0, .entries = true, .bias = nullptr}, scores);
     }
   }

@@ -12,6 +12,7 @@
 #include "runtime/kv_cache.hpp"
 #include "runtime/output_head.hpp"
 #include "runtime/positions.hpp"
+#include "runtime/session_arguments.hpp"
 #include "runtime/workspace.hpp"
 
 namespace ffmem {
@@ -19,10 +20,6 @@ namespace {
 
 /// Rows of logits that exist at once when only a hook reads them.
 constexpr std::size_t kLogitsRows = 64;
-
-constexpr std::size_t kMostRows = std::size_t{1} << 32;
-constexpr double kMostCacheBytes = 1e18;  // so that no number of bytes overflows
-constexpr int kMostThreads = 4096;        // far more than that, and OpenMP ends the process
 
 /// That a session is not used again before its run is over: by a hook, whose calls come from within.
 class OnlyRun {
@@ -44,38 +41,12 @@ class OnlyRun {
   bool& running_;
 };
 
-/// The options with every default filled in.
-SessionOptions resolve(const ModelConfig& config, SessionOptions options) {
-  if (options.context > config.max_positions) {
-    fail(ErrorCode::context_exceeded, "a context of ", options.context, " positions: the model has ", config.max_positions);
-  }
-  if (options.max_sequences == 0) fail(ErrorCode::argument_invalid, "a session needs room for at least one sequence");
-  if (options.context == 0) options.context = config.max_positions;
-  if (options.context == 0) fail(ErrorCode::argument_invalid, "a session of no positions: the model's max_positions is 0");
-  if (options.n_threads > kMostThreads) {
-    fail(ErrorCode::argument_invalid, "a session of ", options.n_threads, " threads: expected at most ", kMostThreads);
-  }
-  if (options.max_batch_tokens == 0) options.max_batch_tokens = options.context;
-  if (options.max_sequences > kMostRows / options.context || options.max_batch_tokens > kMostRows) {
-    fail(ErrorCode::argument_invalid, "a session of ", options.max_sequences, " sequences of ", options.context,
-         " positions and batches of ", options.max_batch_tokens, " tokens: expected at most ", kMostRows, " of each in all");
-  }
-  const double cache_bytes = 2.0 * sizeof(float) * static_cast<double>(config.n_layers) *
-                             static_cast<double>(options.max_sequences) * static_cast<double>(options.context) *
-                             static_cast<double>(config.n_kv_heads) * static_cast<double>(config.head_dim);
-  if (cache_bytes > kMostCacheBytes) {
-    fail(ErrorCode::argument_invalid, "a session of ", options.max_sequences, " sequences of ", options.context,
-         " positions: expected a cache of at most ", kMostCacheBytes, " bytes, found ", cache_bytes);
-  }
-  return options;
-}
-
 }  // namespace
 
 struct Session::State {
   State(std::shared_ptr<const Model> model_, const SessionOptions& options_)
       : model(std::move(model_)),
-        options(resolve(model->config(), options_)),
+        options(resolve_options(model->config(), options_)),
         tables(model->config(), options.context),
         cache(model->config(), options.keep_cache, options.max_sequences, options.context, options.max_batch_tokens),
         workspace(model->config(), options.max_batch_tokens),
@@ -83,13 +54,12 @@ struct Session::State {
         plan(model->config().n_layers),
         by_layer(model->config().n_layers) {}
 
-  void check(const RaggedBatch& batch) const;
   void describe_rows(const RaggedBatch& batch);
   ConstMatrixView output(MatrixView residual, LogitsRows rows, std::size_t n_sequences);
   ConstMatrixView logits_of(ConstMatrixView hidden, std::span<const RowOrigin> row_origins);
   void show_logits(ConstMatrixView hidden);
   MatrixView hidden_rows(ConstMatrixView residual, bool every_row, std::size_t n_sequences);
-  void score(ConstMatrixView hidden_rows, MatrixView out) const;
+  void score(ConstMatrixView hidden, MatrixView out) const;
   std::size_t& length_of(std::size_t slot);
 
   std::shared_ptr<const Model> model;
@@ -109,7 +79,7 @@ struct Session::State {
   std::vector<SequenceRows> sequences;              // [n_sequences]
   std::vector<std::vector<SequenceRows>> by_layer;  // [L][n_sequences]
   RowBuffer last_residual;                          // [n_sequences, d]
-  RowBuffer hidden;                                 // [rows, hidden width]
+  RowBuffer hidden_buffer;                          // [rows, hidden width]
   AlignedBuffer logits;                             // [rows, V]
 };
 
@@ -125,7 +95,7 @@ ConstMatrixView Session::run(const RaggedBatch& batch, LogitsRows logits, std::s
   State& s = *state_;
   const OnlyRun only(s.running);
   const ThreadScope threads(s.options.n_threads);
-  s.check(batch);
+  check_batch(batch, s.options, s.lengths, s.model->config().vocab_size);
   s.describe_rows(batch);
   s.plan.ask(hooks);
   const bool wants_output = logits != LogitsRows::none || s.plan.wants(Point::final_hidden) || s.plan.wants(Point::logits);
@@ -146,36 +116,6 @@ ConstMatrixView Session::run(const RaggedBatch& batch, LogitsRows logits, std::s
 ConstMatrixView Session::run(std::span<const TokenId> tokens, LogitsRows logits, std::span<Hook* const> hooks) {
   const std::array<std::size_t, 2> offsets{0, tokens.size()};
   return run(RaggedBatch{.tokens = tokens, .offsets = offsets}, logits, hooks);
-}
-
-void Session::State::check(const RaggedBatch& batch) const {
-  const std::span<const std::size_t> offsets = batch.offsets;
-  if (offsets.size() < 2 || offsets.front() != 0 || offsets.back() != batch.tokens.size()) {
-    fail(ErrorCode::argument_invalid, "a batch needs offsets from 0 to its ", batch.tokens.size(), " tokens, and a sequence");
-  }
-  if (offsets.size() - 1 > options.max_sequences) {
-    fail(ErrorCode::argument_invalid, "a batch of ", offsets.size() - 1, " sequences: the session has room for ",
-         options.max_sequences);
-  }
-  if (batch.tokens.size() > options.max_batch_tokens) {
-    fail(ErrorCode::context_exceeded, "a batch of ", batch.tokens.size(), " tokens: the session has room for ",
-         options.max_batch_tokens);
-  }
-  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
-    if (offsets[i] >= offsets[i + 1]) fail(ErrorCode::argument_invalid, "sequence ", i, " of the batch has no tokens");
-    const std::size_t past = options.keep_cache ? lengths[i] : 0;
-    const std::size_t end = past + (offsets[i + 1] - offsets[i]);
-    if (end > options.context) {
-      fail(ErrorCode::context_exceeded, "sequence ", i, " would reach ", end, " tokens: the context is ", options.context);
-    }
-  }
-  const std::size_t vocab_size = model->config().vocab_size;
-  for (std::size_t t = 0; t < batch.tokens.size(); ++t) {
-    if (batch.tokens[t] < 0 || static_cast<std::size_t>(batch.tokens[t]) >= vocab_size) {
-      fail(ErrorCode::token_out_of_range, "token id ", batch.tokens[t], " (number ", t,
-           " of the batch): the vocabulary has ids 0 to ", vocab_size - 1);
-    }
-  }
 }
 
 void Session::State::describe_rows(const RaggedBatch& batch) {
@@ -234,38 +174,38 @@ MatrixView Session::State::hidden_rows(ConstMatrixView residual, bool every_row,
     }
     source = last;
   }
-  if (!hidden.holds(source.rows, head.hidden_width())) {
-    hidden = RowBuffer(every_row ? options.max_batch_tokens : options.max_sequences, head.hidden_width());
+  if (!hidden_buffer.holds(source.rows, head.hidden_width())) {
+    hidden_buffer = RowBuffer(every_row ? options.max_batch_tokens : options.max_sequences, head.hidden_width());
   }
-  const MatrixView result = hidden.matrix(source.rows, head.hidden_width());
+  const MatrixView result = hidden_buffer.matrix(source.rows, head.hidden_width());
   head.to_hidden(source, Lens::final_norm, result);
   return result;
 }
 
-void Session::State::score(ConstMatrixView hidden_rows, MatrixView out) const {
+void Session::State::score(ConstMatrixView hidden, MatrixView out) const {
   if (model->head().has_logits()) {
-    model->head().logits(hidden_rows, out);
+    model->head().logits(hidden, out);
   } else {
-    model->head().log_probabilities(hidden_rows, out);
+    model->head().log_probabilities(hidden, out);
   }
 }
 
-ConstMatrixView Session::State::logits_of(ConstMatrixView rows, std::span<const RowOrigin> row_origins) {
+ConstMatrixView Session::State::logits_of(ConstMatrixView hidden, std::span<const RowOrigin> row_origins) {
   const std::size_t vocab_size = model->config().vocab_size;
-  logits.make_room(rows.rows * vocab_size);
-  const MatrixView result = logits.matrix(rows.rows, vocab_size);
-  score(rows, result);
+  logits.make_room(hidden.rows * vocab_size);
+  const MatrixView result = logits.matrix(hidden.rows, vocab_size);
+  score(hidden, result);
   if (plan.wants(Point::logits)) plan.visit({Point::logits, 0, 0, result, row_origins, &model->backend()});
   return result;
 }
 
-void Session::State::show_logits(ConstMatrixView rows) {
+void Session::State::show_logits(ConstMatrixView hidden) {
   const std::size_t vocab_size = model->config().vocab_size;
   logits.make_room(kLogitsRows * vocab_size);
-  for (std::size_t begin = 0; begin < rows.rows; begin += kLogitsRows) {
-    const std::size_t end = std::min(begin + kLogitsRows, rows.rows);
+  for (std::size_t begin = 0; begin < hidden.rows; begin += kLogitsRows) {
+    const std::size_t end = std::min(begin + kLogitsRows, hidden.rows);
     const MatrixView block = logits.matrix(end - begin, vocab_size);
-    score(rows.rows_between(begin, end), block);
+    score(hidden.rows_between(begin, end), block);
     plan.visit({Point::logits, 0, begin, block, std::span(origins).subspan(begin, end - begin), &model->backend()});
   }
 }
@@ -290,7 +230,7 @@ bool Session::keeps_cache() const noexcept { return state_->options.keep_cache; 
 const Model& Session::model() const noexcept { return *state_->model; }
 
 Session::Memory Session::memory(const ModelConfig& config, const SessionOptions& options) {
-  const SessionOptions o = resolve(config, options);
+  const SessionOptions o = resolve_options(config, options);
   return {.kv_cache_bytes = KvCache::bytes(config, o.keep_cache, o.max_sequences, o.context, o.max_batch_tokens),
           .workspace_bytes = workspace_bytes(config, o.max_batch_tokens) + PositionTables::bytes(config, o.context)};
 }

@@ -13,7 +13,8 @@ namespace ffmem {
 /// their caches from product to product, and few enough for all coefficients to be in cache when a hook reads them.
 inline constexpr std::size_t kFeedForwardRows = 512;
 
-/// T: tokens of the largest run; R = min(T, kFeedForwardRows). Buffer: a RowBuffer, or what only counts.
+/// T: tokens of the largest run; R = min(T, kFeedForwardRows). Buffer: RowBuffer, or a stand-in that only counts bytes
+/// (workspace_bytes).
 template <class Buffer>
 struct WorkspaceOf {
   WorkspaceOf(const ModelConfig& c, std::size_t max_tokens)
