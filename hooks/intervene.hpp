@@ -12,11 +12,11 @@ namespace ffmem {
 
 struct Edit {
   enum class Kind {
-    set,    // x[unit] = amount
-    scale,  // x[unit] *= amount
-    zero,   // x[unit] = 0
+    set,    // the row (or x[unit]) = amount
+    scale,  // the row (or x[unit]) *= amount
+    zero,   // the row (or x[unit]) = 0
     patch,  // the row (or x[unit]) becomes that of `vectors` at the row's position: activations of another run
-    add,    // row (or x[unit]) += amount * vectors (or its component)
+    add,    // the row (or x[unit]) += amount * vectors (or its component)
   };
   Kind kind = Kind::zero;
   Point point = Point::coefficients;

@@ -45,7 +45,8 @@ class KeyList {
         sentence_(table.sentence.data() + key * t_),
         position_(table.position.data() + key * t_) {}
 
-  /// Offers several, whose order it changes: those new to the list, as nearly all are where sentences come in order, together.
+  /// Offers several at once, and may reorder them. Those behind all of the list in corpus order, nearly all where sentences
+  /// come in order, are merged in together.
   void offer(std::span<Example> examples, bool every_prefix) {
     Example newest = last_in_corpus();
     std::size_t n_fresh = 0;
@@ -63,7 +64,7 @@ class KeyList {
   /// Puts `example` in its place if it is among the t best, where a sentence (every_prefix: a position) counts once.
   void offer(const Example& example, bool every_prefix) {
     if (sentence_[t_ - 1] != -1 && !precedes(example, (*this)[t_ - 1])) return;
-    std::size_t hole = same_as(example, every_prefix);
+    std::size_t hole = place_of(example, every_prefix);
     if (hole < t_ && sentence_[hole] != -1 && !precedes(example, (*this)[hole])) return;
     hole = std::min(hole, t_ - 1);
     for (; hole > 0 && precedes(example, (*this)[hole - 1]); --hole) put(hole, (*this)[hole - 1]);
@@ -111,7 +112,7 @@ class KeyList {
   Example operator[](std::size_t i) const { return {coefficient_[i], sentence_[i], position_[i]}; }
 
   /// The entry that counts for the same thing as `example`, else the first empty one, else t.
-  std::size_t same_as(const Example& example, bool every_prefix) const {
+  std::size_t place_of(const Example& example, bool every_prefix) const {
     std::size_t i = 0;
     for (; i < t_ && sentence_[i] != -1; ++i) {
       if (sentence_[i] == example.sentence && (!every_prefix || position_[i] == example.position)) break;
@@ -231,11 +232,11 @@ void TopTriggers::read(const PointView& view) {
 }
 
 void TopTriggers::read_units(const PointView& view, std::size_t begin, std::size_t end) {
-  const auto count_once = [&](std::size_t a, std::size_t b) {
+  const auto are_one_example = [&](std::size_t a, std::size_t b) {
     return !options_.every_prefix && view.origins[a].sequence == view.origins[b].sequence;
   };
   for (std::size_t first = 0, last = 0; first < view.values.rows; first = last) {
-    for (last = first + 1; last < view.values.rows && count_once(first, last);) ++last;
+    for (last = first + 1; last < view.values.rows && are_one_example(first, last);) ++last;
     find_best(view, first, last, begin, end);
     collect(view, first, begin, end);
   }

@@ -56,6 +56,7 @@ class TopTriggers : public Hook {
   /// each OpenMP thread on its own keys.
   void read(const PointView& view) override;
 
+  /// Valid as long as this hook; later runs change it.
   const TriggerTable& table() const noexcept { return table_; }
 
   /// Bytes this hook needs beside its table.

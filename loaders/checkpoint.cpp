@@ -1,8 +1,9 @@
+#include "loaders/checkpoint.hpp"
+
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "loaders/json_file.hpp"
-#include "loaders/safetensors.hpp"
 #include "loaders/safetensors_header.hpp"
 #include "ops/error.hpp"
 

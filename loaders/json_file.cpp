@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "loaders/mapped_file.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
@@ -86,7 +86,7 @@ std::string json_error_text(const json::exception& error) {
   const std::size_t found = message.find(mark);
   const std::string_view text = found == std::string_view::npos ? message : message.substr(found + mark.size());
   // The library quotes what it stumbled over, which may be no character, and the cut may leave half of one.
-  const std::string valid = tokenization::repair_utf8(text.substr(0, kLimit));
+  const std::string valid = repair_utf8(text.substr(0, kLimit));
   return text.size() > kLimit ? valid + "..." : valid;
 }
 
@@ -111,11 +111,9 @@ JsonFields::JsonFields(const json& object, const std::filesystem::path& file, st
 
 std::size_t JsonFields::size(std::string_view key) const { return as_size(key, find_needed(key, kSizeWords)); }
 
-std::size_t JsonFields::size(std::string_view key, std::size_t fallback) const { return optional_size(key).value_or(fallback); }
-
-std::optional<std::size_t> JsonFields::optional_size(std::string_view key) const {
+std::size_t JsonFields::size(std::string_view key, std::size_t fallback) const {
   const json* value = find_set(key);
-  return value == nullptr ? std::nullopt : std::optional(as_size(key, *value));
+  return value == nullptr ? fallback : as_size(key, *value);
 }
 
 float JsonFields::number(std::string_view key) const { return as_number(key, find_needed(key, kNumberWords)); }
@@ -127,24 +125,16 @@ std::optional<float> JsonFields::optional_number(std::string_view key) const {
   return value == nullptr ? std::nullopt : std::optional(as_number(key, *value));
 }
 
-bool JsonFields::flag(std::string_view key) const { return as_flag(key, find_needed(key, kFlagWords)); }
-
-bool JsonFields::flag(std::string_view key, bool fallback) const { return optional_flag(key).value_or(fallback); }
-
-std::optional<bool> JsonFields::optional_flag(std::string_view key) const {
+bool JsonFields::flag(std::string_view key, bool fallback) const {
   const json* value = find_set(key);
-  return value == nullptr ? std::nullopt : std::optional(as_flag(key, *value));
+  return value == nullptr ? fallback : as_flag(key, *value);
 }
 
 std::string JsonFields::text(std::string_view key) const { return as_text(key, find_needed(key, kTextWords)); }
 
 std::string JsonFields::text(std::string_view key, std::string_view fallback) const {
-  return optional_text(key).value_or(std::string(fallback));
-}
-
-std::optional<std::string> JsonFields::optional_text(std::string_view key) const {
   const json* value = find_set(key);
-  return value == nullptr ? std::nullopt : std::optional(as_text(key, *value));
+  return value == nullptr ? std::string(fallback) : as_text(key, *value);
 }
 
 std::optional<JsonFields> JsonFields::optional_object(std::string_view key) const {

@@ -38,20 +38,16 @@ class JsonFields {
   /// A whole number from 0 to 2^32. Numbers with a decimal point or an exponent (768.0) are refused.
   std::size_t size(std::string_view key) const;
   std::size_t size(std::string_view key, std::size_t fallback) const;
-  std::optional<std::size_t> optional_size(std::string_view key) const;
 
   /// Any number, rounded to float; refused where it is too large for one.
   float number(std::string_view key) const;
   float number(std::string_view key, float fallback) const;
   std::optional<float> optional_number(std::string_view key) const;
 
-  bool flag(std::string_view key) const;
   bool flag(std::string_view key, bool fallback) const;
-  std::optional<bool> optional_flag(std::string_view key) const;
 
   std::string text(std::string_view key) const;
   std::string text(std::string_view key, std::string_view fallback) const;
-  std::optional<std::string> optional_text(std::string_view key) const;
 
   /// The fields of an object inside this one; nothing where it is absent or null.
   std::optional<JsonFields> optional_object(std::string_view key) const;

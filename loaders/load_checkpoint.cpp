@@ -1,10 +1,11 @@
+#include "loaders/load_checkpoint.hpp"
+
 #include <algorithm>
 #include <array>
 
 #include "loaders/families/config_fields.hpp"
 #include "loaders/families/family.hpp"
 #include "loaders/json_file.hpp"
-#include "loaders/model_weights.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {

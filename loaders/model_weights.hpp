@@ -3,14 +3,12 @@
 // Optional things are empty where a family does not have them; the forward pass asks for their presence, never for the family.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "loaders/model_config.hpp"
-#include "loaders/safetensors.hpp"
+#include "loaders/checkpoint.hpp"
 #include "ops/weight_matrix.hpp"
 
 namespace ffmem {
@@ -75,8 +73,8 @@ struct ModelWeights {
   NormWeights embedding_norm;          // BLOOM
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
-  LinearWeights head_projection;    // [d_embedding, d] or empty (OPT project_out)
-  LinearWeights head;               // [V, d_embedding]; a tied head is the embedding's own view
+  LinearWeights head_projection;    // [d', d] or empty: d' = d (OPT project_out, fairseq project_out_dim)
+  LinearWeights head;               // [V, d']; a tied head is the embedding's own view
   std::vector<AdaptiveBand> bands;  // adaptive input and softmax
   WeightMatrix band_head;           // [n_bands - 1, d]: the cluster rows of an adaptive softmax
 
@@ -85,23 +83,5 @@ struct ModelWeights {
   std::size_t n_parameters = 0;                    // tied tensors once
   std::string stored_dtypes;                       // "BF16", "F32 + F16"
 };
-
-/// A folder's configuration and weights.
-struct LoadedCheckpoint {
-  ModelConfig config;
-  ModelWeights weights;
-};
-
-/// Reads a config.json alone, whose family is found by its `model_type` (fairseq's has none and is known by its fields).
-/// Throws file_not_found, json_invalid, config_*, family_unknown (listing those supported), activation_unknown.
-ModelConfig load_config(const std::filesystem::path& config_file);
-
-/// Reads `folder`/config.json and maps the tensors.
-/// Throws file_not_found, json_invalid, config_*, family_unknown (listing those supported), activation_unknown, tensor_missing,
-/// tensor_shape, tensor_dtype, and what Checkpoint throws; every message names the file and the field or tensor.
-LoadedCheckpoint load_checkpoint(const std::filesystem::path& folder);
-
-/// The `model_type` names that load_checkpoint knows.
-std::vector<std::string> supported_families();
 
 }  // namespace ffmem

@@ -1,8 +1,8 @@
 // Which of a checkpoint's mapped pages stay in memory.
 #pragma once
 
+#include "loaders/checkpoint.hpp"
 #include "loaders/model_weights.hpp"
-#include "loaders/safetensors.hpp"
 #include "ops/backend.hpp"
 #include "ops/weight_matrix.hpp"
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "loaders/json_file.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
@@ -235,11 +235,11 @@ class HeaderReader final : public json::json_sax_t {
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::string_view text, const std::filesystem::path& file) {
-  if (const std::size_t valid = tokenization::valid_utf8_prefix(text); valid < text.size()) {
+  if (const std::size_t valid = valid_utf8_prefix(text); valid < text.size()) {
     fail(ErrorCode::header_not_utf8, file.string(), ": header: expected UTF-8, found an invalid byte at ", valid);
   }
   // Two texts that the JSON library would take: a byte order mark in front, and anything behind a zero byte.
-  if (text.starts_with(tokenization::kByteOrderMark)) {
+  if (text.starts_with(kByteOrderMark)) {
     fail(ErrorCode::header_not_json, file.string(), ": header: expected JSON, found a byte order mark");
   }
   if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos) {

@@ -13,6 +13,9 @@
 
 namespace ffmem {
 
+/// The format's limit.
+inline constexpr std::size_t kMaxHeaderBytes = 100'000'000;
+
 /// One tensor as declared: data section bytes [begin, end).
 struct HeaderEntry {
   std::string name;

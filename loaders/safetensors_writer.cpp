@@ -1,10 +1,11 @@
+#include "loaders/safetensors_writer.hpp"
+
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "loaders/atomic_file.hpp"
-#include "loaders/safetensors.hpp"
 #include "loaders/safetensors_header.hpp"
 #include "ops/error.hpp"
 #include "ops/rounding.hpp"
@@ -12,7 +13,6 @@
 namespace ffmem {
 namespace {
 
-constexpr std::size_t kMaxHeaderBytes = 100'000'000;
 constexpr std::size_t kHeaderAlignment = 8;
 
 /// `text` as a JSON string.

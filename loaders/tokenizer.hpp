@@ -54,7 +54,8 @@ class Tokenizer {
   /// tokens one by one. Not always valid UTF-8. Throws token_out_of_range.
   virtual std::string token_bytes(TokenId id) const = 0;
 
-  /// Token names of tokenizer_config.json, special_tokens_map.json or (fairseq) by definition, where there are any.
+  /// The beginning- and end-of-text tokens that tokenizer_config.json or special_tokens_map.json names (fairseq: by
+  /// definition), if any.
   virtual std::optional<TokenId> bos() const noexcept = 0;
   virtual std::optional<TokenId> eos() const noexcept = 0;
 

@@ -1,9 +1,9 @@
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 
 #include <cstdint>
 #include <cstring>
 
-namespace ffmem::tokenization {
+namespace ffmem {
 namespace {
 
 /// What may follow a lead byte: the number of bytes and the range of the second one.
@@ -93,4 +93,4 @@ std::string repair_utf8(std::string_view text) {
   return repaired;
 }
 
-}  // namespace ffmem::tokenization
+}  // namespace ffmem

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace ffmem::tokenization {
+namespace ffmem {
 
 inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";  // U+FFFD
 inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";         // U+FEFF at a text's start
@@ -53,4 +53,4 @@ std::size_t valid_utf8_prefix(std::string_view text) noexcept;
 /// Every maximal invalid part becomes U+FFFD, as with Python's errors="replace".
 std::string repair_utf8(std::string_view text);
 
-}  // namespace ffmem::tokenization
+}  // namespace ffmem

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cstring>
 #include <utility>
 
@@ -20,6 +21,25 @@ WeightMatrix view(const StoredTensor& tensor) {
           .cols = tensor.shape[1],
           .row_stride = tensor.shape[1],
           .col_stride = 1};
+}
+
+/// Rows of `all` in the given order as a matrix and bias of their own: a copy.
+LinearWeights pick_rows(const LinearWeights& all, std::span<const std::size_t> rows) {
+  const WeightMatrix& from = all.matrix;
+  assert(from.col_stride == 1);
+  const std::size_t row_bytes = from.cols * element_bytes(from.dtype);
+  auto copy = std::make_shared<std::vector<std::byte>>(rows.size() * row_bytes);
+  LinearWeights picked;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(copy->data() + i * row_bytes, from.row_slice(rows[i], 1).data, row_bytes);
+    if (!all.bias.empty()) picked.bias.push_back(all.bias[rows[i]]);
+  }
+  picked.matrix = from;
+  picked.matrix.data = copy->data();
+  picked.matrix.rows = rows.size();
+  picked.matrix.row_stride = from.cols;
+  picked.copy = std::move(copy);
+  return picked;
 }
 
 }  // namespace
@@ -93,24 +113,6 @@ NormWeights WeightSource::norm(const std::string& name, std::size_t size, Bias b
   NormWeights norm{.present = true, .weight = vector(name + ".weight", size), .bias = {}};
   if (bias == Bias::required) norm.bias = vector(name + ".bias", size);
   return norm;
-}
-
-LinearWeights WeightSource::pick_rows(const LinearWeights& all, std::span<const std::size_t> rows) {
-  const WeightMatrix& from = all.matrix;
-  assert(from.col_stride == 1);
-  const std::size_t row_bytes = from.cols * element_bytes(from.dtype);
-  auto copy = std::make_shared<std::vector<std::byte>>(rows.size() * row_bytes);
-  LinearWeights picked;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    std::memcpy(copy->data() + i * row_bytes, from.row_slice(rows[i], 1).data, row_bytes);
-    if (!all.bias.empty()) picked.bias.push_back(all.bias[rows[i]]);
-  }
-  picked.matrix = from;
-  picked.matrix.data = copy->data();
-  picked.matrix.rows = rows.size();
-  picked.matrix.row_stride = from.cols;
-  picked.copy = std::move(copy);
-  return picked;
 }
 
 void WeightSource::grouped_attention(const std::string& name, const ModelConfig& c, Bias bias, LayerWeights& layer) {

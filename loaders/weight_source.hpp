@@ -5,17 +5,18 @@
 #include <initializer_list>
 #include <memory>
 #include <set>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "loaders/checkpoint.hpp"
 #include "loaders/model_weights.hpp"
 #include "loaders/safetensors.hpp"
 
 namespace ffmem {
 
 enum class Bias { none, required };
+inline Bias bias_if(bool wanted) { return wanted ? Bias::required : Bias::none; }
 
 /// Rows [begin, begin + n) of `all`, in place.
 LinearWeights slice_rows(const LinearWeights& all, std::size_t begin, std::size_t n);
@@ -41,9 +42,6 @@ class WeightSource {
 
   /// `name`.weight [size] and `name`.bias [size].
   NormWeights norm(const std::string& name, std::size_t size, Bias bias);
-
-  /// Rows of `all` in the given order as a matrix and bias of their own: a copy.
-  LinearWeights pick_rows(const LinearWeights& all, std::span<const std::size_t> rows);
 
   /// Query, key and value out of one matrix `name` whose rows are grouped by key/value head: each group has the queries that
   /// share the head, then its key, then its value. In place for a single group, else copies.

@@ -167,12 +167,11 @@ void print_text(const Options& options, const Model& model, const SpeedResult& r
       fmt::format("model    {}, {:.1f} million parameters, run as {}\n",
                   options.shape.empty() ? model_name_of(options.model.folder) : options.shape + " (random weights)",
                   static_cast<double>(model.weights().n_parameters) / 1e6, name(model.weight_mode()));
-  text +=
-      fmt::format("machine  {}, {}, {} thread{}: {:.1f} GFLOP/s in f32, {:.1f} with these weights, {:.1f} GB/s read\n",
-                  processor_name().value_or("unnamed processor"), model.backend().description(), available_threads(),
-                  available_threads() == 1 ? "" : "s",
-                  machine_rate(result, &MachineRates::f32_flops) / 1e9, machine_rate(result, &MachineRates::layer_flops) / 1e9,
-                  machine_rate(result, &MachineRates::read_bytes) / 1e9);
+  text += fmt::format("machine  {}, {}, {} thread{}: {:.1f} GFLOP/s in f32, {:.1f} with these weights, {:.1f} GB/s read\n",
+                      processor_name().value_or("unnamed processor"), model.backend().description(), available_threads(),
+                      available_threads() == 1 ? "" : "s", machine_rate(result, &MachineRates::f32_flops) / 1e9,
+                      machine_rate(result, &MachineRates::layer_flops) / 1e9,
+                      machine_rate(result, &MachineRates::read_bytes) / 1e9);
   text += fmt::format("memory   {:.1f} MiB resident; KV cache {:.1f}, workspace {:.1f}, converted weights {:.1f} MiB\n",
                       mebibytes(result.resident_bytes), mebibytes(result.session.kv_cache_bytes),
                       mebibytes(result.session.workspace_bytes), mebibytes(model.owned_bytes()));
@@ -238,11 +237,9 @@ void add_bench(CLI::App& app) {
   command->footer(
       "Prints medians over the rounds, the slowest and the fastest. Tokens are random, the same every time. Arithmetic counts\n"
       "the matrix products and attention, bytes every weight and cached key and value once for each run; their shares are of\n"
-      "what the same threads reach in a loop of nothing but multiply-adds or reads directly before and after each phase of "
-      "each\n"
-      "round, medians too. --shape stores its weights as F32, or for other --weights as BF16, each matrix as that family's "
-      "files\n"
-      "have it.\n"
+      "what the same threads reach in a loop of nothing but multiply-adds or reads directly before and after each phase of\n"
+      "each round, medians too. --shape stores its weights as F32, or for other --weights as BF16, each matrix as that\n"
+      "family's files have it.\n"
       "Examples:\n"
       "  ffmem bench models/gpt2\n"
       "  ffmem bench --shape gpt2 --weights bf16 --logits all --json\n"

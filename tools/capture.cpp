@@ -7,7 +7,7 @@
 
 #include "hooks/record.hpp"
 #include "loaders/atomic_file.hpp"
-#include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "runtime/output_head.hpp"
@@ -114,12 +114,10 @@ void add_capture(CLI::App& app) {
       ->type_name("FILE");
   options->interventions.add_options(*command);
   command->footer(
-      "Points, in the order a layer reaches them: residual_pre, attention_out, residual_mid, ffn_in, key_scores, "
-      "coefficients,\n"
-      "ffn_out, residual_post; behind the last layer: final_hidden, logits. Tensors are float32 [tokens, width], named\n"
-      "POINT.LAYER (coefficients.3), final_hidden, logits (log_probs for a model with an adaptive softmax), and int64 "
-      "tokens.\n"
-      "They are kept in memory until they are written, 4 GiB at most: --layers takes fewer.\n" +
+      "Points, in the order a layer reaches them: residual_pre, attention_out, residual_mid, ffn_in, key_scores,\n"
+      "coefficients, ffn_out, residual_post; behind the last layer: final_hidden, logits. Tensors are float32\n"
+      "[tokens, width], named POINT.LAYER (coefficients.3), final_hidden, logits (log_probs for a model with an adaptive\n"
+      "softmax), and int64 tokens. They are kept in memory until they are written, 4 GiB at most: --layers takes fewer.\n" +
       std::string(kInterventionsHelp) +
       "Examples:\n"
       "  ffmem capture models/gpt2 --text \"Hello world\" --points coefficients --layers 3:6 -o hello.safetensors\n"

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tools {
@@ -120,7 +120,7 @@ void SentenceReader::split_piece() {
   sentences_.clear();
   next_sentence_ = 0;
   std::string_view text = piece_.text;
-  const std::size_t n_valid = tokenization::valid_utf8_prefix(text);
+  const std::size_t n_valid = valid_utf8_prefix(text);
   // A piece of a line that goes on may end inside a character, of at most 4 bytes.
   if (n_valid < text.size() && (piece_.complete || text.size() - n_valid >= 4)) {
     fail(ErrorCode::text_not_utf8, file_->path().string(), ": line ", file_->line(), ": byte ", file_->offset() + n_valid,

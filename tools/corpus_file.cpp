@@ -9,7 +9,7 @@
 #include <cstring>
 #include <utility>
 
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tools {
@@ -34,8 +34,8 @@ CorpusFile::CorpusFile(std::filesystem::path path, std::size_t buffer_bytes)
     ::close(descriptor_);
     throw;
   }
-  if (std::string_view(buffer_.data(), end_).starts_with(tokenization::kByteOrderMark)) {
-    begin_ = scanned_ = tokenization::kByteOrderMark.size();
+  if (std::string_view(buffer_.data(), end_).starts_with(kByteOrderMark)) {
+    begin_ = scanned_ = kByteOrderMark.size();
   }
 }
 

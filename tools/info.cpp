@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
-#include "loaders/mapped_file.hpp"
 #include "ops/threads.hpp"
 #include "runtime/output_head.hpp"
 #include "runtime/session.hpp"
@@ -44,7 +43,7 @@ std::string bytes_text(std::size_t bytes) {
   return fmt::format("{:.2f} GiB", b / kUnit / kUnit / kUnit);
 }
 
-std::string token_text(const std::optional<TokenId>& id) { return id ? std::to_string(*id) : "none"; }
+std::string id_text(const std::optional<TokenId>& id) { return id ? std::to_string(*id) : "none"; }
 
 struct Facts {
   const Model& model;
@@ -101,7 +100,7 @@ std::string as_text(const Facts& facts) {
   line("context", fmt::format("{} tokens", c.max_positions));
   line("vocabulary", fmt::format("{} tokens", c.vocab_size));
   line("tokenizer", facts.tokenizer ? fmt::format("{}, {} tokens", facts.tokenizer->files, facts.tokenizer->n_tokens) : "none");
-  line("bos, eos", fmt::format("{}, {}", token_text(c.bos), fmt::join(c.all_eos, " ")));
+  line("bos, eos", fmt::format("{}, {}", id_text(c.bos), fmt::join(c.all_eos, " ")));
   line("parameters", fmt::format("{:.1f} million, stored as {}", static_cast<double>(w.n_parameters) / 1e6, w.stored_dtypes));
   line("weights",
        fmt::format("{} in files (mapped), run as {}, {} converted copies in memory", bytes_text(w.checkpoint->file_bytes()),

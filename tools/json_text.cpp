@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -45,10 +45,10 @@ Json to_json(std::string_view text) {
   const auto append = [&](std::string_view valid) {
     for (const char c : valid) append_escaped(out, c);
   };
-  if (tokenization::valid_utf8_prefix(text) == text.size()) {
+  if (valid_utf8_prefix(text) == text.size()) {
     append(text);
   } else {
-    append(tokenization::repair_utf8(text));
+    append(repair_utf8(text));
   }
   return {out + "\""};
 }

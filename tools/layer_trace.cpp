@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ops/aligned_buffer.hpp"
+#include "tools/l2_norm.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -65,9 +66,7 @@ std::vector<TracedMemory> strongest_memories(const Model& model, std::size_t lay
     const float m = coefficients[unit];
     if (m == 0.0F || std::isnan(m)) continue;
     model.value_row(layer, unit, value.data());
-    double squares = 0.0;
-    for (const float v : value) squares += static_cast<double>(v) * static_cast<double>(v);
-    memories.push_back({unit, m, std::abs(static_cast<double>(m)) * std::sqrt(squares), {}});
+    memories.push_back({unit, m, std::abs(static_cast<double>(m)) * l2_norm(value), {}});
   }
   n = std::min(n, memories.size());
   std::partial_sort(memories.begin(), memories.begin() + static_cast<std::ptrdiff_t>(n), memories.end(),

@@ -1,9 +1,11 @@
 #include "tools/option_checks.hpp"
 
 #include <CLI/CLI.hpp>
-#include <charconv>
+#include <limits>
+#include <optional>
 
 #include "ops/error.hpp"
+#include "tools/numbers.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -17,9 +19,8 @@ std::string range_text(T least, T most) {
 /// Whether the whole text is a number of the range; nan is in none.
 template <class T>
 bool is_in_range(const std::string& text, T least, T most) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() && value >= least && value <= most;
+  const std::optional<T> value = to_number<T>(text);
+  return value && *value >= least && *value <= most;
 }
 
 }  // namespace

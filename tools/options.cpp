@@ -2,14 +2,15 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <future>
+#include <optional>
 
 #include "loaders/mapped_file.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
+#include "tools/numbers.hpp"
 #include "tools/option_checks.hpp"
 #include "tools/token_text.hpp"
 
@@ -18,12 +19,9 @@ namespace {
 
 template <class T>
 T parse_whole(std::string_view text, std::string_view what) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    throw UsageError(concat(what, ": expected a whole number, found '", text, "'"));
-  }
-  return value;
+  const std::optional<T> value = to_number<T>(text);
+  if (!value) throw UsageError(concat(what, ": expected a whole number, found '", text, "'"));
+  return *value;
 }
 
 /// "3", "2:5", "2:", ":5" of 0 to n, not compared with n.
@@ -206,13 +204,9 @@ Point parse_point(std::string_view text) {
 std::size_t parse_count(std::string_view text, std::string_view what) { return parse_whole<std::size_t>(text, what); }
 
 float parse_number(std::string_view text, std::string_view what) {
-  float value = 0.0F;
-  const std::string_view digits = text.starts_with('+') ? text.substr(1) : text;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (error != std::errc() || end != digits.data() + digits.size()) {
-    throw UsageError(concat(what, ": expected a number, found '", text, "'"));
-  }
-  return value;
+  const std::optional<float> value = to_number<float>(text.starts_with('+') ? text.substr(1) : text);
+  if (!value) throw UsageError(concat(what, ": expected a number, found '", text, "'"));
+  return *value;
 }
 
 bool is_one_of(const std::filesystem::path& path, const std::vector<std::filesystem::path>& files) {
@@ -227,7 +221,7 @@ void check_is_no_input(const std::filesystem::path& out, const std::vector<std::
 }
 
 void check_storable(std::string_view name, const std::filesystem::path& of) {
-  if (tokenization::valid_utf8_prefix(name) == name.size()) return;
+  if (valid_utf8_prefix(name) == name.size()) return;
   fail(ErrorCode::argument_invalid, readable_text(of.native()), ": expected a name in UTF-8, which a result can store");
 }
 

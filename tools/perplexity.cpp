@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "loaders/mapped_file.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "runtime/output_head.hpp"
@@ -76,8 +76,8 @@ std::vector<TokenId> encode_lines(std::string_view text, const Tokenizer& tokeni
 std::vector<TokenId> read_tokens(const Options& options, const ModelConfig& config) {
   const auto tokenizer = require_tokenizer(options.model, config);
   std::string text = read_text_file(options.file);
-  if (text.starts_with(tokenization::kByteOrderMark)) text.erase(0, tokenization::kByteOrderMark.size());
-  if (const std::size_t valid = tokenization::valid_utf8_prefix(text); valid < text.size()) {
+  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
+  if (const std::size_t valid = valid_utf8_prefix(text); valid < text.size()) {
     const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(valid), '\n');
     fail(ErrorCode::text_not_utf8, options.file.string(), ": line ", line, ": byte ", valid, " (from 0) is not UTF-8");
   }

@@ -36,9 +36,11 @@ class RankScope {
   int threads_ = 0;
 };
 
+/// This rank's number, from 0, and how many there are.
 int rank() noexcept;
 int n_ranks() noexcept;
 
+/// True once another rank has ended with an error.
 bool another_rank_failed();
 
 /// Bytes from one rank to another; both sides name the same number.

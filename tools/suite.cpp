@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "loaders/atomic_file.hpp"
-#include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "tools/commands.hpp"
 #include "tools/experiments/command_line.hpp"

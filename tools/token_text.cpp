@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tools {
@@ -28,14 +28,13 @@ constexpr std::uint32_t kUnseen = U_GC_CC_MASK | U_GC_CF_MASK | U_GC_Z_MASK;
 
 /// The bytes with characters of these categories made visible, but for those in `kept`, and whatever is no character.
 std::string with_visible(std::string_view bytes, std::uint32_t categories, std::string_view kept) {
-  using tokenization::Utf8Step;
+  using Utf8Step;
   std::string out;
   for (std::size_t at = 0; at < bytes.size();) {
-    const Utf8Step step = tokenization::utf8_step(bytes, at);
+    const Utf8Step step = utf8_step(bytes, at);
     const std::string_view character = bytes.substr(at, step.length);
     const auto is_shown = [&] {
-      return (U_GET_GC_MASK(tokenization::utf8_at(character, 0).code) & categories) == 0 ||
-             kept.find(character) != std::string_view::npos;
+      return (U_GET_GC_MASK(utf8_at(character, 0).code) & categories) == 0 || kept.find(character) != std::string_view::npos;
     };
     if (step.kind == Utf8Step::Kind::valid && is_shown()) {
       out += character;
@@ -78,10 +77,10 @@ std::string visible_token(const Tokenizer* tokenizer, TokenId id, std::size_t ma
   const std::string text = visible_token(tokenizer, id);
   std::size_t end = 0;
   for (std::size_t n = 0; end < text.size(); ++n) {
-    if (n + 1 == max_characters && end + tokenization::utf8_at(text, end).length < text.size()) {
+    if (n + 1 == max_characters && end + utf8_at(text, end).length < text.size()) {
       return text.substr(0, end) + "\u2026";
     }
-    end += tokenization::utf8_at(text, end).length;
+    end += utf8_at(text, end).length;
   }
   return text;
 }

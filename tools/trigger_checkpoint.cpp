@@ -1,10 +1,12 @@
 #include "tools/trigger_checkpoint.hpp"
 
-#include <charconv>
+#include <optional>
 #include <string>
 
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "ops/error.hpp"
+#include "tools/numbers.hpp"
 #include "tools/trigger_store.hpp"
 
 namespace ffmem::tools {
@@ -15,15 +17,14 @@ constexpr const char* kSuffix = ".partial";
 constexpr const char* kNext = "next_sentence";
 
 std::int64_t next_sentence(const SafetensorsFile& file) {
-  std::int64_t next = -1;
   const auto found = file.metadata().find(kNext);
   const std::string text = found != file.metadata().end() ? found->second : "";
-  const auto end = std::from_chars(text.data(), text.data() + text.size(), next).ptr;
-  if (end != text.data() + text.size() || next < 0) {
+  const std::optional<std::int64_t> next = to_number<std::int64_t>(text);
+  if (!next || *next < 0) {
     fail(ErrorCode::store_invalid, file.path().string(), ": metadata '", kNext, "': expected a sentence's number, found '",
          text, "'");
   }
-  return next;
+  return *next;
 }
 
 /// The files in the folder of `path` whose names are wanted.

@@ -4,23 +4,15 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
+#include <optional>
 
 #include "ops/error.hpp"
+#include "tools/numbers.hpp"
 
 namespace ffmem::tools {
 namespace {
 
 constexpr std::string_view kVersion = "1";
-
-template <class T>
-std::optional<T> parse_whole(std::string_view text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 template <class T>
 std::string text_or_empty(const std::optional<T>& value) {
@@ -50,7 +42,7 @@ class Fields {
 
   template <class T>
   T whole(const std::string& key) const {
-    const auto value = parse_whole<T>(text(key));
+    const auto value = to_number<T>(text(key));
     if (!value) refuse(key, "a whole number");
     return *value;
   }
@@ -86,12 +78,12 @@ std::string ShardSet::text() const { return whole() ? std::string() : fmt::forma
 ShardSet ShardSet::parse(std::string_view text) {
   if (text.empty()) return {};
   const auto slash = text.find('/');
-  const auto n = slash == std::string_view::npos ? std::nullopt : parse_whole<std::size_t>(text.substr(slash + 1));
+  const auto n = slash == std::string_view::npos ? std::nullopt : to_number<std::size_t>(text.substr(slash + 1));
   ShardSet shards{.n = n.value_or(0), .parts = {}};
   const auto numbers = text.substr(0, slash);
   bool good = shards.n > 0 && !numbers.ends_with(',');
   for (const auto& part : split(numbers, ',')) {
-    const auto i = parse_whole<std::size_t>(part);
+    const auto i = to_number<std::size_t>(part);
     good = good && i && *i < shards.n && (shards.parts.empty() || shards.parts.back() < *i);
     shards.parts.push_back(i.value_or(0));
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "loaders/safetensors_writer.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tools {

@@ -1,15 +1,17 @@
 #include "tools/value_table.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <optional>
 
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "ops/aligned_buffer.hpp"
 #include "ops/error.hpp"
 #include "tools/lens.hpp"
+#include "tools/numbers.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -153,10 +155,11 @@ ValueTable read_value_table(const std::filesystem::path& path) {
                    .probabilities = file.at("probabilities").copy<float>()};
   check_elements(table, path);
   const std::string first = at(file, "first_layer");
-  const auto end = std::from_chars(first.data(), first.data() + first.size(), table.first_layer).ptr;
-  if (first.empty() || end != first.data() + first.size()) {
+  const std::optional<std::size_t> first_layer = to_number<std::size_t>(first);
+  if (!first_layer) {
     fail(ErrorCode::store_invalid, path.string(), ": metadata 'first_layer': expected a whole number, found '", first, "'");
   }
+  table.first_layer = *first_layer;
   try {
     table.lens = lens_from_name(at(file, "lens"));
   } catch (const Error& error) {

@@ -28,7 +28,7 @@
 namespace ffmem::tools {
 namespace {
 
-constexpr std::size_t kMostTop = 100'000;
+constexpr std::size_t kMostTokens = 100'000;
 
 struct Options {
   ModelArguments model;
@@ -165,7 +165,7 @@ void add_values(CLI::App& app) {
   CLI::App* command = app.add_subcommand("values", "Find the tokens that each value promotes");
   add_model_options(*command, options->model);
   command->add_option("-o,--out", options->out, "The table to write (safetensors)")->required()->type_name("FILE");
-  check_count(command->add_option("--top", options->top, "Tokens kept for each value"), 1, kMostTop)
+  check_count(command->add_option("--top", options->top, "Tokens kept for each value"), 1, kMostTokens)
       ->capture_default_str()
       ->type_name("K");
   check_word(

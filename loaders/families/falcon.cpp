@@ -53,7 +53,7 @@ void map_norms(WeightSource& source, const std::string& h, const ModelConfig& c,
 }
 
 void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
-  const Bias bias = fields.flag("bias", false) ? Bias::required : Bias::none;
+  const Bias bias = bias_if(fields.flag("bias", false));
   WeightSource source(checkpoint, {"transformer.", ""}, "word_embeddings.weight");
   weights.token_embedding = source.matrix("word_embeddings.weight", c.vocab_size, c.d_model);
   for (std::size_t l = 0; l < c.n_layers; ++l) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "loaders/checkpoint.hpp"
 #include "loaders/json_file.hpp"
 #include "loaders/model_config.hpp"
 #include "loaders/model_weights.hpp"

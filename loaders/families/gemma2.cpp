@@ -37,7 +37,7 @@ NormWeights one_plus(NormWeights norm) {
 }
 
 void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
-  const Bias bias = fields.flag("attention_bias", false) ? Bias::required : Bias::none;
+  const Bias bias = bias_if(fields.flag("attention_bias", false));
   const auto map_layer = [&](WeightSource& source, const std::string& prefix) {
     const auto norm = [&](const char* name) { return one_plus(source.norm(prefix + name, c.d_model, Bias::none)); };
     LayerWeights layer;

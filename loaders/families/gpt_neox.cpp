@@ -30,7 +30,7 @@ ModelConfig read_config(const JsonFields& fields) {
 }
 
 void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
-  const Bias attention_bias = fields.flag("attention_bias", true) ? Bias::required : Bias::none;
+  const Bias attention_bias = bias_if(fields.flag("attention_bias", true));
   WeightSource source(checkpoint, {"gpt_neox.", ""}, "embed_in.weight");
   weights.token_embedding = source.matrix("embed_in.weight", c.vocab_size, c.d_model);
   for (std::size_t l = 0; l < c.n_layers; ++l) {

@@ -8,8 +8,6 @@
 namespace ffmem {
 namespace {
 
-Bias bias_if(bool wanted) { return wanted ? Bias::required : Bias::none; }
-
 ModelConfig read_llama(const JsonFields& fields) {
   ModelConfig c = read_llama_sizes(fields);
   c.activation = read_activation(fields, "hidden_act", "silu");

@@ -15,7 +15,7 @@ ModelConfig read_config(const JsonFields& fields) {
 }
 
 void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
-  const Bias bias = fields.flag("attention_bias", false) ? Bias::required : Bias::none;
+  const Bias bias = bias_if(fields.flag("attention_bias", false));
   const auto map_layer = [&](WeightSource& source, const std::string& prefix) {
     LayerWeights layer;
     map_llama_attention(source, prefix, c, bias, bias, layer);

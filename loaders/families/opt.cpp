@@ -32,7 +32,7 @@ ModelConfig read_config(const JsonFields& fields) {
 void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
   const bool pre_norm = fields.flag("do_layer_norm_before", true);
   const bool affine = fields.flag("layer_norm_elementwise_affine", true);
-  const Bias bias = fields.flag("enable_bias", true) ? Bias::required : Bias::none;
+  const Bias bias = bias_if(fields.flag("enable_bias", true));
   WeightSource source(checkpoint, {"model.decoder.", "decoder."}, "embed_tokens.weight");
   const auto norm = [&](const std::string& name) {
     return affine ? source.norm(name, c.d_model, Bias::required) : NormWeights{.present = true, .weight = {}, .bias = {}};

@@ -44,7 +44,7 @@ void map_qwen2(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFie
 }
 
 void map_qwen3(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
-  const Bias bias = fields.flag("attention_bias", false) ? Bias::required : Bias::none;
+  const Bias bias = bias_if(fields.flag("attention_bias", false));
   const auto layer = [&](WeightSource& source, const std::string& prefix) {
     LayerWeights mapped = map_layer(source, prefix, c, bias, bias);
     mapped.query_norm = source.norm(prefix + "self_attn.q_norm", c.head_dim, Bias::none);

@@ -30,7 +30,7 @@ ModelConfig read_config(const JsonFields& fields) {
 }
 
 void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
-  const Bias bias = fields.flag("use_bias", true) ? Bias::required : Bias::none;
+  const Bias bias = bias_if(fields.flag("use_bias", true));
   const auto map_layer = [&](WeightSource& source, const std::string& prefix) {
     LayerWeights layer;
     layer.attention_in = source.norm(prefix + "input_layernorm", c.d_model, Bias::required);

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "loaders/tokenizer/characters.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 
 namespace ffmem::tokenization {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "loaders/tokenizer/byte_alphabet.hpp"
 #include "loaders/tokenizer/passing_sink.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 
 namespace ffmem::tokenization {
 namespace {

@@ -62,6 +62,7 @@ std::unique_ptr<const DecoderStep> metaspace_step(char32_t replacement, bool dro
 class Decoding {
  public:
   explicit Decoding(const DecoderSteps& steps);
+  ~Decoding();
 
   /// Takes one token; what comes out is all of the text that can no longer change.
   std::string push(std::string_view token);
@@ -74,9 +75,6 @@ class Decoding {
 
   std::unique_ptr<Collector> collector_;
   std::vector<std::unique_ptr<DecoderSink>> sinks_;  // from the last step to the first
-
- public:
-  ~Decoding();
 };
 
 }  // namespace ffmem::tokenization

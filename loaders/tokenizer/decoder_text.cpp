@@ -4,7 +4,7 @@
 
 #include "loaders/tokenizer/decoder.hpp"
 #include "loaders/tokenizer/passing_sink.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 
 namespace ffmem::tokenization {
 namespace {

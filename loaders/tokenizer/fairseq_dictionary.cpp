@@ -3,12 +3,11 @@
 #include <charconv>
 #include <utility>
 
-#include "loaders/mapped_file.hpp"
 #include "loaders/tokenizer/characters.hpp"
 #include "loaders/tokenizer/decoder.hpp"
 #include "loaders/tokenizer/formats.hpp"
-#include "loaders/tokenizer/utf8.hpp"
 #include "loaders/tokenizer/vocabulary.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {

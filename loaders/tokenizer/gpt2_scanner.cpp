@@ -1,6 +1,6 @@
 #include "loaders/tokenizer/gpt2_scanner.hpp"
 
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 
 namespace ffmem::tokenization {
 namespace {

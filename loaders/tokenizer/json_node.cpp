@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "loaders/json_file.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {

@@ -5,7 +5,7 @@
 
 #include "loaders/tokenizer/byte_alphabet.hpp"
 #include "loaders/tokenizer/merge.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "loaders/tokenizer/characters.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {

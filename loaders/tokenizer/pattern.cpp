@@ -7,7 +7,7 @@
 
 #include "loaders/tokenizer/gpt2_scanner.hpp"
 #include "loaders/tokenizer/oniguruma.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {

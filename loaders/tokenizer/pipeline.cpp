@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {

@@ -3,7 +3,7 @@
 #include "loaders/tokenizer/byte_alphabet.hpp"
 #include "loaders/tokenizer/characters.hpp"
 #include "loaders/tokenizer/gpt2_scanner.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 
 namespace ffmem::tokenization {
 

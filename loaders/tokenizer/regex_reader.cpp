@@ -1,7 +1,7 @@
 #include "loaders/tokenizer/regex_reader.hpp"
 
 #include "loaders/tokenizer/regex_char_set.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {

@@ -5,8 +5,8 @@
 #include "loaders/mapped_file.hpp"
 #include "loaders/tokenizer/formats.hpp"
 #include "loaders/tokenizer/json_node.hpp"
-#include "loaders/tokenizer/utf8.hpp"
 #include "loaders/tokenizer/vocabulary.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {

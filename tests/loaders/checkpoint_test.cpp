@@ -1,8 +1,9 @@
+#include "loaders/checkpoint.hpp"
+
 #include <doctest/doctest.h>
 
 #include <string>
 
-#include "loaders/safetensors.hpp"
 #include "tests/loaders/safetensors_bytes.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
@@ -35,7 +36,7 @@ void check_index_refused(const TemporaryFolder& folder, const std::string& part)
 
 }  // namespace
 
-TEST_CASE("Checkpoint: one file") {
+TEST_CASE("Checkpoint: a folder with one file has that file's tensors") {
   const TemporaryFolder folder;
   folder.write("model.safetensors", shard("ab"));
   const Checkpoint checkpoint(folder.path());

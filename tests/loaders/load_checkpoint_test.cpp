@@ -1,12 +1,13 @@
 // From a folder to configuration and weights: both spellings of config.json, and what is refused with which words. That the
 // numbers come out right is tests/runtime/oracle_test.cpp's part.
+#include "loaders/load_checkpoint.hpp"
+
 #include <doctest/doctest.h>
 
 #include <filesystem>
 #include <string>
 
 #include "loaders/json_file.hpp"
-#include "loaders/model_weights.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 

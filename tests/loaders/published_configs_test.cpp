@@ -4,7 +4,7 @@
 #include <cmath>
 #include <string>
 
-#include "loaders/model_weights.hpp"
+#include "loaders/load_checkpoint.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 
 namespace ffmem {
@@ -17,7 +17,7 @@ ModelConfig load(const std::string& json) {
 
 }  // namespace
 
-TEST_CASE("published config: gpt2") {
+TEST_CASE("published config: gpt2 is read as published") {
   const ModelConfig c = load(R"({"activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1,
     "bos_token_id": 50256, "embd_pdrop": 0.1, "eos_token_id": 50256, "initializer_range": 0.02, "layer_norm_epsilon": 1e-05,
     "model_type": "gpt2", "n_ctx": 1024, "n_embd": 768, "n_head": 12, "n_layer": 12, "n_positions": 1024, "resid_pdrop": 0.1,
@@ -31,7 +31,7 @@ TEST_CASE("published config: gpt2") {
   CHECK(c.eos == 50256);
 }
 
-TEST_CASE("published config: distilgpt2, which repeats fields of classification") {
+TEST_CASE("published config: distilgpt2, which repeats fields of classification, is read as published") {
   const ModelConfig c = load(R"({"_num_labels": 1, "activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"],
     "attn_pdrop": 0.1, "bos_token_id": 50256, "embd_pdrop": 0.1, "eos_token_id": 50256, "id2label": {"0": "LABEL_0"},
     "initializer_range": 0.02, "label2id": {"LABEL_0": 0}, "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 1024,
@@ -40,7 +40,7 @@ TEST_CASE("published config: distilgpt2, which repeats fields of classification"
   CHECK(c.n_layers == 6);
 }
 
-TEST_CASE("published config: gpt-neo-125m") {
+TEST_CASE("published config: gpt-neo-125m is read as published") {
   const ModelConfig c = load(R"({"activation_function": "gelu_new", "architectures": ["GPTNeoForCausalLM"],
     "attention_dropout": 0, "attention_layers": ["global", "local", "global", "local", "global", "local", "global", "local",
     "global", "local", "global", "local"], "attention_types": [[["global", "local"], 6]], "bos_token_id": 50256,
@@ -54,7 +54,7 @@ TEST_CASE("published config: gpt-neo-125m") {
   CHECK(c.attention_window[1] == 256);
 }
 
-TEST_CASE("published config: gpt-j-6b") {
+TEST_CASE("published config: gpt-j-6b is read as published") {
   const ModelConfig c = load(R"({"activation_function": "gelu_new", "architectures": ["GPTJForCausalLM"], "attn_pdrop": 0.0,
     "bos_token_id": 50256, "embd_pdrop": 0.0, "eos_token_id": 50256, "gradient_checkpointing": false,
     "initializer_range": 0.02, "layer_norm_epsilon": 1e-05, "model_type": "gptj", "n_embd": 4096, "n_head": 16, "n_inner": null,
@@ -66,7 +66,7 @@ TEST_CASE("published config: gpt-j-6b") {
   CHECK(c.rotary_inv_freq.size() == 32);
 }
 
-TEST_CASE("published config: pythia-70m") {
+TEST_CASE("published config: pythia-70m is read as published") {
   const ModelConfig c = load(R"({"architectures": ["GPTNeoXForCausalLM"], "bos_token_id": 0, "eos_token_id": 0,
     "hidden_act": "gelu", "hidden_size": 512, "initializer_range": 0.02, "intermediate_size": 2048, "layer_norm_eps": 1e-05,
     "max_position_embeddings": 2048, "model_type": "gpt_neox", "num_attention_heads": 8, "num_hidden_layers": 6,
@@ -76,7 +76,7 @@ TEST_CASE("published config: pythia-70m") {
   CHECK(c.activation == Activation::gelu);
 }
 
-TEST_CASE("published config: opt-125m and opt-350m") {
+TEST_CASE("published config: opt-125m and opt-350m are read as published") {
   const std::string rest = R"("_remove_final_layer_norm": false, "activation_dropout": 0.0, "activation_function": "relu",
     "architectures": ["OPTForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 2, "dropout": 0.1, "eos_token_id": 2,
     "init_std": 0.02, "layerdrop": 0.0, "max_position_embeddings": 2048, "model_type": "opt", "pad_token_id": 1,
@@ -92,7 +92,7 @@ TEST_CASE("published config: opt-125m and opt-350m") {
   CHECK(medium.d_embedding == 512);
 }
 
-TEST_CASE("published config: bloom-560m") {
+TEST_CASE("published config: bloom-560m is read as published") {
   const ModelConfig c = load(R"({"apply_residual_connection_post_layernorm": false, "attention_dropout": 0.0,
     "attention_softmax_in_fp32": true, "architectures": ["BloomForCausalLM"], "bias_dropout_fusion": true, "bos_token_id": 1,
     "eos_token_id": 2, "hidden_dropout": 0.0, "initializer_range": 0.02, "layer_norm_epsilon": 1e-05,
@@ -105,7 +105,7 @@ TEST_CASE("published config: bloom-560m") {
   CHECK(c.alibi_slopes[0] == doctest::Approx(std::exp2(-0.5)));
 }
 
-TEST_CASE("published config: llama 2 and llama 3.1") {
+TEST_CASE("published config: llama 2 and llama 3.1 are read as published") {
   const ModelConfig two = load(R"({"_name_or_path": "meta-llama/Llama-2-7b-hf", "architectures": ["LlamaForCausalLM"],
     "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02,
     "intermediate_size": 11008, "max_position_embeddings": 4096, "model_type": "llama", "num_attention_heads": 32,
@@ -128,7 +128,7 @@ TEST_CASE("published config: llama 2 and llama 3.1") {
   CHECK(three.rotary_inv_freq[31] == doctest::Approx(std::pow(500000.0, -31.0 / 32.0) / 32.0));
 }
 
-TEST_CASE("published config: llama 1, whose file has few fields") {
+TEST_CASE("published config: llama 1, whose file has few fields, is read as published") {
   const ModelConfig c = load(R"({"architectures": ["LlamaForCausalLM"], "bos_token_id": 1, "eos_token_id": 2,
     "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 11008,
     "max_position_embeddings": 2048, "max_sequence_length": 2048, "model_type": "llama", "num_attention_heads": 32,
@@ -137,7 +137,7 @@ TEST_CASE("published config: llama 1, whose file has few fields") {
   CHECK(c.n_kv_heads == 32);
 }
 
-TEST_CASE("published config: smollm2-135m") {
+TEST_CASE("published config: smollm2-135m is read as published") {
   const ModelConfig c = load(R"({"architectures": ["LlamaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
     "bos_token_id": 0, "eos_token_id": 0, "hidden_act": "silu", "hidden_size": 576, "initializer_range": 0.041666666666666664,
     "intermediate_size": 1536, "is_llama_config": true, "max_position_embeddings": 8192, "model_type": "llama",
@@ -148,7 +148,7 @@ TEST_CASE("published config: smollm2-135m") {
   CHECK(c.head_dim == 64);
 }
 
-TEST_CASE("published config: mistral-7b, first and third version") {
+TEST_CASE("published config: mistral-7b, first and third version, is read as published") {
   const std::string rest = R"("architectures": ["MistralForCausalLM"], "bos_token_id": 1, "eos_token_id": 2,
     "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 14336,
     "max_position_embeddings": 32768, "model_type": "mistral", "num_attention_heads": 32, "num_hidden_layers": 32,
@@ -159,7 +159,7 @@ TEST_CASE("published config: mistral-7b, first and third version") {
         0);
 }
 
-TEST_CASE("published config: qwen2.5-0.5b") {
+TEST_CASE("published config: qwen2.5-0.5b is read as published") {
   const ModelConfig c = load(R"({"architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643,
     "eos_token_id": 151643, "hidden_act": "silu", "hidden_size": 896, "initializer_range": 0.02, "intermediate_size": 4864,
     "max_position_embeddings": 32768, "max_window_layers": 24, "model_type": "qwen2", "num_attention_heads": 14,
@@ -170,7 +170,7 @@ TEST_CASE("published config: qwen2.5-0.5b") {
   CHECK(c.attention_window[23] == 0);
 }
 
-TEST_CASE("published config: qwen3-0.6b") {
+TEST_CASE("published config: qwen3-0.6b is read as published") {
   const ModelConfig c = load(R"({"architectures": ["Qwen3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
     "bos_token_id": 151643, "eos_token_id": 151645, "head_dim": 128, "hidden_act": "silu", "hidden_size": 1024,
     "initializer_range": 0.02, "intermediate_size": 3072, "max_position_embeddings": 40960, "max_window_layers": 28,
@@ -181,7 +181,7 @@ TEST_CASE("published config: qwen3-0.6b") {
   CHECK(c.n_heads * c.head_dim == 2048);
 }
 
-TEST_CASE("published config: phi-2") {
+TEST_CASE("published config: phi-2 is read as published") {
   const ModelConfig c = load(R"({"_name_or_path": "microsoft/phi-2", "architectures": ["PhiForCausalLM"],
     "attention_dropout": 0.0, "bos_token_id": 50256, "embd_pdrop": 0.0, "eos_token_id": 50256, "hidden_act": "gelu_new",
     "hidden_size": 2560, "initializer_range": 0.02, "intermediate_size": 10240, "layer_norm_eps": 1e-05,
@@ -192,7 +192,7 @@ TEST_CASE("published config: phi-2") {
   CHECK(c.rotary_inv_freq.size() == 16);
 }
 
-TEST_CASE("published config: gemma-2-2b") {
+TEST_CASE("published config: gemma-2-2b is read as published") {
   const ModelConfig c = load(R"({"architectures": ["Gemma2ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
     "attn_logit_softcapping": 50.0, "bos_token_id": 2, "cache_implementation": "hybrid", "eos_token_id": [1, 107],
     "final_logit_softcapping": 30.0, "head_dim": 256, "hidden_act": "gelu_pytorch_tanh",
@@ -208,7 +208,7 @@ TEST_CASE("published config: gemma-2-2b") {
   CHECK(c.final_softcap == 30.0F);
 }
 
-TEST_CASE("published config: starcoder, of the older GPT-BigCode family") {
+TEST_CASE("published config: starcoder, of the older GPT-BigCode family, is read as published") {
   const ModelConfig c = load(R"({"activation_function": "gelu", "architectures": ["GPTBigCodeForCausalLM"],
     "attention_softmax_in_fp32": true, "attn_pdrop": 0.1, "bos_token_id": 0, "embd_pdrop": 0.1, "eos_token_id": 0,
     "inference_runner": 0, "initializer_range": 0.02, "layer_norm_epsilon": 1e-05, "max_batch_size": null,
@@ -221,7 +221,7 @@ TEST_CASE("published config: starcoder, of the older GPT-BigCode family") {
   CHECK(c.activation == Activation::gelu);
 }
 
-TEST_CASE("published config: starcoder2-3b, whose activation_function nothing reads") {
+TEST_CASE("published config: starcoder2-3b, whose activation_function nothing reads, is read as published") {
   const ModelConfig c = load(R"({"activation_function": "gelu", "architectures": ["Starcoder2ForCausalLM"],
     "attention_dropout": 0.1, "attention_softmax_in_fp32": true, "bos_token_id": 0, "embedding_dropout": 0.1,
     "eos_token_id": 0, "hidden_act": "gelu_pytorch_tanh", "hidden_size": 3072, "initializer_range": 0.018042,
@@ -234,7 +234,7 @@ TEST_CASE("published config: starcoder2-3b, whose activation_function nothing re
   CHECK(!c.gated);
 }
 
-TEST_CASE("published config: olmo-2-1b") {
+TEST_CASE("published config: olmo-2-1b is read as published") {
   const ModelConfig c = load(R"({"architectures": ["Olmo2ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
     "eos_token_id": 100257, "hidden_act": "silu", "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 8192,
     "max_position_embeddings": 4096, "model_type": "olmo2", "num_attention_heads": 16, "num_hidden_layers": 16,
@@ -245,7 +245,7 @@ TEST_CASE("published config: olmo-2-1b") {
   CHECK(c.norm == NormKind::rms_norm);
 }
 
-TEST_CASE("published config: falcon-7b and falcon-40b") {
+TEST_CASE("published config: falcon-7b and falcon-40b are read as published") {
   const std::string rest = R"("alibi": false, "apply_residual_connection_post_layernorm": false,
     "architectures": ["FalconForCausalLM"], "attention_dropout": 0.0, "auto_map": {"AutoConfig": "configuration_falcon.FalconConfig"},
     "bias": false, "bos_token_id": 11, "eos_token_id": 11, "hidden_dropout": 0.0, "initializer_range": 0.02,
@@ -262,7 +262,7 @@ TEST_CASE("published config: falcon-7b and falcon-40b") {
   CHECK(forty.n_kv_heads == 8);
 }
 
-TEST_CASE("published config: fairseq's transformer_lm_wiki103, whose arguments have no model_type") {
+TEST_CASE("published config: fairseq's transformer_lm_wiki103, whose arguments have no model_type, is read as published") {
   const ModelConfig c = load(R"({"arch": "transformer_lm_wiki103", "activation_fn": "relu", "dropout": 0.3,
     "attention_dropout": 0.1, "activation_dropout": 0.1, "decoder_embed_dim": 1024, "decoder_input_dim": 1024,
     "decoder_output_dim": 1024, "decoder_ffn_embed_dim": 4096, "decoder_layers": 16, "decoder_attention_heads": 8,

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "loaders/safetensors_writer.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 
 namespace ffmem {

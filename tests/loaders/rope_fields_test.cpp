@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "loaders/model_weights.hpp"
+#include "loaders/load_checkpoint.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 

@@ -1,3 +1,5 @@
+#include "loaders/safetensors_writer.hpp"
+
 #include <doctest/doctest.h>
 
 #include <cstdint>

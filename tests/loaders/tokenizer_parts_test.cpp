@@ -10,7 +10,6 @@
 #include "loaders/tokenizer/gpt2_scanner.hpp"
 #include "loaders/tokenizer/merge.hpp"
 #include "loaders/tokenizer/pattern.hpp"
-#include "loaders/tokenizer/utf8.hpp"
 
 namespace ffmem::tokenization {
 namespace {
@@ -153,32 +152,6 @@ TEST_CASE("piece_cache: a piece is found as it was stored, its prefix and its ne
   const std::vector<TokenId> too_many(PieceCache::kMaxIds + 1);
   cache.store(PieceCache::place("y"), "y", too_many);
   CHECK(cache.find(PieceCache::place("y"), "y").empty());
-}
-
-TEST_CASE("utf8: every maximal invalid part becomes one replacement character") {
-  const std::string r(kReplacementCharacter);
-  CHECK(repair_utf8("\xFF\xFE") == r + r);
-  CHECK(repair_utf8("a\xE4\xB8z") == "a" + r + "z");
-  CHECK(repair_utf8("\xE4\xB8") == r);
-  CHECK(repair_utf8("\xF0\x9F\x98") == r);
-  CHECK(repair_utf8("\xF0\x9F\x98\x80") == "\xF0\x9F\x98\x80");
-  CHECK(repair_utf8("\xC0\xAF") == r + r);                  // overlong
-  CHECK(repair_utf8("\xED\xA0\x80") == r + r + r);          // a surrogate
-  CHECK(repair_utf8("\xF4\x90\x80\x80") == r + r + r + r);  // beyond U+10FFFF
-  CHECK(repair_utf8("\xE0\x80x") == r + r + "x");
-  CHECK(repair_utf8(std::string(16, 'a') + "\x80" + std::string(16, 'b')) == std::string(16, 'a') + r + std::string(16, 'b'));
-}
-
-TEST_CASE("utf8: every character is written and read back") {
-  for (char32_t code = 0; code < 0x110000; code += code < 0x3000 ? 1 : 97) {
-    if (code >= 0xD800 && code < 0xE000) continue;
-    std::string text;
-    append_utf8(text, code);
-    CHECK(utf8_at(text, 0).code == code);
-    CHECK(utf8_at(text, 0).length == text.size());
-    CHECK(valid_utf8_prefix(text) == text.size());
-    CHECK(utf8_before(text, text.size()) == 0);
-  }
 }
 
 TEST_CASE("byte_alphabet: each byte has a printable character of its own") {

@@ -10,7 +10,7 @@
 #include <random>
 #include <thread>
 
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 
@@ -175,7 +175,7 @@ TEST_CASE("tokenizer: a stream's pieces are valid UTF-8 and join to the text dec
       std::string joined;
       for (std::size_t i = 0; i <= ids.size(); ++i) {
         const std::string piece = i < ids.size() ? stream->push(ids[i]) : stream->finish();
-        CHECK(tokenization::valid_utf8_prefix(piece) == piece.size());
+        CHECK(valid_utf8_prefix(piece) == piece.size());
         joined += piece;
       }
       CHECK(joined == tokenizer->decode(ids, skip));
@@ -202,7 +202,7 @@ TEST_CASE("tokenizer: byte-level tokenizers give any valid text back") {
     CAPTURE(name);
     const auto tokenizer = Tokenizer::load(kFolder / name);
     for (int repeat = 0; repeat < 200; ++repeat) {
-      const std::string text = tokenization::repair_utf8(random_bytes(random));
+      const std::string text = repair_utf8(random_bytes(random));
       CAPTURE(text);
       CHECK(tokenizer->decode(tokenizer->encode(text)) == text);
     }

@@ -15,7 +15,6 @@
 #include "ops/backend.hpp"
 #include "ops/cpu/cpu_backend.hpp"
 #include "ops/scalar/scalar_backend.hpp"
-#include "ops/threads.hpp"
 
 namespace ffmem::test {
 

@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "loaders/load_checkpoint.hpp"
 #include "loaders/model_weights.hpp"
 #include "ops/aligned_buffer.hpp"
 #include "ops/cpu/cpu_backend.hpp"

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 
+#include "loaders/safetensors_writer.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command_output.hpp"
 #include "tests/tools/tiny_model.hpp"

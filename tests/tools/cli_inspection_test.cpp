@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command_output.hpp"
 

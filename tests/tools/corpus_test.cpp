@@ -140,7 +140,7 @@ TEST_CASE("corpus: a missing file and a folder are clean errors") {
   }
 }
 
-TEST_CASE("corpus: mode names") {
+TEST_CASE("corpus: a mode is found by its name, and another name refused") {
   CHECK(sentence_mode_from_name("icu") == SentenceMode::icu);
   CHECK(sentence_mode_from_name("lines") == SentenceMode::lines);
   CHECK(thrown([] { sentence_mode_from_name("spacy"); }).code() == ErrorCode::argument_invalid);

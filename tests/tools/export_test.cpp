@@ -10,6 +10,7 @@
 
 #include "hooks/record.hpp"
 #include "loaders/mapped_file.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "runtime/session.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"

@@ -159,7 +159,7 @@ TEST_CASE("measure_speed: each phase of each round has the machine's rates aroun
   CHECK(result.prompt.machine[0].f32_flops != result.prompt.machine[1].f32_flops);  // measured, not once for all
 }
 
-TEST_CASE("mean: of each rate of two times") {
+TEST_CASE("mean: each rate is the mean of the two") {
   const MachineRates rates = mean({1.0, 2.0, 3.0, 4.0}, {3.0, 6.0, 9.0, 12.0});
   CHECK(rates.f32_flops == 2.0);
   CHECK(rates.layer_flops == 4.0);

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 
 namespace ffmem {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "loaders/mapped_file.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tools/trigger_checkpoint.hpp"

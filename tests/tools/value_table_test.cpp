@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "ops/aligned_buffer.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
-#include "tools/lens.hpp"
 
 using namespace ffmem;
 using namespace ffmem::tools;
@@ -134,10 +134,4 @@ TEST_CASE("value_table: files that are no value table are errors") {
   CHECK(error_with({}).code() == ErrorCode::store_invalid);
   CHECK(contains(error_with({{"format", "ffmem-triggers"}, {"version", "2"}}).what(), "expected format ffmem-values"));
   CHECK(error_with({{"format", "ffmem-values"}, {"version", "2"}}).code() == ErrorCode::tensor_missing);
-}
-
-TEST_CASE("value_table: lens names") {
-  CHECK(lens_from_name("raw") == Lens::raw);
-  CHECK(lens_from_name("final-norm") == Lens::final_norm);
-  CHECK(thrown([] { lens_from_name("tuned"); }).code() == ErrorCode::argument_invalid);
 }

@@ -147,6 +147,7 @@ Table pattern_table(const Annotated& annotated, const Tokenizer& tokenizer) {
   return table;
 }
 
+/// What was found over all keys, in words and among the result's estimates.
 std::string found_text(const Annotated& annotated, const Workbench& bench, Result& result) {
   const std::vector<KeyView> views = annotated.views();
   std::size_t n_with_pattern = 0;

@@ -4,6 +4,7 @@
 
 #include "hooks/histogram.hpp"
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "runtime/session.hpp"
 #include "tools/experiments/example_set.hpp"
 #include "tools/interrupt.hpp"

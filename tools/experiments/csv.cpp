@@ -1,12 +1,13 @@
 #include "tools/experiments/csv.hpp"
 
 #include <algorithm>
-#include <charconv>
+#include <optional>
 #include <utility>
 
 #include "loaders/mapped_file.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
+#include "tools/numbers.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 class Parser {
  public:
   Parser(std::string_view text, const std::string& name) : text_(text), name_(name) {
-    if (text_.starts_with("\xEF\xBB\xBF")) at_ = 3;
+    if (text_.starts_with(kByteOrderMark)) at_ = kByteOrderMark.size();
   }
 
   std::vector<CsvRow> rows() {
@@ -91,7 +92,7 @@ std::vector<CsvRow> parse_csv(std::string_view text, const std::string& name) { 
 CsvTable::CsvTable(std::filesystem::path path, std::vector<std::string> columns)
     : path_(std::move(path)), columns_(std::move(columns)) {
   const std::string text = read_text_file(path_);
-  if (tokenization::valid_utf8_prefix(text) != text.size()) {
+  if (valid_utf8_prefix(text) != text.size()) {
     fail(ErrorCode::text_not_utf8, path_.string(), ": expected UTF-8 (in a spreadsheet: save as CSV UTF-8)");
   }
   rows_ = parse_csv(text, path_.string());
@@ -123,11 +124,9 @@ std::string_view CsvTable::field(std::size_t row, std::size_t column) const {
 }
 
 std::size_t CsvTable::number(std::size_t row, std::size_t column) const {
-  const std::string_view text = field(row, column);
-  std::size_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) refuse(row, column, "a whole number");
-  return number;
+  const std::optional<std::size_t> number = to_number<std::size_t>(field(row, column));
+  if (!number) refuse(row, column, "a whole number");
+  return *number;
 }
 
 void CsvTable::refuse(std::size_t row, std::size_t column, std::string_view expected) const {

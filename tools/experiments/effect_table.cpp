@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "loaders/safetensors.hpp"
-#include "ops/error.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/lens.hpp"
 
@@ -13,14 +13,6 @@ namespace ffmem::tools {
 namespace {
 
 constexpr std::size_t kValueRows = 1024;  // values whose distributions are ranked in one walk
-
-/// The best token of each row of `vectors` under the lens.
-std::vector<TokenId> top_of(const Model& model, ConstMatrixView vectors, Lens lens) {
-  const AlignedBuffer buffer(vectors.rows * model.head().hidden_width());
-  const MatrixView hidden = buffer.matrix(vectors.rows, model.head().hidden_width());
-  model.head().to_hidden(vectors, lens, hidden);
-  return model.head().top_tokens(hidden, 1).tokens;
-}
 
 /// The values behind the removals, once for each unit and sign of its coefficient.
 struct SignedUnit {
@@ -85,8 +77,8 @@ void compute(const Workbench& bench, EffectTable& table) {
   const RemovalInputs inputs = removal_inputs(bench, table.examples, table.layer);
   const std::size_t n = table.examples.size();
   const std::size_t d = model.config().d_model;
-  table.prediction = top_of(model, inputs.output.matrix(n, d), Lens::final_norm);
-  table.layer_prediction = top_of(model, inputs.ffn.matrix(n, d), bench.options().value_lens);
+  table.prediction = inputs.prediction;
+  table.layer_prediction = best_tokens(model, inputs.ffn.matrix(n, d), bench.options().value_lens);
   table.removals = removals_of(inputs, n, model.config().d_memory);
   compute_removals(bench, table.examples, inputs, table.method, table.removals);
   fill_own_views(bench, table);

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "ops/error.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/numbers.hpp"
 #include "tools/sentence_batches.hpp"
 
 namespace ffmem::tools {
@@ -74,7 +76,7 @@ void take_sentences(ExampleSet& set, const Workbench& bench, const TriggerInfo& 
 }  // namespace
 
 TriggerJob validation_job(const Workbench& bench) {
-  if (bench.options().valid.empty()) throw UsageError("this experiment needs the validation text: --valid FILE");
+  require_valid(bench.options());
   TriggerRequest request = bench.options().triggers;
   request.max_sentences.reset();
   TriggerJob job =
@@ -137,7 +139,12 @@ ExampleSet StoredPrefixes::read(const SafetensorsFile& file) {
   const auto number = [&](const char* key) {
     const auto found = file.metadata().find(key);
     if (found == file.metadata().end()) fail(ErrorCode::store_invalid, file.path().string(), ": metadata has no '", key, "'");
-    return std::strtoull(found->second.c_str(), nullptr, 10);
+    const std::optional<std::size_t> value = to_number<std::size_t>(found->second);
+    if (!value) {
+      fail(ErrorCode::store_invalid, file.path().string(), ": metadata '", key, "': expected a whole number, found '",
+           found->second, "'");
+    }
+    return *value;
   };
   const auto sentences = file.at("sentence").values<std::int64_t>();
   const auto offsets = file.at("prefix_offsets").values<std::int64_t>();

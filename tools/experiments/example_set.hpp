@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "tools/experiments/workbench.hpp"
 
 namespace ffmem::tools {

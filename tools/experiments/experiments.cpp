@@ -48,14 +48,6 @@ constexpr std::array kExperiments{
 
 }  // namespace
 
-void require_train(const ExperimentOptions& options) {
-  if (options.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
-}
-
-void require_valid(const ExperimentOptions& options) {
-  if (options.valid.empty()) throw UsageError("this experiment needs the validation text: --valid FILE");
-}
-
 std::span<const Experiment> all_experiments() noexcept { return kExperiments; }
 
 const Experiment& experiment_from_name(std::string_view name) {

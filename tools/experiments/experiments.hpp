@@ -17,10 +17,6 @@ struct Experiment {
   Result (*run)(Workbench&);
 };
 
-/// Throw UsageError where the text is not given.
-void require_train(const ExperimentOptions& options);
-void require_valid(const ExperimentOptions& options);
-
 /// In the paper's order.
 std::span<const Experiment> all_experiments() noexcept;
 

@@ -18,15 +18,14 @@ namespace {
 constexpr std::string_view kInstructions =
     "How to label changes.csv\n"
     "\n"
-    "Each row is a text, and the next token as predicted before and after the model's last feed-forward layer. Write in the "
-    "column\n"
-    "`label` of each row one word:\n"
+    "Each row is a text, and the next token as predicted before and after the model's last feed-forward layer. Write in\n"
+    "the column `label` of each row one word:\n"
     "  near   the two tokens are related in meaning or in grammar (people -> same, later -> earlier, gastric -> stomach)\n"
     "  far    they are not\n"
-    "Judge the tokens, not which of them fits the text better. Leave the other columns as they are. Then give the folder "
+    "Judge the tokens, not which of them fits the text better. Leave the other columns as they are. Then give the folder\n"
     "back:\n"
     "  ffmem experiment last-layer-changes ... --annotations FOLDER\n"
-    "with the same model, text and seed, once for each annotator's. Labels already here are kept when the experiment runs "
+    "with the same model, text and seed, once for each annotator's. Labels already here are kept when the experiment runs\n"
     "again.\n";
 
 /// The labels of one file, one for each case, empty where it has none.

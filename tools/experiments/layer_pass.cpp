@@ -7,8 +7,10 @@
 #include <cmath>
 
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "tools/experiments/layer_rows.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/l2_norm.hpp"
 #include "tools/lens.hpp"
 #include "tools/progress.hpp"
 
@@ -28,9 +30,7 @@ std::vector<float> value_norms(const Model& model) {
   for (std::size_t layer = 0; layer < config.n_layers; ++layer) {
     for (std::size_t unit = 0; unit < config.d_memory; ++unit) {
       model.value_row(layer, unit, value.data());
-      double squares = 0.0;
-      for (const float x : value) squares += static_cast<double>(x) * static_cast<double>(x);
-      norms.push_back(static_cast<float>(std::sqrt(squares)));
+      norms.push_back(static_cast<float>(l2_norm(value)));
     }
   }
   return norms;

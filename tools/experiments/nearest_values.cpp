@@ -4,8 +4,10 @@
 #include <cmath>
 
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "ops/aligned_buffer.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/l2_norm.hpp"
 #include "tools/progress.hpp"
 
 namespace ffmem::tools {
@@ -22,9 +24,8 @@ AlignedBuffer unit_values(const Model& model) {
   const MatrixView rows = buffer.matrix(model.config().n_layers * d_memory, d);
   for (std::size_t i = 0; i < rows.rows; ++i) {
     model.value_row(i / d_memory, i % d_memory, rows.row_data(i));
-    double squares = 0.0;
-    for (const float x : rows.row(i)) squares += static_cast<double>(x) * static_cast<double>(x);
-    const double scale = squares > 0.0 ? 1.0 / std::sqrt(squares) : 0.0;
+    const double length = l2_norm(rows.row(i));
+    const double scale = length > 0.0 ? 1.0 / length : 0.0;
     for (float& x : rows.row(i)) x = static_cast<float>(static_cast<double>(x) * scale);
   }
   return buffer;

@@ -176,8 +176,7 @@ class Algebra {
       for (std::size_t band = 1; band < n_bands_; ++band) entry_changes_[c * n_bands_ + band] = delta(band - 1);
       return;
     }
-    // The caller left the model's prediction in top_after.
-    const auto target = static_cast<std::size_t>(removal.top_after);
+    const auto target = static_cast<std::size_t>(inputs_.prediction[removal.example]);
     if (target >= block.first_word && target - block.first_word < scores.cols)
       target_changes_[c] = delta(target - block.first_word);
   }
@@ -202,7 +201,7 @@ class Algebra {
       const double entry = b == 0 ? 0.0 : static_cast<double>(entries[b]) - sums[0];
       const double entry_change = b == 0 ? 0.0 : static_cast<double>(entry_changes[b]) - head_change;
       divergence += std::exp(entry) * (sum_change - change.linear);
-      if (is_in_band(removal.top_after, b)) log_p_change += entry_change - sum_change;
+      if (is_in_band(inputs_.prediction[removal.example], b)) log_p_change += entry_change - sum_change;
       const double score = entry + entry_change + static_cast<double>(change.best) - sums[b] - sum_change;
       if (score > best) {
         best = score;

@@ -2,8 +2,8 @@
 //
 // The last layer's output is o = r + y; without memory i it is o - m v. Let z be o, centred if the final norm is a LayerNorm,
 // and u be v likewise, g and b the norm's weight and bias, s² = mean(z²) + epsilon. The logits of a vocabulary E are
-//     (g z / s + b) . E = O / s + C,   O = (g z) . E,   C = b . E,   and without the memory (O - m U) / s' + C,   U = (g u) .
-//     E,
+//     (g z / s + b) . E = O / s + C,        O = (g z) . E,   C = b . E,
+//     and without the memory (O - m U) / s' + C,   U = (g u) . E,
 // with s'² = s² - 2 m mean(z u) + m² mean(u²). Without a final norm s = s' = 1. So O is one row an example, U one a memory, and
 // the change of a word's logit is delta = (1/s' - 1/s) O - (m/s') U. Of one softmax with probabilities p
 //     log-sum-exp' - log-sum-exp = log(1 + S + Q),  S = sum p delta,  Q = sum p (e^delta - 1 - delta),

@@ -97,7 +97,7 @@ class Comparison {
   }
 
   void fill(std::span<const float> after, Removal& removal) const {
-    const auto target = static_cast<std::size_t>(removal.top_after);  // the model's prediction, left there by the caller
+    const auto target = static_cast<std::size_t>(inputs_.prediction[removal.example]);
     double divergence = 0.0;
     for (std::size_t w = 0; w < after.size(); ++w) {
       const auto before = static_cast<double>(base_.data()[w]);
@@ -228,7 +228,15 @@ RemovalInputs removal_inputs(const Workbench& bench, const ExampleSet& examples,
     copy_rows(rows.output().rows_between(last * n, (last + 1) * n), inputs.output, first);
     first += n;
   }
+  inputs.prediction = best_tokens(*bench.model(), inputs.output.matrix(examples.size(), config.d_model), Lens::final_norm);
   return inputs;
+}
+
+std::vector<TokenId> best_tokens(const Model& model, ConstMatrixView vectors, Lens lens) {
+  const AlignedBuffer buffer(vectors.rows * model.head().hidden_width());
+  const MatrixView hidden = buffer.matrix(vectors.rows, model.head().hidden_width());
+  model.head().to_hidden(vectors, lens, hidden);
+  return model.head().top_tokens(hidden, 1).tokens;
 }
 
 std::vector<Removal> removals_of(const RemovalInputs& inputs, std::size_t n_examples, std::size_t d_memory) {
@@ -255,14 +263,6 @@ RemovalMethod removal_method(const Model& model, std::size_t layer) noexcept {
 
 void compute_removals(const Workbench& bench, const ExampleSet& examples, const RemovalInputs& inputs, RemovalMethod method,
                       std::vector<Removal>& removals) {
-  // Every method finds the model's prediction in top_after, and leaves the new one there.
-  const Model& model = *bench.model();
-  const AlignedBuffer hidden(examples.size() * model.head().hidden_width());
-  const MatrixView rows = hidden.matrix(examples.size(), model.head().hidden_width());
-  model.head().to_hidden(inputs.output.matrix(examples.size(), model.config().d_model), Lens::final_norm, rows);
-  const TopTokens predictions = model.head().top_tokens(rows, 1);
-  for (Removal& removal : removals) removal.top_after = predictions.tokens[removal.example];
-
   std::vector<std::size_t> indices(removals.size());
   std::iota(indices.begin(), indices.end(), std::size_t{0});
   if (method == RemovalMethod::algebra) {

@@ -24,14 +24,19 @@ struct Removal {
   TokenId top_after = 0;      // argmax p'
 };
 
-/// The vectors of each example at its last position that removals start from. R rows, one an example.
+/// What removals start from: vectors of each example at its last position, and what the model predicts there. R rows, one an
+/// example.
 struct RemovalInputs {
-  std::size_t layer = 0;       // whose memories are removed
-  AlignedBuffer coefficients;  // [R, d_m] of that layer
-  AlignedBuffer ffn;           // [R, d]: y of that layer
-  AlignedBuffer residual;      // [R, d]: r of that layer
-  AlignedBuffer output;        // [R, d]: o of the last layer
+  std::size_t layer = 0;            // whose memories are removed
+  AlignedBuffer coefficients;       // [R, d_m] of that layer
+  AlignedBuffer ffn;                // [R, d]: y of that layer
+  AlignedBuffer residual;           // [R, d]: r of that layer
+  AlignedBuffer output;             // [R, d]: o of the last layer
+  std::vector<TokenId> prediction;  // [R]: t
 };
+
+/// The best token of each row of `vectors` [R, d] under the lens: [R].
+std::vector<TokenId> best_tokens(const Model& model, ConstMatrixView vectors, Lens lens);
 
 /// Runs the examples.
 RemovalInputs removal_inputs(const Workbench& bench, const ExampleSet& examples, std::size_t layer);
@@ -39,7 +44,7 @@ RemovalInputs removal_inputs(const Workbench& bench, const ExampleSet& examples,
 /// Every (example, memory) with m != 0, by example, then by unit; effects not filled in.
 std::vector<Removal> removals_of(const RemovalInputs& inputs, std::size_t n_examples, std::size_t d_memory);
 
-/// How the effects are computed: "algebra", "output vectors" or "whole passes".
+/// How the effects are computed.
 enum class RemovalMethod {
   algebra,         // last layer whose output goes unchanged, or through one norm, into the vocabulary (removal_algebra.hpp)
   output_vectors,  // last layer otherwise: each output vector without the memory is scored

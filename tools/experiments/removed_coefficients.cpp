@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "ops/error.hpp"
 #include "tools/experiments/coefficient_reads.hpp"
 #include "tools/experiments/token_removal.hpp"

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "tools/token_text.hpp"
 
 namespace ffmem::tools {
@@ -26,7 +26,7 @@ void append_field(std::string_view text, std::string& out) {
 }  // namespace
 
 std::string cell_text(const Cell& cell) {
-  if (const auto* text = std::get_if<std::string>(&cell)) return text_without_controls(tokenization::repair_utf8(*text));
+  if (const auto* text = std::get_if<std::string>(&cell)) return text_without_controls(repair_utf8(*text));
   if (const auto* number = std::get_if<double>(&cell)) return std::isnan(*number) ? "" : fmt::format("{}", *number);
   return std::to_string(std::get<std::int64_t>(cell));
 }

@@ -1,6 +1,7 @@
 #include "tools/experiments/token_counts.hpp"
 
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/progress.hpp"
 #include "tools/sentence_batches.hpp"

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "ops/aligned_buffer.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/lens.hpp"

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "tools/experiments/key_targets.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/lens.hpp"

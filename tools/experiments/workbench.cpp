@@ -97,6 +97,14 @@ bool comes_from(const std::filesystem::path& path, const Origin& origin) {
   }
 }
 
+void require_train(const ExperimentOptions& options) {
+  if (options.train.empty()) throw UsageError("this experiment needs the training text: --train FILE");
+}
+
+void require_valid(const ExperimentOptions& options) {
+  if (options.valid.empty()) throw UsageError("this experiment needs the validation text: --valid FILE");
+}
+
 Workbench::Workbench(ExperimentOptions options)
     : options_(std::move(options)),
       model_(load_model(options_.model)),

@@ -60,6 +60,10 @@ struct ExperimentOptions {
   bool quiet = false;
 };
 
+/// Throw UsageError where the text is not given.
+void require_train(const ExperimentOptions& options);
+void require_valid(const ExperimentOptions& options);
+
 /// What a stored intermediate result was made from; it is used again only where all of it is the same.
 using Origin = std::map<std::string, std::string>;
 

@@ -7,15 +7,14 @@
 #include <vector>
 
 #include "loaders/atomic_file.hpp"
-#include "loaders/tokenizer/utf8.hpp"
+#include "loaders/utf8.hpp"
 #include "tools/json_text.hpp"
 
 namespace ffmem::tools {
 namespace {
 
-bool is_space(std::string_view text, std::size_t at, const tokenization::Utf8Step& step) {
-  return step.kind == tokenization::Utf8Step::Kind::valid &&
-         u_isUWhiteSpace(static_cast<UChar32>(tokenization::utf8_at(text, at).code)) != 0;
+bool is_space(std::string_view text, std::size_t at, const Utf8Step& step) {
+  return step.kind == Utf8Step::Kind::valid && u_isUWhiteSpace(static_cast<UChar32>(utf8_at(text, at).code)) != 0;
 }
 
 /// Without the space that some tokenizers put before the first word.
@@ -51,7 +50,7 @@ std::size_t words_begun(std::string_view text) {
   std::size_t n_words = 0;
   bool within = false;
   for (std::size_t at = 0; at < text.size();) {
-    const auto step = tokenization::utf8_step(text, at);
+    const auto step = utf8_step(text, at);
     const bool space = is_space(text, at, step);
     n_words += !space && !within ? 1 : 0;
     within = !space;

@@ -8,10 +8,9 @@
 //      {"dataclass_name": "ActivationRecord", "tokens": ["The", " cat"], "activations": [0.0, 3.1]}, ...]}
 // Neuronpedia: what the `neuronpedia` Python package 1.2 (requests/feature_request.py, upload_batch) sends to
 // https://neuronpedia.org/api/feature/upload-batch, at most 128 features of one layer a line:
-//   {"modelId": "gpt2-small", "source": "3-ffmem", "features": [{"index": 17, "density": null, "activations": [{"tokens":
-//   [...],
-//    "values": [...], "quantileMax": null, "quantileMin": null, "quantileFraction": null}], "explanations": [],
-//    "topLogits": [{"token": " dog", "value": -1.2}], "bottomLogits": null}]}
+//   {"modelId": "gpt2-small", "source": "3-ffmem", "features": [{"index": 17, "density": null, "activations": [
+//    {"tokens": [...], "values": [...], "quantileMax": null, "quantileMin": null, "quantileFraction": null}], "explanations":
+//    [], "topLogits": [{"token": " dog", "value": -1.2}], "bottomLogits": null}]}
 // Tokens are the bytes they add to a text; a byte that is no whole character becomes U+FFFD.
 #pragma once
 

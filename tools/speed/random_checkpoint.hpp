@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "loaders/model_weights.hpp"
+#include "loaders/load_checkpoint.hpp"
 
 namespace ffmem::tools {
 

@@ -8,6 +8,7 @@
 
 #include "hooks/record.hpp"
 #include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "ops/aligned_buffer.hpp"
 #include "runtime/session.hpp"
 #include "tests/loaders/thrown.hpp"
