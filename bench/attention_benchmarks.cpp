@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -33,19 +35,28 @@ class Caches {
   AlignedBuffer values_;
 };
 
-// Attention of the last `rows` of `past + rows` positions, 12 heads of 64. One row waits for the keys and values, which come
-// from memory: it takes caches in turn.
-void attention(State& state, const std::string& isa, std::size_t past, std::size_t rows) {
+// 12 heads of 64.
+constexpr AttentionShape kPlain{.n_heads = 12, .n_kv_heads = 12, .head_dim = 64, .scale = 0.125F};
+
+// The keys that a position sees.
+std::size_t n_seen(const AttentionShape& shape, std::size_t position) {
+  return shape.window == 0 ? position + 1 : std::min(position + 1, shape.window);
+}
+
+// Attention of the last `rows` of `past + rows` positions. One row waits for the keys and values, which come from memory: it
+// takes caches in turn.
+void attention(State& state, const std::string& isa, const AttentionShape& shape, std::size_t past, std::size_t rows) {
   const ThreadScope threads(bench_threads());
   const auto backend = make_cpu_backend(isa);
-  const AttentionShape shape{.n_heads = 12, .n_kv_heads = 12, .head_dim = 64, .scale = 0.125F};
   const std::size_t positions = past + rows;
   const std::size_t width = shape.n_heads * shape.head_dim;
-  const AlignedBuffer kv = normal_values(positions * width, 1);
-  const std::size_t cached_bytes = 2 * kv.bytes();
-  const std::size_t n_caches = rows == 1 ? copies_in_turn(cached_bytes) : 1;
-  const Caches caches(*backend, shape, kv.matrix(positions, width), n_caches);
-  const MatrixView q = kv.matrix(positions, width).rows_between(past, positions);
+  const std::size_t kv_width = shape.n_kv_heads * shape.head_dim;
+  const AlignedBuffer kv = normal_values(positions * kv_width, 1);
+  const std::size_t read_bytes = 2 * n_seen(shape, past) * kv_width * sizeof(float);  // by one row
+  const std::size_t n_caches = rows == 1 ? copies_in_turn(read_bytes) : 1;
+  const Caches caches(*backend, shape, kv.matrix(positions, kv_width), n_caches);
+  const AlignedBuffer queries = normal_values(rows * width, 2);
+  const MatrixView q = queries.matrix(rows, width);
   const AlignedBuffer out(rows * width);
   const AlignedBuffer expected(rows * width);
   const auto attend = [&](const Backend& b, std::size_t i, const AlignedBuffer& to) {
@@ -55,9 +66,10 @@ void attention(State& state, const std::string& isa, std::size_t past, std::size
   attend(*backend, 0, out);
   attend(*make_scalar_backend(), 0, expected);
   if (!close(out.matrix(rows, width), expected.matrix(rows, width), 1e-4)) return skip_as_wrong(state);
-  const double pairs = static_cast<double>(rows) * (static_cast<double>(past) + (static_cast<double>(rows) + 1) / 2);
-  const Work work{.flops = 4.0 * static_cast<double>(width) * pairs,
-                  .bytes = rows == 1 ? static_cast<double>(cached_bytes) : 0.0};
+  std::size_t pairs = 0;
+  for (std::size_t t = 0; t < rows; ++t) pairs += n_seen(shape, past + t);
+  const Work work{.flops = 4.0 * static_cast<double>(width * pairs),
+                  .bytes = rows == 1 ? static_cast<double>(read_bytes) : 0.0};
   time_work(state, isa, work, [&, i = std::size_t{0}]() mutable {
     attend(*backend, i, out);
     i = i + 1 == n_caches ? 0 : i + 1;
@@ -110,15 +122,36 @@ void rotary(State& state, const std::string& isa, RotaryLayout layout) {
                 [&] { backend->rotary(x.matrix(kRows, kWidth), kHeadDim, positions, table); });  // turns on: lengths stay
 }
 
+void register_shape(const std::string& isa, const std::string& name, const AttentionShape& shape, std::size_t n) {
+  benchmark::RegisterBenchmark((name + "/prefill/" + std::to_string(n) + "/" + isa).c_str(),
+                               [=](State& state) { attention(state, isa, shape, 0, n); });
+  benchmark::RegisterBenchmark((name + "/decode/" + std::to_string(n) + "/" + isa).c_str(),
+                               [=](State& state) { attention(state, isa, shape, n - 1, 1); });
+}
+
+// What families other than GPT-2 add to the plain shape, one thing at a time.
+void register_variants(const std::string& isa) {
+  static constexpr std::array<float, kPlain.n_heads> kSlopes = {0.5F,   0.35F,  0.25F,  0.18F,  0.125F, 0.088F,
+                                                                0.063F, 0.044F, 0.031F, 0.022F, 0.016F, 0.011F};
+  AttentionShape grouped = kPlain;
+  grouped.n_kv_heads = 3;
+  AttentionShape windowed = kPlain;
+  windowed.window = 512;
+  AttentionShape capped = kPlain;
+  capped.softcap = 50.0F;
+  AttentionShape alibi = kPlain;
+  alibi.alibi_slopes = kSlopes.data();
+  register_shape(isa, "attention_grouped", grouped, 1024);
+  register_shape(isa, "attention_windowed", windowed, 1024);
+  register_shape(isa, "attention_capped", capped, 1024);
+  register_shape(isa, "attention_alibi", alibi, 1024);
+}
+
 }  // namespace
 
 void register_attention(const std::string& isa) {
-  for (const std::size_t n : {256, 512, 1024, 2048}) {
-    benchmark::RegisterBenchmark(("attention/prefill/" + std::to_string(n) + "/" + isa).c_str(),
-                                 [=](State& state) { attention(state, isa, 0, n); });
-    benchmark::RegisterBenchmark(("attention/decode/" + std::to_string(n) + "/" + isa).c_str(),
-                                 [=](State& state) { attention(state, isa, n - 1, 1); });
-  }
+  for (const std::size_t n : {256, 512, 1024, 2048}) register_shape(isa, "attention", kPlain, n);
+  register_variants(isa);
   benchmark::RegisterBenchmark(("append_kv/512x768/" + isa).c_str(), [=](State& state) { append_kv(state, isa); });
   for (const RotaryLayout layout : {RotaryLayout::halves, RotaryLayout::pairs}) {
     const std::string name = layout == RotaryLayout::halves ? "rotary_halves/64x768/" : "rotary_pairs/64x768/";

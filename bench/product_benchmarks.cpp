@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <random>
 #include <set>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "bench/operators.hpp"
@@ -12,6 +14,9 @@
 #include "ops/cpu/dispatch.hpp"
 #include "ops/cpu/onednn_matmul.hpp"
 #include "ops/cpu/packed_matrix.hpp"
+#include "ops/dtype.hpp"
+#include "ops/quantise.hpp"
+#include "ops/rounding.hpp"
 #include "ops/scalar/scalar_backend.hpp"
 #include "ops/threads.hpp"
 
@@ -27,7 +32,17 @@ struct Program {
   std::function<void(ConstMatrixView x, const PreparedMatrix& w, MatrixView y)> product;
   WeightFormat format = WeightFormat::f32;
   bool by_column = false;  // how the weights are stored
+  DType dtype = DType::f32;
 };
+
+// n normal weights as a file has them, in float32 or bf16.
+AlignedBuffer stored_weights(std::size_t n, DType dtype) {
+  AlignedBuffer values = normal_values(n, 1);
+  if (dtype == DType::f32) return values;
+  AlignedBuffer bf16(ceil_div(n, 2));
+  round_to_bf16(values.data(), n, reinterpret_cast<std::uint16_t*>(bf16.data()));
+  return bf16;
+}
 
 // Rows that nobody could tell from what the definition of the format gives: the first, a middle and the last one, as the
 // definition takes its time.
@@ -49,12 +64,12 @@ void matmul(State& state, const std::string& isa, const Program& program, std::s
   const AlignedBuffer y(rows * out);
   std::vector<AlignedBuffer> stored;  // more than one where they are used in place
   const auto view = [&](const AlignedBuffer& values) {
-    return WeightMatrix{values.data(), DType::f32, out, in, program.by_column ? 1 : in, program.by_column ? out : 1};
+    return WeightMatrix{values.data(), program.dtype, out, in, program.by_column ? 1 : in, program.by_column ? out : 1};
   };
   std::vector<std::unique_ptr<const PreparedMatrix>> w;
   std::size_t matrix_bytes = 0;
   do {
-    if (w.empty() || w.back()->owned_bytes() == 0) stored.push_back(normal_values(in * out, 1));
+    if (w.empty() || w.back()->owned_bytes() == 0) stored.push_back(stored_weights(in * out, program.dtype));
     w.push_back(program.prepare(view(stored.back())));
     matrix_bytes = w.back()->owned_bytes() == 0 ? stored.back().bytes() : w.back()->owned_bytes();
   } while (w.size() < copies_in_turn(matrix_bytes));
@@ -73,7 +88,7 @@ void matmul(State& state, const std::string& isa, const Program& program, std::s
 
 // Rows with a share of the inputs active, in percent. The weights, stored input by input, stay in that order for
 // Inputs::sparse; for Inputs::any they become what the backend's other products read.
-void matmul_sparse(State& state, const std::string& isa, std::size_t rows, std::size_t percent, Inputs inputs) {
+void matmul_sparse(State& state, const std::string& isa, std::size_t rows, std::size_t percent, Inputs inputs, DType dtype) {
   constexpr std::size_t kIn = 3072;
   constexpr std::size_t kOut = 768;
   const ThreadScope threads(bench_threads());
@@ -89,15 +104,16 @@ void matmul_sparse(State& state, const std::string& isa, std::size_t rows, std::
     if (generator() % 100 >= percent) x.data()[i] = 0.0F;
   }
   constexpr std::size_t kCopies = 14;
-  const AlignedBuffer weights = normal_values(kIn * kOut * kCopies, 1);
+  const AlignedBuffer weights = stored_weights(kIn * kOut * kCopies, dtype);
+  const WeightMatrix copies{weights.data(), dtype, kIn * kCopies, kOut, kOut, 1};
+  const auto copy = [&](std::size_t i) { return copies.row_slice(i * kIn, kIn).transposed(); };
   std::vector<std::unique_ptr<const PreparedMatrix>> w;
   const AlignedBuffer y(rows * kOut);
   for (std::size_t i = 0; i < kCopies; ++i) {
-    w.push_back(backend->prepare({weights.data() + i * kIn * kOut, DType::f32, kOut, kIn, 1, kOut}, WeightFormat::f32, inputs));
+    w.push_back(backend->prepare(copy(i), WeightFormat::f32, inputs));
     backend->matmul(inputs_of(0), *w.back(), nullptr, y.matrix(rows, kOut));  // the first may look through all weights, once
   }
-  const WeightMatrix last{weights.data() + (kCopies - 1) * kIn * kOut, DType::f32, kOut, kIn, 1, kOut};
-  if (!is_right(inputs_of(0), last, WeightFormat::f32, y.matrix(rows, kOut))) return skip_as_wrong(state);
+  if (!is_right(inputs_of(0), copy(kCopies - 1), WeightFormat::f32, y.matrix(rows, kOut))) return skip_as_wrong(state);
   std::size_t i = 0;
   for (auto _ : state) {
     backend->matmul(inputs_of(i), *w[i % kCopies], nullptr, y.matrix(rows, kOut));
@@ -120,14 +136,15 @@ void register_matmul(const std::string& isa, const Program& program) {
   }
 }
 
-void register_matmul_sparse(const std::string& isa) {
+void register_matmul_sparse(const std::string& isa, const std::string& by, DType dtype) {
   for (const std::size_t rows : {1, 2, 4, 512}) {
     for (const std::size_t percent : {5, 10, 20, 40, 80}) {
       if (rows > kMaxSparseRows && percent != 20) continue;  // zeros are multiplied too
       const std::string name = std::to_string(rows) + "x3072x768/" + std::to_string(percent) + "/" + isa;
       for (const Inputs inputs : {Inputs::sparse, Inputs::any}) {
-        benchmark::RegisterBenchmark(((inputs == Inputs::sparse ? "matmul_sparse/" : "matmul_of_sparse/") + name).c_str(),
-                                     [=](State& state) { matmul_sparse(state, isa, rows, percent, inputs); });
+        const std::string program = (inputs == Inputs::sparse ? "matmul_sparse" : "matmul_of_sparse") + by;
+        benchmark::RegisterBenchmark((program + "/" + name).c_str(),
+                                     [=](State& state) { matmul_sparse(state, isa, rows, percent, inputs, dtype); });
       }
     }
   }
@@ -136,13 +153,15 @@ void register_matmul_sparse(const std::string& isa) {
 }  // namespace
 
 void register_products(const std::string& isa) {
-  register_matmul_sparse(isa);
+  register_matmul_sparse(isa, "", DType::f32);
+  register_matmul_sparse(isa, "_by_bf16", DType::bf16);
   const KernelTable& kernels = choose_kernels(isa);
   if (kernels.by_onednn) return;  // its packed products are those of avx512bw, its own in register_onednn
-  for (const auto& [name, format] : {std::pair{"matmul_f32", WeightFormat::f32},
-                                     {"matmul_bf16", WeightFormat::bf16},
-                                     {"matmul_int8", WeightFormat::int8},
-                                     {"matmul_int4", WeightFormat::int4}}) {
+  for (const auto& [name, format, dtype] : {std::tuple{"matmul_f32", WeightFormat::f32, DType::f32},
+                                            {"matmul_f32_by_bf16", WeightFormat::f32, DType::bf16},
+                                            {"matmul_bf16", WeightFormat::bf16, DType::f32},
+                                            {"matmul_int8", WeightFormat::int8, DType::f32},
+                                            {"matmul_int4", WeightFormat::int4, DType::f32}}) {
     register_matmul(isa,
                     {.name = name,
                      .prepare = [format = format](const WeightMatrix& w) { return std::make_unique<PackedMatrix>(w, format); },
@@ -151,7 +170,8 @@ void register_products(const std::string& isa) {
                            const Product product{w, nullptr, y};
                            cpu_matmul(kernels, x, {&product, 1});
                          },
-                     .format = format});
+                     .format = format,
+                     .dtype = dtype});
   }
 }
 

@@ -169,7 +169,10 @@ void register_rows(const std::string& isa) {
   register_in_place(isa, "multiply", [](const Backend& b, MatrixView x, ConstMatrixView y) { b.multiply(x, y); });
   register_in_place(isa, "scale", [](const Backend& b, MatrixView x, ConstMatrixView) { b.scale(x, 0.5F); });
   register_in_place(isa, "softcap", [](const Backend& b, MatrixView x, ConstMatrixView) { b.softcap(x, 30.0F); });
-  for (const Activation a : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
+  for (const Activation a :
+       {Activation::relu, Activation::relu2, Activation::gelu, Activation::gelu_tanh, Activation::gelu_fast,
+        Activation::gelu_10, Activation::quick_gelu, Activation::silu, Activation::mish, Activation::relu6,
+        Activation::leaky_relu, Activation::sigmoid, Activation::tanh, Activation::laplace}) {  // linear does nothing
     register_in_place(isa, std::string(name(a)), [a](const Backend& b, MatrixView x, ConstMatrixView) { b.activate(a, x); });
   }
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
