@@ -6,8 +6,10 @@ precision; the table has medians over the rounds. results.json has what was meas
 
 import argparse
 import json
+import math
 import os
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,11 +33,36 @@ def some_of(*allowed):
     return names
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ffmem", required=True, help="the ffmem to run (run.sh: build/tools/ffmem)")
+def count(text):
+    """What an option takes: a number of things."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, at least 1, found '{text}'")
+    return int(text)
+
+
+def command(text):
+    """What an option takes: a program, and arguments of it."""
+    words = shlex.split(text)
+    if words and not shutil.which(words[0]):
+        raise argparse.ArgumentTypeError(f"{words[0]}: no such program")
+    return words
+
+
+def make_parser(description):
+    """With the options of all scripts that run.sh calls. It reads them before numpy is installed."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     allow_abbrev=False)
+    parser.add_argument("--ffmem", required=True, type=lambda path: Path(path).absolute(),
+                        help="the ffmem to run (run.sh: build/tools/ffmem)")
     parser.add_argument("--work", required=True, type=Path, help="where models and results lie (run.sh: build-peers)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=count, default=os.cpu_count())
+    parser.add_argument("--rounds", type=count, default=3)
+    parser.add_argument("--list-programs", action="store_true", help=argparse.SUPPRESS)  # what run.sh is to install
+    return parser
+
+
+def arguments():
+    parser = make_parser(__doc__)
     parser.add_argument("--shape", default="gpt2",
                         choices=["gpt2", "gpt2-medium", "gpt2-large", "paper", "llama-135m", "llama-360m"],
                         help="a model of random_model.py (default: gpt2, 124 M parameters; paper: the paper's layers with "
@@ -44,14 +71,13 @@ def arguments():
                         help=f"of {', '.join(PRECISIONS)} (default: all)")
     parser.add_argument("--programs", type=some_of(*PROGRAMS), default=list(PROGRAMS),
                         help=f"of {', '.join(PROGRAMS)} (default: all; run.sh installs only these)")
-    parser.add_argument("--prompt", type=int, default=512, help="tokens run at once (default: 512)")
-    parser.add_argument("--new", type=int, default=64, help="tokens after it, one at a time (default: 64)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--repeat", type=int, default=2, help="measurements in a process, after one to warm up (default: 2)")
-    parser.add_argument("--limit", type=int, default=300,
+    parser.add_argument("--prompt", type=count, default=512, help="tokens run at once (default: 512)")
+    parser.add_argument("--new", type=count, default=64, help="tokens after it, one at a time (default: 64)")
+    parser.add_argument("--repeat", type=count, default=2, help="measurements in a process, after one to warm up (default: 2)")
+    parser.add_argument("--limit", type=count, default=300,
                         help="seconds after which a measurement is given up, as PyTorch's in bf16 may be on processors that do "
                              "not multiply bf16; a program's first counts the conversion of the model too (default: 300)")
-    parser.add_argument("--under", default="", help="a command to run every measurement under, as 'numactl -N 0'")
+    parser.add_argument("--under", type=command, default=[], help="a command to run every measurement under, as 'numactl -N 0'")
     parser.add_argument("--cpu-time", action="store_true",
                         help="one thread, and seconds of its processor time: for a machine that does other work meanwhile")
     options = parser.parse_args()
@@ -86,16 +112,24 @@ class NotRun(Exception):
     pass
 
 
-def run_json(options, command):
+def run_json(options, program):
+    """What its last line says."""
+    words = [*options.under, *map(str, program)]
     try:
-        result = subprocess.run([*shlex.split(options.under), *map(str, command)], capture_output=True, text=True,
-                                env=environment(options), timeout=options.limit)
+        result = subprocess.run(words, capture_output=True, text=True, errors="replace", env=environment(options),
+                                timeout=options.limit)
     except subprocess.TimeoutExpired:
         raise NotRun(f"took longer than {options.limit} s") from None
+    except OSError as error:
+        raise NotRun(f"{words[0]}: {error.strerror}") from None
     if result.returncode != 0:
         lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
         raise NotRun(lines[-1])
-    return json.loads(result.stdout.strip().splitlines()[-1])
+    last = (result.stdout.strip().splitlines() or [""])[-1]
+    try:
+        return json.loads(last)
+    except ValueError:
+        raise NotRun(f"expected JSON in its last line, found '{last[:60]}'") from None
 
 
 def run_ffmem(options, model, precision):
@@ -112,8 +146,21 @@ def run_ffmem(options, model, precision):
 
 
 def run_program(options, name, model, precision):
-    return run_json(options, [sys.executable, HERE / "programs.py", name, model, precision, options.threads, options.prompt,
-                              options.new, options.repeat])
+    result = run_json(options, [sys.executable, HERE / "programs.py", name, model, precision, options.threads, options.prompt,
+                                options.new, options.repeat])
+    return {key: result[key] for key in ("prompt", "decode", "version")}
+
+
+def run(options, name, model, precision):
+    """Speeds that a table can be made of."""
+    try:
+        speeds = run_ffmem(options, model, precision) if name == "ffmem" else run_program(options, name, model, precision)
+        rates = [*speeds["prompt"].values(), speeds["decode"]]
+        if not all(0 < rate < math.inf for rate in rates):
+            raise NotRun(f"expected tokens per second above 0, found {', '.join(map(str, rates))}")
+    except (AttributeError, KeyError, TypeError) as error:
+        raise NotRun(f"its last line is JSON of another form: {error!r}") from None
+    return speeds
 
 
 def measure(options, model):
@@ -127,10 +174,7 @@ def measure(options, model):
                     continue
                 print(f"round {number} of {options.rounds}: {precision} {name}", file=sys.stderr, flush=True)
                 try:
-                    if name == "ffmem":
-                        speeds = run_ffmem(options, model, precision)
-                    else:
-                        speeds = run_program(options, name, model, precision)
+                    speeds = run(options, name, model, precision)
                     measured[precision].setdefault(name, []).append(speeds)
                 except NotRun as reason:
                     if name == "ffmem":
@@ -185,6 +229,9 @@ def description(options, measured):
 
 def main():
     options = arguments()
+    if options.list_programs:
+        print(",".join(options.programs))
+        return
     from random_model import write_model
 
     if options.cpu_time:

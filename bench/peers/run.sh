@@ -15,7 +15,6 @@ ffmem=build/tools/ffmem
 work=build-peers
 threads=$(nproc)
 script=compare.py
-programs=llama.cpp,OpenVINO,CTranslate2,Transformers
 help=""
 left=$#
 while [ "$left" -gt 0 ]; do  # what is not ours goes to the end of the arguments, for the script
@@ -31,25 +30,16 @@ while [ "$left" -gt 0 ]; do  # what is not ours goes to the end of the arguments
       ;;
     --ffmem=*) ffmem=${argument#*=} ;;
     --work=*) work=${argument#*=} ;;
-    --search)
-      script=trigger_search.py
-      programs=Transformers
-      ;;
-    --programs)  # compare.py's too: its value is passed on in the next turn
-      [ "$left" -eq 0 ] || programs=$1
-      set -- "$@" "$argument"
-      ;;
-    --programs=*)
-      programs=${argument#*=}
-      set -- "$@" "$argument"
-      ;;
+    --search) script=trigger_search.py ;;
     -h | --help) help=yes ;;
     *) set -- "$@" "$argument" ;;
   esac
 done
 [ -z "$help" ] || exec python3 "$here/$script" --help
 [ -n "$work" ] || { echo "run.sh: --work: expected a path behind it" >&2; exit 2; }
-if [ ! -x "$ffmem" ]; then
+# The script looks at all its options before anything is installed.
+programs=$(python3 "$here/$script" --list-programs --ffmem "$ffmem" --work "$work" --threads "$threads" "$@")
+if [ ! -f "$ffmem" ] || [ ! -x "$ffmem" ]; then
   echo "run.sh: $ffmem: no such program; build it (meson setup build && meson compile -C build) or give --ffmem" >&2
   exit 1
 fi

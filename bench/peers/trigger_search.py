@@ -7,16 +7,13 @@ table has medians over the rounds; tokens are those of the sentences, without th
 search.json has what was measured, and is written after each round.
 """
 
-import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from compare import some_of, write_json
+from compare import count, make_parser, some_of, write_json
 
 SENTENCE = 32  # tokens, the one before the sentence included
 BATCH = 1024
@@ -24,16 +21,12 @@ TOP = 50
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ffmem", required=True, help="the ffmem to run (run.sh: build/tools/ffmem)")
-    parser.add_argument("--work", required=True, type=Path, help="where model and sentences lie (run.sh: build-peers)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser = make_parser(__doc__)
     parser.add_argument("--shape", default="paper", choices=["paper", "gpt2", "gpt2-medium", "gpt2-large"],
                         help="a model of random_model.py (default: paper, the paper's layers with GPT-2's vocabulary and "
                              "positions)")
     parser.add_argument("--precisions", type=some_of("f32", "bf16"), default=["f32"], help="of f32, bf16 (default: f32)")
-    parser.add_argument("--batches", type=int, default=16, help=f"of {BATCH} tokens each (default: 16)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batches", type=count, default=16, help=f"of {BATCH} tokens each (default: 16)")
     return parser.parse_args()
 
 
@@ -51,7 +44,10 @@ def run_ffmem(options, model, text, precision):
     out = options.work / "search.safetensors"
     command = [options.ffmem, "triggers", model, text, "-o", out, "--sentences", "lines", "--top", TOP, "--batch-tokens", BATCH,
                "--weights", precision, "--threads", options.threads, "--compare-forward", "--restart", "--quiet", "--json"]
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    try:
+        result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    except OSError as error:
+        sys.exit(f"trigger_search.py: {options.ffmem}: {error.strerror}")
     if result.returncode != 0:
         sys.exit(f"trigger_search.py: ffmem did not run: {result.stderr.strip()}")
     speeds = json.loads(result.stdout)["compare_forward"]
@@ -137,6 +133,9 @@ def table(precision, rounds):
 
 def main():
     options = arguments()
+    if options.list_programs:
+        print("Transformers")
+        return
     try:
         import torch
         import transformers

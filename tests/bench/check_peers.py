@@ -1,4 +1,4 @@
-"""bench/peers with programs that only pretend: what is installed, what a failure or an interrupt leaves.
+"""bench/peers with programs that only pretend: what is refused and installed, what a failure or an interrupt leaves.
 
 python check_peers.py BENCH_PEERS
 """
@@ -32,12 +32,18 @@ if before.exists():
 before.touch()
 print(json.dumps({"prompt": {"all": 50}, "decode": 5, "version": "1"}))
 """
-# Writes down what it is called with. Makes environments with a copy of itself in them.
-PYTHON = """#!/bin/sh
+MODEL = """
+SHAPES = {"gpt2": ("gpt2",), "paper": ("gpt2-relu",)}
+def write_model(folder, name):
+    pass
+"""
+# Writes down what it is called with. Makes environments with a copy of itself in them, and lets the real one read arguments.
+PYTHON = f"""#!/bin/sh
+case $* in *--list-programs*) exec {sys.executable} -B "$@" ;; esac
 echo "$*" >>"$LOG"
 case $* in
   "-m venv "*) mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
-  *"import numpy"*) [ -z "${OFFLINE-}" ] ;;
+  *"import numpy"*) [ -z "${{OFFLINE-}}" ] ;;
   -c*) exit 1 ;;
 esac
 """
@@ -60,17 +66,44 @@ class Rounds(Folder):
     def setUp(self):
         super().setUp()
         shutil.copy(PEERS / "compare.py", self.folder)
-        (self.folder / "random_model.py").write_text("def write_model(folder, name):\n    pass\n")
+        (self.folder / "random_model.py").write_text(MODEL)
         (self.folder / "programs.py").write_text(PROGRAM)
 
     def start(self, *options, **environment):
-        command = [sys.executable, "compare.py", "--ffmem", "./ffmem", "--work", ".", "--precisions", "f32", *options]
+        command = [sys.executable, "compare.py", "--ffmem", "ffmem", "--work", ".", "--precisions", "f32", *options]
         return subprocess.Popen(command, cwd=self.folder, env=os.environ | environment, start_new_session=True, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def test_a_failure_in_a_later_round_stands_in_the_row(self):
         out, _ = self.start("--programs", "OpenVINO").communicate()
         self.assertIn("| OpenVINO (1 of 3 rounds: it broke) | 50 (2.00) |", out)
+
+    def test_what_is_no_result_stands_in_the_row(self):
+        for printed, why in (
+            ("", "expected JSON in its last line, found ''"),
+            ("loaded", "expected JSON in its last line, found 'loaded'"),
+            ("[]", "its last line is JSON of another form"),
+            ('{"prompt": {"all": 50}, "decode": 5}', "its last line is JSON of another form: KeyError('version')"),
+            ('{"prompt": {"all": 50}, "decode": null, "version": "1"}', "its last line is JSON of another form"),
+            ('{"prompt": {"all": 0}, "decode": 5, "version": "1"}', "expected tokens per second above 0, found 0, 5"),
+            ('{"prompt": {"all": 50}, "decode": NaN, "version": "1"}', "expected tokens per second above 0, found 50, nan"),
+        ):
+            with self.subTest(printed):
+                (self.folder / "programs.py").write_text(f"print({printed!r})")
+                out, _ = self.start("--programs", "OpenVINO").communicate()
+                self.assertIn("| ffmem | 100 |", out)
+                self.assertIn(f"| OpenVINO | not run: {why}", out)
+
+    def test_without_ffmem_nothing_is_compared(self):
+        for text, why in (("#!/bin/sh\n", "expected JSON in its last line"), ("#!/nowhere\n", "No such file or directory"),
+                          ("#!/bin/sh\necho '{}'\n", "its last line is JSON of another form: KeyError('prompt')")):
+            write_program(self.folder / "ffmem", text)
+            process = self.start()
+            _, errors = process.communicate()
+            self.assertEqual(process.returncode, 1)
+            self.assertEqual(len(errors.splitlines()), 2)
+            self.assertIn("compare.py: ffmem did not run: ", errors)
+            self.assertIn(why, errors)
 
     def test_an_interrupt_leaves_the_rounds_before_it(self):
         process = self.start("--programs", "OpenVINO", HANG="1")
@@ -103,6 +136,12 @@ class Run(Folder):
                                 text=True)
         return result, log.read_text()
 
+    def test_a_search_needs_no_other_programs(self):
+        _, log = self.run_script("--search")
+        self.assertIn("torch transformers\n", log)
+        self.assertNotIn("openvino", log)
+        self.assertIn("trigger_search.py --ffmem", log)
+
     def test_only_what_is_named_is_installed(self):
         for options in (["--programs", "llama.cpp"], ["--programs=llama.cpp"]):
             result, log = self.run_script(*options)
@@ -111,6 +150,32 @@ class Run(Folder):
             self.assertNotIn("torch", log)
             self.assertIn(f"compare.py --ffmem {self.folder}/ffmem --work {self.folder}/work", log)
             self.assertTrue(log.endswith(" ".join(options) + "\n"))
+
+    def test_wrong_arguments_are_refused_before_anything_is_made(self):
+        for options, why in (
+            ("--programs", "--programs: expected one argument"),
+            ("--programs llama", "found 'llama'"),
+            ("--program=llama.cpp", "unrecognized arguments"),
+            ("--shape nosuch", "--shape: invalid choice: 'nosuch'"),
+            ("--rounds x", "--rounds: expected a whole number, at least 1, found 'x'"),
+            ("--rounds 0", "--rounds: expected a whole number, at least 1, found '0'"),
+            ("--under nosuch", "--under: nosuch: no such program"),
+            ("--nosuch", "unrecognized arguments: --nosuch"),
+            ("--search --programs OpenVINO", "unrecognized arguments: --programs"),
+            ("--search --batches 0", "--batches: expected a whole number, at least 1, found '0'"),
+        ):
+            with self.subTest(options):
+                result, log = self.run_script(*options.split())
+                self.assertEqual(result.returncode, 2)
+                self.assertIn(why, result.stderr)
+                self.assertEqual(log, "")
+                self.assertFalse((self.folder / "work").exists())
+
+    def test_a_folder_is_no_ffmem(self):
+        result, log = self.run_script(f"--ffmem={self.folder}")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("no such program", result.stderr)
+        self.assertEqual(log, "")
 
     def test_half_an_environment_is_made_anew(self):
         python = self.folder / "work" / "venv" / "bin" / "python"
