@@ -50,8 +50,10 @@ def command(text):
 
 def make_parser(description):
     """With the options of all scripts that run.sh calls. It reads them before numpy is installed."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        epilog="run.sh also takes --search, for trigger_search.py in place of compare.py, and --latest, to install the\n"
+               "newest versions in place of those in constraints.txt.")
     parser.add_argument("--ffmem", required=True, type=lambda path: Path(path).absolute(),
                         help="the ffmem to run (run.sh: build/tools/ffmem)")
     parser.add_argument("--work", required=True, type=Path, help="where models and results lie (run.sh: build-peers)")

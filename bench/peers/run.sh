@@ -1,13 +1,15 @@
 #!/bin/sh
 # Runs other programs beside ffmem on one random model, in turn, and prints a table.
 #
-#   sh bench/peers/run.sh [--ffmem build/tools/ffmem] [--work FOLDER] [compare.py's options: see --help]
+#   sh bench/peers/run.sh [--ffmem build/tools/ffmem] [--work FOLDER] [--latest] [compare.py's options: see --help]
 #   sh bench/peers/run.sh --search [...]      the search for trigger examples beside PyTorch hooks (--search --help)
 #
 # What it makes lies in FOLDER (default: build-peers): a virtual environment with the programs from PyPI that --programs names
 # (all: about 8 GB, as torch brings its GPU libraries along), the model in each program's form, table.md and results.json
 # (--search: search.md and search.json). A second run uses the first two again. A program that cannot be installed is named in
 # the table as not run; without numpy and safetensors, which write the model, nothing runs.
+#
+# Versions are those of constraints.txt; --latest makes an environment of its own with the newest.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,6 +17,8 @@ ffmem=build/tools/ffmem
 work=build-peers
 threads=$(nproc)
 script=compare.py
+environment=venv
+constraints=$here/constraints.txt
 help=""
 left=$#
 while [ "$left" -gt 0 ]; do  # what is not ours goes to the end of the arguments, for the script
@@ -31,6 +35,10 @@ while [ "$left" -gt 0 ]; do  # what is not ours goes to the end of the arguments
     --ffmem=*) ffmem=${argument#*=} ;;
     --work=*) work=${argument#*=} ;;
     --search) script=trigger_search.py ;;
+    --latest)
+      environment=venv-latest
+      constraints=""
+      ;;
     -h | --help) help=yes ;;
     *) set -- "$@" "$argument" ;;
   esac
@@ -45,15 +53,16 @@ if [ ! -f "$ffmem" ] || [ ! -x "$ffmem" ]; then
 fi
 
 mkdir -p "$work/logs"
-python="$work/venv/bin/python"
+python="$work/$environment/bin/python"
 # pip comes last, so that without it an environment is half made.
-"$python" -m pip --version >/dev/null 2>&1 || python3 -m venv --clear "$work/venv"
+"$python" -m pip --version >/dev/null 2>&1 || python3 -m venv --clear "$work/$environment"
 
 # install NAME MODULE ARGUMENTS...: unless it is there. What pip says goes to logs/NAME.log.
 install() {
   name=$1 module=$2
   shift 2
   "$python" -c "import $module" 2>/dev/null && return
+  [ -z "$constraints" ] || set -- -c "$constraints" "$@"
   echo "installing $name (log: $work/logs/$name.log)" >&2
   "$python" -m pip install "$@" >"$work/logs/$name.log" 2>&1 || echo "$name could not be installed" >&2
 }
@@ -66,7 +75,7 @@ if ! "$python" -c "import numpy, safetensors" 2>/dev/null; then
   echo "run.sh: without numpy and safetensors the model cannot be written" >&2
   exit 1
 fi
-# optimum-intel decides which versions of torch and transformers all of them share, so it comes first.
+# With --latest optimum-intel decides which versions of torch and transformers all of them share, so it comes first.
 if wanted OpenVINO; then
   install openvino optimum.intel 'optimum-intel[openvino]'
 fi

@@ -146,7 +146,8 @@ class Run(Folder):
         for options in (["--programs", "llama.cpp"], ["--programs=llama.cpp"]):
             result, log = self.run_script(*options)
             self.assertEqual(result.returncode, 0)
-            self.assertIn("install --no-binary llama-cpp-python llama-cpp-python\n-c import gguf", log)
+            constraints = f"-c {PEERS.resolve()}/constraints.txt"
+            self.assertIn(f"install {constraints} --no-binary llama-cpp-python llama-cpp-python\n-c import gguf", log)
             self.assertNotIn("torch", log)
             self.assertIn(f"compare.py --ffmem {self.folder}/ffmem --work {self.folder}/work", log)
             self.assertTrue(log.endswith(" ".join(options) + "\n"))
@@ -176,6 +177,12 @@ class Run(Folder):
         self.assertEqual(result.returncode, 1)
         self.assertIn("no such program", result.stderr)
         self.assertEqual(log, "")
+
+    def test_the_newest_versions_have_an_environment_of_their_own(self):
+        _, log = self.run_script("--latest", "--programs", "CTranslate2")
+        self.assertIn(f"-m venv --clear {self.folder}/work/venv-latest\n", log)
+        self.assertIn("install ctranslate2\n", log)
+        self.assertNotIn("constraints.txt", log)
 
     def test_half_an_environment_is_made_anew(self):
         python = self.folder / "work" / "venv" / "bin" / "python"
