@@ -229,12 +229,18 @@ def description(options, measured):
             f"Programs: {'; '.join(versions)}.")
 
 
+def notes(options, family):
+    if family == "gpt2-relu" and "f32" in options.precisions:
+        yield ("f32, new tokens: ffmem leaves out the values of the memories that ReLU makes 0, about half of them; the other "
+               "programs multiply by all: the same result, ffmem's by less arithmetic.")
+
+
 def main():
     options = arguments()
     if options.list_programs:
         print(",".join(options.programs))
         return
-    from random_model import write_model
+    from random_model import SHAPES, write_model
 
     if options.cpu_time:
         build_cpu_clock(options.work / "cpu_clock.so")
@@ -242,7 +248,7 @@ def main():
     write_model(model, options.shape)
     measured, missing = measure(options, model)
     tables = [table(options, precision, measured[precision], missing[precision]) for precision in options.precisions]
-    text = "\n\n".join([description(options, measured), *tables]) + "\n"
+    text = "\n\n".join([description(options, measured), *tables, *notes(options, SHAPES[options.shape][0])]) + "\n"
     (options.work / "table.md").write_text(text)
     print(text)
 

@@ -105,6 +105,11 @@ class Rounds(Folder):
             self.assertIn("compare.py: ffmem did not run: ", errors)
             self.assertIn(why, errors)
 
+    def test_less_arithmetic_is_told(self):
+        for options, told in (("gpt2", False), ("paper", True), ("paper --precisions int8", False)):
+            out, _ = self.start("--programs", "OpenVINO", "--rounds", "1", "--shape", *options.split()).communicate()
+            self.assertEqual("multiply by all" in out, told)
+
     def test_an_interrupt_leaves_the_rounds_before_it(self):
         process = self.start("--programs", "OpenVINO", HANG="1")
         while "round 2 of 3: f32 OpenVINO" not in process.stderr.readline():
