@@ -6,6 +6,7 @@
 #include <set>
 
 #include "loaders/atomic_file.hpp"
+#include "loaders/safetensors.hpp"
 #include "loaders/safetensors_header.hpp"
 #include "ops/error.hpp"
 #include "ops/rounding.hpp"
