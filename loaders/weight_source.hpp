@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "loaders/checkpoint.hpp"
+#include "loaders/model_config.hpp"
 #include "loaders/model_weights.hpp"
 #include "loaders/safetensors.hpp"
 
