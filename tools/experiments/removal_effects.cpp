@@ -209,7 +209,8 @@ RemovalInputs removal_inputs(const Workbench& bench, const ExampleSet& examples,
                        .coefficients = AlignedBuffer(examples.size() * config.d_memory),
                        .ffn = AlignedBuffer(examples.size() * config.d_model),
                        .residual = AlignedBuffer(examples.size() * config.d_model),
-                       .output = AlignedBuffer(examples.size() * config.d_model)};
+                       .output = AlignedBuffer(examples.size() * config.d_model),
+                       .prediction = {}};
   const std::size_t longest = longest_run(bench, examples);
   const std::size_t max_tokens = std::max(longest, bench.options().triggers.batch_tokens);
   Session session = session_for(bench, longest, max_tokens, max_tokens);
