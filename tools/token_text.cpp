@@ -28,7 +28,6 @@ constexpr std::uint32_t kUnseen = U_GC_CC_MASK | U_GC_CF_MASK | U_GC_Z_MASK;
 
 /// The bytes with characters of these categories made visible, but for those in `kept`, and whatever is no character.
 std::string with_visible(std::string_view bytes, std::uint32_t categories, std::string_view kept) {
-  using Utf8Step;
   std::string out;
   for (std::size_t at = 0; at < bytes.size();) {
     const Utf8Step step = utf8_step(bytes, at);

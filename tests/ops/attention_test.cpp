@@ -1,5 +1,6 @@
 #include <numeric>
 
+#include "ops/threads.hpp"
 #include "support.hpp"
 
 namespace ffmem {

@@ -11,6 +11,7 @@
 
 #include "ops/cpu/onednn_matmul.hpp"
 #include "ops/error.hpp"
+#include "ops/threads.hpp"
 #include "support.hpp"
 
 namespace ffmem {

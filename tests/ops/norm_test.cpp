@@ -1,3 +1,4 @@
+#include "ops/threads.hpp"
 #include "support.hpp"
 
 namespace ffmem {

@@ -1,6 +1,7 @@
 // Products by weights in the formats bf16, int8 and int4.
 #include <limits>
 
+#include "ops/threads.hpp"
 #include "support.hpp"
 
 namespace ffmem {

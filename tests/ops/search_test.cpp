@@ -3,6 +3,7 @@
 #include <limits>
 #include <numeric>
 
+#include "ops/threads.hpp"
 #include "support.hpp"
 
 namespace ffmem {

@@ -1,6 +1,7 @@
 // Products whose inputs are mostly zeros have the dense product's bits.
 #include <limits>
 
+#include "ops/threads.hpp"
 #include "support.hpp"
 
 namespace ffmem {

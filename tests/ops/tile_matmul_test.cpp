@@ -8,6 +8,7 @@
 #include "ops/cpu/dispatch.hpp"
 #include "ops/cpu/kernels/lanes.hpp"
 #include "ops/cpu/packed_matrix.hpp"
+#include "ops/threads.hpp"
 #include "support.hpp"
 
 namespace ffmem {
