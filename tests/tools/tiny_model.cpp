@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "loaders/mapped_file.hpp"
+#include "loaders/safetensors.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
