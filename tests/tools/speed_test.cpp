@@ -143,6 +143,10 @@ TEST_CASE("machine_peaks: the instruction set that runs here has a rate for ever
   CHECK(peak_read_bytes(2) > 1e7);
 }
 
+TEST_CASE("machine_peaks: threads whose number does not divide the memory read within their parts") {
+  CHECK(ReadProbe(3).bytes_per_second() > 1e7);  // beyond them: the address sanitizer's to see
+}
+
 TEST_CASE("measure_speed: each phase of each round has the machine's rates around it") {
   SpeedPlan plan = kPlan;
   plan.repeat = 3;
