@@ -61,6 +61,7 @@ Table layer_table(const Workbench& bench, const LayerPass& pass, const LayerShar
 Figure box_figure(std::string name, std::string title, const LayerShares& shares) {
   Figure figure{.name = std::move(name),
                 .title = std::move(title),
+                .samples = {.of = "prefixes"},
                 .x_label = "layer",
                 .y_label = "share of the layer's memories",
                 .kind = Figure::Kind::boxes,
@@ -69,7 +70,8 @@ Figure box_figure(std::string name, std::string title, const LayerShares& shares
                 .paper = {}};
   for (const std::string& column : box_columns("share")) figure.data.columns.push_back(column);
   for (std::size_t layer = 0; layer < shares.box.size(); ++layer) {
-    add_box(figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), shares.box[layer]);
+    figure.data.rows.push_back({count_cell(layer + 1)});
+    add_box(figure, shares.box[layer]);
   }
   return figure;
 }

@@ -128,6 +128,7 @@ Table layer_table(const LayerShares& shares) {
 Figure share_figure(const LayerShares& shares) {
   Figure figure{.name = "agreeing-memories",
                 .title = "Where a memory predicts what its layer does",
+                .samples = {.of = "prefixes"},
                 .x_label = "layer",
                 .y_label = "share of cases",
                 .kind = Figure::Kind::lines,
@@ -137,8 +138,8 @@ Figure share_figure(const LayerShares& shares) {
                 .y_max = 1.0};
   figure.data.columns = interval_columns("layer", figure.series);
   for (std::size_t layer = 0; layer < shares.layers.size(); ++layer) {
-    auto& row = figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)});
-    for (const Estimate& estimate : std::span(shares.layers[layer]).subspan(1)) add_interval(row, estimate);
+    figure.data.rows.push_back({count_cell(layer + 1)});
+    for (const Estimate& estimate : std::span(shares.layers[layer]).subspan(1)) add_interval(figure, estimate);
   }
   return figure;
 }

@@ -87,6 +87,7 @@ void add_layers(const Annotated& annotated, const Workbench& bench, Result& resu
   }
   Figure figure{.name = "coverage",  // annotation.csv is a sheet that people fill in
                 .title = "Patterns in the trigger examples of a key, as annotated",
+                .samples = {.of = "prefixes read"},
                 .x_label = "layer",
                 .y_label = "share of trigger examples",
                 .kind = Figure::Kind::stacked,
@@ -104,6 +105,7 @@ void add_layers(const Annotated& annotated, const Workbench& bench, Result& resu
       const Estimate share = share_of(views, {static_cast<Coverage>(c)}, random);
       add_interval(row, share);
       stack.emplace_back(share.value);
+      figure.samples.add(share.n);
       n = share.n;
       result.estimates.emplace_back(fmt::format("layer {} {}", layer + 1, kCoverageNames[c]), share);
     }

@@ -192,6 +192,12 @@ std::string first_line(const std::filesystem::path& path) {
 
 }  // namespace
 
+void Samples::add(std::size_t n) {
+  if (n == 0) return;
+  least = most == 0 ? n : std::min(least, n);
+  most = std::max(most, n);
+}
+
 std::optional<double> paper_layer(double layer, std::size_t n_layers) {
   if (n_layers < 8 || n_layers > 32) return std::nullopt;
   // The first layers lie on each other, and the last.

@@ -2,6 +2,7 @@
 // (`gnuplot NAME.gp` in that folder).
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -10,6 +11,16 @@
 #include "tools/experiments/table.hpp"
 
 namespace ffmem::tools {
+
+/// How many things each of a figure's points, bars or boxes is computed from.
+struct Samples {
+  std::string of{};       // what they are: "prefixes"
+  std::size_t least = 0;  // of all points
+  std::size_t most = 0;   // 0: there is no point
+
+  /// A point's; one of nothing is not drawn and does not count.
+  void add(std::size_t n);
+};
 
 struct Figure {
   /// What the columns of `data` are. The first is the x axis (for the paper's figures the layer, from 1).
@@ -21,7 +32,8 @@ struct Figure {
   };
   std::string name{};  // of its files
   std::string title{};
-  std::string note{};  // small, above the plot: what the numbers rest on
+  Samples samples{};
+  std::string note{};  // small, above the plot: the samples and the seed, by write_result
   std::string x_label{};
   std::string y_label{};
   Kind kind = Kind::lines;

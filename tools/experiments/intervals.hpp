@@ -1,9 +1,11 @@
 // Estimates and box plots as the columns of a table or a figure.
 #pragma once
 
+#include <cmath>
 #include <string>
 #include <vector>
 
+#include "tools/experiments/figure.hpp"
 #include "tools/experiments/statistics.hpp"
 #include "tools/experiments/table.hpp"
 
@@ -26,6 +28,16 @@ inline void add_interval(std::vector<Cell>& row, const Estimate& estimate, doubl
 /// The five cells of a box plot: low, quartile1, median, quartile3, high.
 inline void add_box(std::vector<Cell>& row, const Box& box) {
   for (const double number : {box.low, box.quartile1, box.median, box.quartile3, box.high}) row.emplace_back(number);
+}
+
+/// The same as the next cells of the figure's last row, counted among its samples.
+inline void add_interval(Figure& figure, const Estimate& estimate, double factor = 1.0) {
+  add_interval(figure.data.rows.back(), estimate, factor);
+  if (!std::isnan(estimate.value)) figure.samples.add(estimate.n);
+}
+inline void add_box(Figure& figure, const Box& box) {
+  add_box(figure.data.rows.back(), box);
+  figure.samples.add(box.n);
 }
 
 }  // namespace ffmem::tools

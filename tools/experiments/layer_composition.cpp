@@ -54,6 +54,7 @@ Table layer_table(const LayerPass& pass, const CaseShares& shares) {
 Figure share_figure(const CaseShares& shares) {
   Figure figure{.name = "layer-composition",
                 .title = "Whose prediction the layer's output makes",
+                .samples = {.of = "prefixes"},
                 .x_label = "layer",
                 .y_label = "share of examples",
                 .kind = Figure::Kind::stacked,
@@ -64,7 +65,10 @@ Figure share_figure(const CaseShares& shares) {
   for (const char* name : kCaseNames) figure.data.columns.emplace_back(name);
   for (std::size_t layer = 0; layer < shares.front().size(); ++layer) {
     auto& row = figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)});
-    for (const auto& of_case : shares) row.emplace_back(of_case[layer].value);
+    for (const auto& of_case : shares) {
+      row.emplace_back(of_case[layer].value);
+      figure.samples.add(of_case[layer].n);
+    }
   }
   return figure;
 }

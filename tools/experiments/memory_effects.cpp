@@ -155,6 +155,7 @@ std::vector<Estimate> mean_curve(const EffectTable& table, std::size_t d_memory,
 Figure effect_figure(const EffectTable& table, const std::vector<Summary>& summaries, Random random) {
   Figure figure{.name = "memory-effects",
                 .title = fmt::format("What removing a memory of layer {} changes", table.layer + 1),
+                .samples = {.of = "prefixes"},
                 .x_label = "memories, strongest first (% of those ever active)",
                 .y_label = "KL divergence (nats)",
                 .kind = Figure::Kind::lines,
@@ -170,6 +171,7 @@ Figure effect_figure(const EffectTable& table, const std::vector<Summary>& summa
   const std::vector<double> places = percents();
   std::vector<double> largest(places.size());
   read_curve(ascending, places, largest);
+  if (!ascending.empty()) figure.samples.add(table.examples.size());
   const std::vector<Estimate> means = mean_curve(table, summaries.size(), places, random);
   const auto cell = [](double x) { return x > 0.0 ? Cell(x) : Cell(std::string()); };  // a zero has no place on a log axis
   for (std::size_t p = 0; p < places.size() && !ascending.empty(); ++p) {

@@ -97,6 +97,7 @@ Figure bin_figure(const std::vector<Bin>& bins, std::string name, std::string x_
                   const std::function<double(std::size_t)>& place) {
   Figure figure{.name = std::move(name),
                 .title = "Agreement of values with their key's best trigger example",
+                .samples = {.of = "values"},
                 .x_label = std::move(x_label),
                 .y_label = "agreement rate",
                 .kind = Figure::Kind::lines,
@@ -105,9 +106,8 @@ Figure bin_figure(const std::vector<Bin>& bins, std::string name, std::string x_
   figure.data.columns = interval_columns(figure.x_label, figure.series);
   for (std::size_t b = 0; b < bins.size(); ++b) {
     if (bins[b].agreement.n == 0) continue;
-    std::vector<Cell> row{place(b)};
-    add_interval(row, bins[b].agreement);
-    figure.data.rows.push_back(std::move(row));
+    figure.data.rows.push_back({place(b)});
+    add_interval(figure, bins[b].agreement);
   }
   return figure;
 }

@@ -22,6 +22,7 @@ Result residual_predictions(Workbench& bench) {
       .rows = {}};
   Figure figure{.name = "residual-predictions",
                 .title = "The residual stream predicts what the model will",
+                .samples = {.of = "prefixes"},
                 .x_label = "layer",
                 .y_label = "share of examples",
                 .kind = Figure::Kind::bars,
@@ -32,7 +33,8 @@ Result residual_predictions(Workbench& bench) {
   for (std::size_t layer = 0; layer < pass.n_layers; ++layer) {
     add_interval(layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())}),
                  shares[layer]);
-    add_interval(figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), shares[layer]);
+    figure.data.rows.push_back({count_cell(layer + 1)});
+    add_interval(figure, shares[layer]);
   }
   const auto values = values_of(shares);
   std::size_t half = 0;

@@ -22,6 +22,7 @@ Result residual_probabilities(Workbench& bench) {
       .rows = {}};
   Figure figure{.name = "residual-probabilities",
                 .title = "What the residual stream gives the model's prediction",
+                .samples = {.of = "prefixes"},
                 .x_label = "layer",
                 .y_label = "probability",
                 .kind = Figure::Kind::boxes,
@@ -39,7 +40,8 @@ Result residual_probabilities(Workbench& bench) {
     auto& row = layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())});
     add_interval(row, means.back());
     add_box(row, box);
-    add_box(figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), box);
+    figure.data.rows.push_back({count_cell(layer + 1)});
+    add_box(figure, box);
   }
 
   Result result{.name = "residual-probabilities", .title = "How probable the residual stream finds the model's prediction"};

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "loaders/atomic_file.hpp"
 #include "tools/json_text.hpp"
@@ -21,19 +20,17 @@ Json to_json(const Estimate& estimate) {
       .json();
 }
 
-/// "Samples of 812 to 1024, seed 1": how many things the result's estimates rest on; empty where it has none.
-std::string sample_text(const Result& result) {
-  std::size_t least = std::numeric_limits<std::size_t>::max();
-  std::size_t most = 0;
-  for (const auto& [name, estimate] : result.estimates) {
-    if (estimate.n == 0) continue;
-    least = std::min(least, estimate.n);
-    most = std::max(most, estimate.n);
-  }
+std::string_view point_name(Figure::Kind kind) {
+  return kind == Figure::Kind::lines ? "point" : kind == Figure::Kind::boxes ? "box" : "bar";
+}
+
+/// "Each point: 812 to 1024 prefixes; seed 1"; empty where there is no point.
+std::string sample_text(const Figure& figure, const Result& result) {
+  const auto& [of, least, most] = figure.samples;
   const auto seed = std::ranges::find_if(result.settings, [](const auto& setting) { return setting.first == "seed"; });
   if (most == 0 || seed == result.settings.end()) return "";
-  return fmt::format("Samples of {}, seed {}", least == most ? std::to_string(most) : fmt::format("{} to {}", least, most),
-                     seed->second);
+  return fmt::format("Each {}: {} {}; seed {}", point_name(figure.kind),
+                     least == most ? std::to_string(most) : fmt::format("{} to {}", least, most), of, seed->second);
 }
 
 }  // namespace
@@ -66,7 +63,7 @@ Result write_result(const std::filesystem::path& out, Result result) {
   for (const Table& table : result.tables) write_file(folder / (table.name + ".csv"), to_csv(table));
   for (const Material& material : result.materials) write_file(folder / material.name, material.content);
   for (Figure& figure : result.figures) {
-    figure.note = sample_text(result);
+    figure.note = sample_text(figure, result);
     result.figures_drawn = draw_figure(folder, figure) && result.figures_drawn;
   }
   write_file(folder / "result.json", to_json_text(result));

@@ -36,7 +36,7 @@ struct Result {
 /// The result as one JSON object: name, title, settings, estimates with n and interval, names of tables and figures.
 std::string to_json_text(const Result& result);
 
-/// Writes OUT/NAME/: each table's CSV, each figure (tools/experiments/figure.hpp) with sample sizes and seed, materials and,
+/// Writes OUT/NAME/: each table's CSV, each figure (tools/experiments/figure.hpp) with its samples and the seed, materials and,
 /// last, result.json; a manifest that is there of another run goes. Returns the result, which says whether its figures were
 /// drawn. Throws file_unwritable, figure_failed.
 Result write_result(const std::filesystem::path& out, Result result);

@@ -69,6 +69,7 @@ std::optional<Table> paper_values(std::size_t n_layers) {
 Figure change_figure(const std::vector<LayerChange>& layers) {
   Figure figure{.name = "token-removal",
                 .title = "Removing a token of a trigger example",
+                .samples = {.of = "keys"},
                 .x_label = "layer",
                 .y_label = "change of the coefficient (%)",
                 .kind = Figure::Kind::lines,
@@ -76,9 +77,8 @@ Figure change_figure(const std::vector<LayerChange>& layers) {
                 .paper = paper_values(layers.size())};
   figure.data.columns = interval_columns("layer", figure.series);
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-    std::vector<Cell> row{count_cell(layer + 1)};
-    for (const Estimate& change : layers[layer].change) add_interval(row, change);
-    figure.data.rows.push_back(std::move(row));
+    figure.data.rows.push_back({count_cell(layer + 1)});
+    for (const Estimate& change : layers[layer].change) add_interval(figure, change);
   }
   return figure;
 }

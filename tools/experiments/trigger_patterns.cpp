@@ -113,6 +113,7 @@ Table layer_table(const std::vector<LayerPatterns>& layers, std::size_t n_exampl
 Figure share_figure(const std::vector<LayerPatterns>& layers, std::size_t n_examples) {
   Figure figure{.name = "trigger-patterns",
                 .title = fmt::format("How alike a key's {} best trigger examples are (a computed proxy)", n_examples),
+                .samples = {.of = "keys"},
                 .x_label = "layer",
                 .y_label = "share with the key's most common ending",
                 .kind = Figure::Kind::lines,
@@ -122,8 +123,8 @@ Figure share_figure(const std::vector<LayerPatterns>& layers, std::size_t n_exam
                 .y_max = 1.0};
   figure.data.columns = interval_columns("layer", figure.series);
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-    auto& row = figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)});
-    for (const Estimate& share : layers[layer].shares) add_interval(row, share);
+    figure.data.rows.push_back({count_cell(layer + 1)});
+    for (const Estimate& share : layers[layer].shares) add_interval(figure, share);
   }
   return figure;
 }

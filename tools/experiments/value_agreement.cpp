@@ -130,17 +130,17 @@ Table layer_table(const Found& found, const std::string& target) {
 Figure agreement_figure(const Found& found, std::size_t n_layers) {
   Figure figure{.name = "value-agreement",
                 .title = "Values that predict what follows their key's best trigger example",
+                .samples = {.of = "keys"},
                 .x_label = "layer",
                 .y_label = "agreement rate (%)",
                 .kind = Figure::Kind::lines,
                 .series = {"own value", "another key's value", "token by frequency", "uniform token"}};
   figure.data.columns = interval_columns("layer", figure.series);
   for (std::size_t layer = 0; layer < n_layers; ++layer) {
-    std::vector<Cell> row{count_cell(layer + 1)};
+    figure.data.rows.push_back({count_cell(layer + 1)});
     for (const auto* series : {&found.agreement, &found.permuted, &found.frequency, &found.uniform}) {
-      add_interval(row, (*series)[layer], 100.0);
+      add_interval(figure, (*series)[layer], 100.0);
     }
-    figure.data.rows.push_back(std::move(row));
   }
   figure.paper = paper_values(figure.series, n_layers);
   return figure;

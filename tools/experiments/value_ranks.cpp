@@ -50,6 +50,7 @@ std::optional<Table> paper_medians(std::size_t n_layers, std::size_t vocab_size)
 Figure box_figure(const std::vector<Box>& boxes, std::size_t vocab_size) {
   Figure figure{.name = "value-ranks",
                 .title = "Where values rank what follows their key's best trigger example",
+                .samples = {.of = "keys"},
                 .x_label = "layer",
                 .y_label = fmt::format("rank among {} tokens", vocab_size),
                 .kind = Figure::Kind::boxes,
@@ -57,8 +58,8 @@ Figure box_figure(const std::vector<Box>& boxes, std::size_t vocab_size) {
                 .paper = paper_medians(boxes.size(), vocab_size),
                 .paper_label = "the paper's medians, times V / 267,744"};
   for (std::size_t layer = 0; layer < boxes.size(); ++layer) {
-    const Box& box = boxes[layer];
-    figure.data.rows.push_back({count_cell(layer + 1), box.low, box.quartile1, box.median, box.quartile3, box.high});
+    figure.data.rows.push_back({count_cell(layer + 1)});
+    add_box(figure, boxes[layer]);
   }
   return figure;
 }

@@ -51,6 +51,7 @@ Table layer_table(const LayerPass& pass, const std::vector<Estimate>& active, co
 Figure share_figure(const std::vector<Estimate>& shares, bool of_active) {
   Figure figure{.name = "zero-agreement",
                 .title = of_active ? "No active memory predicts what the layer does" : "No value predicts what the layer does",
+                .samples = {.of = "prefixes"},
                 .x_label = "layer",
                 .y_label = "share of examples",
                 .kind = Figure::Kind::bars,
@@ -59,7 +60,8 @@ Figure share_figure(const std::vector<Estimate>& shares, bool of_active) {
                 .paper = paper_points(shares.size(), "zero agreement", {{8, 0.875}}),
                 .y_max = 1.0};
   for (std::size_t layer = 0; layer < shares.size(); ++layer) {
-    add_interval(figure.data.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1)}), shares[layer]);
+    figure.data.rows.push_back({count_cell(layer + 1)});
+    add_interval(figure, shares[layer]);
   }
   return figure;
 }

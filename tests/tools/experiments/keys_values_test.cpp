@@ -318,6 +318,12 @@ TEST_CASE("predictive-values: every value with a target is in one bin, and the s
       for (const auto& row : result.tables[t].rows) n += std::get<std::int64_t>(row[2]);
       CHECK(n == static_cast<std::int64_t>(n_targets));
     }
+    for (std::size_t f = 0; f < 2; ++f) {
+      Samples samples;
+      for (const auto& row : result.tables[f].rows) samples.add(static_cast<std::size_t>(std::get<std::int64_t>(row[2])));
+      CHECK(result.figures[f].samples.least == samples.least);
+      CHECK(result.figures[f].samples.most == samples.most);
+    }
     const Table& best = result.tables[2];
     CHECK(best.rows.size() == std::min<std::size_t>(100, bench.n_layers() * bench.d_memory()));
     const auto max_p = [](const auto& row) { return std::get<double>(row[3]); };

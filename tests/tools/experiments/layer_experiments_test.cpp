@@ -99,6 +99,9 @@ TEST_CASE("layer experiments: every kind of model gives results whose tables are
       }
       for (const Figure& figure : result.figures) {
         for (const auto& row : figure.data.rows) CHECK(row.size() == figure.data.columns.size());
+        CHECK(figure.samples.of == "prefixes");
+        CHECK(figure.samples.least > 0);
+        CHECK(figure.samples.most == (result.name == "memory-effects" ? options.effect_examples : options.n_examples));
       }
       for (const auto& named : result.estimates) {
         CAPTURE(named.first);

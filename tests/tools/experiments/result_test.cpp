@@ -159,16 +159,19 @@ TEST_CASE("result: its folder holds tables, materials and a JSON object that nam
   CHECK(read_text_file(folder.path() / "some-experiment" / "m.txt") == "text");
 }
 
-TEST_CASE("result: its figures tell the least and largest sample and the seed, where it has both") {
+TEST_CASE("result: its figures tell their own points' least and largest sample and the seed, where there are both") {
   const TemporaryFolder folder;
-  Result result{.name = "r",
-                .settings = {{"seed", "7"}},
-                .estimates = {{"a", {.n = 10}}, {"b", {.n = 25}}, {"never", {.n = 0}}},
-                .figures = {lines()}};
-  CHECK(write_result(folder.path(), result).figures[0].note == "Samples of 10 to 25, seed 7");
-  CHECK(contains(read_text_file(folder.path() / "r" / "f.gp"), "\"Samples of 10 to 25, seed 7\""));
-  result.estimates = {{"a", {.n = 10}}};
-  CHECK(write_result(folder.path(), result).figures[0].note == "Samples of 10, seed 7");
+  Result result{.name = "r", .settings = {{"seed", "7"}}, .estimates = {{"over all layers", {.n = 300}}}, .figures = {lines()}};
+  CHECK(write_result(folder.path(), result).figures[0].note.empty());
+  Samples& samples = result.figures[0].samples;
+  samples.of = "keys";
+  samples.add(10);
+  CHECK(write_result(folder.path(), result).figures[0].note == "Each point: 10 keys; seed 7");
+  for (const std::size_t n : {0, 25, 12}) samples.add(n);
+  CHECK(write_result(folder.path(), result).figures[0].note == "Each point: 10 to 25 keys; seed 7");
+  CHECK(contains(read_text_file(folder.path() / "r" / "f.gp"), "\"Each point: 10 to 25 keys; seed 7\""));
+  result.figures[0].kind = Figure::Kind::bars;
+  CHECK(write_result(folder.path(), result).figures[0].note == "Each bar: 10 to 25 keys; seed 7");
   result.settings.clear();
   CHECK(write_result(folder.path(), result).figures[0].note.empty());
 }
