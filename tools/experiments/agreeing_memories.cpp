@@ -40,7 +40,7 @@ Estimate share(const LayerPass& pass, std::size_t begin, std::size_t end, const 
     counts.wholes.push_back(n);
     counts.parts.push_back(k);
   }
-  return estimate_ratio(counts.parts, counts.wholes, random);
+  return estimate_grouped_share(counts.parts, counts.wholes, random);
 }
 
 Table token_table(const Workbench& bench, const LayerPass& pass, const Test& agrees) {

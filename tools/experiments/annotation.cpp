@@ -59,7 +59,7 @@ Estimate share_of(const std::vector<KeyView>& views, std::initializer_list<Cover
     for (const Coverage c : classes) parts[place] += counts[static_cast<std::size_t>(c)];
     wholes[place] += static_cast<double>(view.found->examples.size());
   }
-  return estimate_ratio(parts, wholes, random);
+  return estimate_grouped_share(parts, wholes, random);
 }
 
 /// The same for the number of patterns: a mean over annotators, then over keys.

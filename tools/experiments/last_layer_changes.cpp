@@ -167,7 +167,7 @@ void add_labels(const Workbench& bench, const std::vector<Labels>& annotators, T
       if (cell_text(changes.rows[i].back()).empty()) changes.rows[i].back() = labels[i];
     }
   }
-  const Estimate share = estimate_ratio(far, labelled, bench.random("last-layer-changes/interval/far"));
+  const Estimate share = estimate_grouped_share(far, labelled, bench.random("last-layer-changes/interval/far"));
   if (share.n == 0) return;
   result.run_found += fmt::format(" Of {} labels {} are of a token far in meaning.", share.n, percent(share));
   result.estimates.emplace_back("far", share);

@@ -86,7 +86,7 @@ Estimate overall_share(const Workbench& bench, const LayerPass& pass, const char
       wholes[i] += whole(found) ? 1.0 : 0.0;
     }
   }
-  return estimate_ratio(parts, wholes, bench.random(fmt::format("layer-composition/overall/{}", purpose)));
+  return estimate_grouped_share(parts, wholes, bench.random(fmt::format("layer-composition/overall/{}", purpose)));
 }
 
 /// What holds over all layers, in words and among the result's estimates.

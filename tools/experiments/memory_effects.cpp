@@ -239,9 +239,12 @@ Result memory_effects(Workbench& bench) {
   const auto ratio = [&](const char* what, const std::vector<double>& parts) {
     return estimate_ratio(parts, shares.n, bench.random(fmt::format("memory-effects/interval/{}", what)));
   };
-  const Estimate changed = ratio("changed", shares.changed);
-  const Estimate own_is_model = ratio("own is model", shares.own_is_model);
-  const Estimate own_is_layer = ratio("own is layer", shares.own_is_layer);
+  const auto share = [&](const char* what, const std::vector<double>& parts) {
+    return estimate_grouped_share(parts, shares.n, bench.random(fmt::format("memory-effects/interval/{}", what)));
+  };
+  const Estimate changed = share("changed", shares.changed);
+  const Estimate own_is_model = share("own is model", shares.own_is_model);
+  const Estimate own_is_layer = share("own is layer", shares.own_is_layer);
   const Estimate divergence = ratio("divergence", shares.divergence);
   const Estimate change = ratio("change", shares.change);
   const Estimate examples =

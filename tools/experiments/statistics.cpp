@@ -32,6 +32,14 @@ Estimate interval(double value, std::vector<double> means, std::size_t n) {
   return {.value = value, .low = quantile(means, 0.025), .high = quantile(means, 0.975), .n = n};
 }
 
+/// Of 0 or all of n things: the exact limit, where resampling knows none.
+Estimate with_exact_limit(Estimate estimate, std::size_t n) {
+  const double limit = std::pow(0.025, 1.0 / static_cast<double>(n));
+  if (estimate.value == 0.0) estimate.high = 1.0 - limit;
+  if (estimate.value == 1.0) estimate.low = limit;
+  return estimate;
+}
+
 }  // namespace
 
 Random::Random(std::uint64_t seed, std::string_view purpose) {
@@ -91,7 +99,7 @@ Estimate estimate_share(std::size_t part, std::size_t n, Random random) {
     for (std::size_t i = 0; i < n; ++i) drawn += random.below(n) < part ? 1 : 0;
     share = static_cast<double>(drawn) / static_cast<double>(n);
   }
-  return interval(static_cast<double>(part) / static_cast<double>(n), std::move(shares), n);
+  return with_exact_limit(interval(static_cast<double>(part) / static_cast<double>(n), std::move(shares), n), n);
 }
 
 Estimate estimate_ratio(std::span<const double> parts, std::span<const double> wholes, Random random) {
@@ -112,6 +120,11 @@ Estimate estimate_ratio(std::span<const double> parts, std::span<const double> w
   const double value = std::accumulate(parts.begin(), parts.end(), 0.0) / whole;
   if (ratios.empty()) ratios.push_back(value);
   return interval(value, std::move(ratios), static_cast<std::size_t>(whole));
+}
+
+Estimate estimate_grouped_share(std::span<const double> parts, std::span<const double> wholes, Random random) {
+  const auto n_groups = std::ranges::count_if(wholes, [](double whole) { return whole > 0.0; });
+  return with_exact_limit(estimate_ratio(parts, wholes, random), static_cast<std::size_t>(n_groups));
 }
 
 double cohens_kappa(std::span<const double> counts, std::size_t n_classes) {

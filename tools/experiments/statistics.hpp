@@ -40,12 +40,17 @@ struct Estimate {
 /// Percentile bootstrap over the n values (1,000 resamples; Efron 1979). A share is the mean of zeros and ones.
 Estimate estimate_mean(std::span<const double> values, Random random);
 
-/// The same for `part` of `n`, drawn without a list of ones and zeros.
+/// The same for `part` of `n`, drawn without a list of ones and zeros. Of none or all of n every resample has the same share:
+/// then the interval ends at the exact limit (Clopper and Pearson 1934), 1 - 0.025^(1/n) above 0, 0.025^(1/n) below 1.
 Estimate estimate_share(std::size_t part, std::size_t n, Random random);
 
-/// The sum of `parts` over the sum of `wholes`, resampling the n pairs: a share among things that come in groups (the layers of
+/// The sum of `parts` over the sum of `wholes`, resampling the n pairs: a mean over things that come in groups (the layers of
 /// an example). NaN where no whole is left.
 Estimate estimate_ratio(std::span<const double> parts, std::span<const double> wholes, Random random);
+
+/// The same where each part counts some of its whole. The share of none or all has the exact limit that estimate_share gives
+/// it, with the number of groups that are not empty as n: those within a group are not counted as independent.
+Estimate estimate_grouped_share(std::span<const double> parts, std::span<const double> wholes, Random random);
 
 /// The bootstrap for any statistic of n things: `statistic` gets the numbers of the things drawn (all of them first, for the
 /// value). Resamples for which it is NaN do not count.

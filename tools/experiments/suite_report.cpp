@@ -127,7 +127,9 @@ std::string suite_report(const std::string& model_name, const Facts& facts, cons
       "feed-forward layer as a set of memories: a key that fires on patterns in the text, and a value that raises the "
       "scores of the words likely to come next. These are their experiments on another model. Layers count from 1 as in the "
       "paper (commands and the memories' pages count from 0; a unit in a table leads to its page); "
-      "shaded bands and error bars are 95 % bootstrap intervals (of another key's value: the middle 95 % of its permutations); "
+      "shaded bands and error bars are 95 % bootstrap intervals (of another key's value: the middle 95 % of its permutations; "
+      "of a share of "
+      "none or all: the exact limits of Clopper and Pearson); "
       "hollow marks are what the paper reports of its own model "
       "(16 layers, its first and last laid on this model's).</p>\n";
   append_facts(facts, out);

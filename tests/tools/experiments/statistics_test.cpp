@@ -61,15 +61,38 @@ TEST_CASE("estimate_mean: the interval of a mean of n values is about 1.96 stand
   CHECK(estimate.value - estimate.low == doctest::Approx(expected).epsilon(0.15));
 }
 
-TEST_CASE("estimate_share: a share of none, of all and of nothing") {
+TEST_CASE("estimate_share: a share of none or of all has the exact limit, and of nothing there is none") {
   const Estimate none = estimate_share(0, 50, Random(1, "x"));
   CHECK(none.value == 0.0);
-  CHECK(none.high == 0.0);
-  CHECK(estimate_share(50, 50, Random(1, "x")).low == 1.0);
+  CHECK(none.low == 0.0);
+  CHECK(none.high == doctest::Approx(0.0711217));
+  const Estimate all = estimate_share(50, 50, Random(1, "x"));
+  CHECK(all.value == 1.0);
+  CHECK(all.low == doctest::Approx(1.0 - 0.0711217));
+  CHECK(all.high == 1.0);
+  CHECK(estimate_share(0, 1, Random(1, "x")).high == doctest::Approx(0.975));
   const Estimate nothing = estimate_share(0, 0, Random(1, "x"));
   CHECK(std::isnan(nothing.value));
   CHECK(nothing.n == 0);
   CHECK(std::isnan(estimate_mean({}, Random(1, "x")).value));
+}
+
+TEST_CASE("estimate_grouped_share: its exact limits count the groups that are not empty, not what is in them") {
+  const std::vector<double> wholes{5, 0, 7, 3};
+  const Estimate none = estimate_grouped_share(std::vector<double>{0, 0, 0, 0}, wholes, Random(1, "x"));
+  CHECK(none.value == 0.0);
+  CHECK(none.low == 0.0);
+  CHECK(none.high == doctest::Approx(1.0 - std::cbrt(0.025)));
+  CHECK(none.n == 15);
+  const Estimate all = estimate_grouped_share(wholes, wholes, Random(1, "x"));
+  CHECK(all.low == doctest::Approx(std::cbrt(0.025)));
+  CHECK(all.high == 1.0);
+  const std::vector<double> some{1, 0, 7, 0};
+  const Estimate between = estimate_grouped_share(some, wholes, Random(1, "x"));
+  const Estimate resampled = estimate_ratio(some, wholes, Random(1, "x"));
+  CHECK(between.low == resampled.low);
+  CHECK(between.high == resampled.high);
+  CHECK(std::isnan(estimate_grouped_share({}, {}, Random(1, "x")).high));
 }
 
 TEST_CASE("quantile: interpolates between neighbours as numpy does") {
