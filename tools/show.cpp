@@ -67,7 +67,8 @@ std::string as_text(const Options& options, const TriggerStore& store, const std
   if (examples.empty()) {
     text += smallest ? "the key was never negative\n" : "the key never fired\n";
   } else {
-    text += fmt::format("{}coefficient, trigger prefix, next token\n", smallest ? "the most negative coefficients: " : "");
+    text += fmt::format("{}coefficient, trigger prefix, next token, or (end) of what was read of the sentence\n",
+                        smallest ? "the most negative coefficients: " : "");
   }
   for (const auto& example : examples) {
     text += fmt::format("{:9.4f}  {}{} {} {}\n", example.coefficient,

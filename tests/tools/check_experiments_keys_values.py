@@ -190,22 +190,25 @@ def check_predictive(run, table, targets):
     p = table["max_probability"].astype(np.float64)
     prediction = table["tokens"][:, :, 0]
     has = targets >= 0
-    for name, borders in (
-        ("bins", [p[has].max() * b / 20 for b in range(21)]),
-        ("bins-equal-count", [*(np.sort(p[has])[b * has.sum() // 20] for b in range(20)), p[has].max()]),
-    ):
+    n = int(has.sum())
+    by_width = np.clip(np.searchsorted([p[has].max() * b / 20 for b in range(21)], p[has], side="right") - 1, 0, 19)
+    by_rank = np.empty(n, dtype=int)  # of equal ones the later value is the less sure
+    by_rank[np.argsort(-p[has], kind="stable")[::-1]] = np.searchsorted([b * n // min(20, n) for b in range(1, min(20, n))], range(n), side="right")
+    for name, place in (("bins", by_width), ("bins-equal-count", by_rank)):
         rows = read_csv(run.out / "predictive-values" / f"{name}.csv")
-        place = np.clip(np.searchsorted(borders, p[has], side="right") - 1, 0, 19)
-        equal(f"{name}: values", column(rows, "values"), np.bincount(place, minlength=20))
-        agreeing = np.bincount(place, weights=(prediction[has] == targets[has]), minlength=20)
+        equal(f"{name}: values", column(rows, "values"), np.bincount(place, minlength=len(rows)))
+        agreeing = np.bincount(place, weights=(prediction[has] == targets[has]), minlength=len(rows))
         equal(f"{name}: agreeing", column(rows, "agreeing"), agreeing)
     order = np.argsort(-p.reshape(-1), kind="stable")[:100]
     rows = read_csv(run.out / "predictive-values" / "best-values.csv")
     equal("best values", [(int(r["layer"]) - 1) * run.d_memory + int(r["unit"]) for r in rows], order)
-    counts = []
+    counts, with_target = [], []
     for i in order:
         layer, unit = divmod(int(i), run.d_memory)
-        counts.append(sum(run.target(e) == prediction[layer, unit] for e in run.examples(layer, unit)))
+        next_tokens = [run.target(e) for e in run.examples(layer, unit)]
+        counts.append(sum(t == prediction[layer, unit] for t in next_tokens))
+        with_target.append(sum(t is not None for t in next_tokens))
+    equal("best values: examples with a next token", column(rows, "examples"), with_target)
     equal("best values: agreeing examples", column(rows, "agreeing"), counts)
     estimates = json.loads((run.out / "predictive-values" / "result.json").read_text())["estimates"]
     close("values that agree", estimates["values that agree"]["value"], np.mean((prediction == targets)[has]), relative=1e-9)

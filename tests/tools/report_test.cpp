@@ -29,6 +29,7 @@ TEST_CASE("ffmem report: the token that follows is marked by its id, and one wit
   CHECK(contains(page, R"(<td class="next">\xA9</td>)"));
   CHECK(contains(page, R"(<td class="next hit">#0</td>)"));
   CHECK(contains(page, R"(<td class="next"><i>(end)</i></td>)"));
+  CHECK(contains(page, "or the (end) of what was read of the sentence"));
 }
 
 TEST_CASE("ffmem report and show: examples of the most negative coefficients are called so") {

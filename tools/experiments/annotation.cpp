@@ -224,7 +224,7 @@ Result annotation(Workbench& bench) {
                                fmt::format("{} at most", std::min(options.annotated_examples, bench.triggers().top())));
   result.settings.emplace_back("annotators", std::to_string(annotated.annotators.size()));
   result.settings.emplace_back("Cohen's kappa over", "prefixes, by class: shallow, shallow + semantic, semantic, not covered");
-  result.materials = annotation_material(annotated.keys, *bench.tokenizer());
+  result.materials = annotation_material(annotated.keys, *bench.tokenizer(), options.triggers.smallest);
   const bool keep = is_filled_in(options.out / result.name);
   if (keep) result.materials.erase(result.materials.begin(), result.materials.end() - 1);
   if (annotated.annotators.empty()) {

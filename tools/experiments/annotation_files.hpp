@@ -28,8 +28,9 @@ struct KeyToAnnotate {
 /// options().annotated_examples. The same for the same seed and trigger examples.
 std::vector<KeyToAnnotate> keys_to_annotate(Workbench& bench);
 
-/// annotation.csv and patterns.csv with empty fields to fill in, and instructions.txt.
-std::vector<Material> annotation_material(const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer);
+/// annotation.csv and patterns.csv with empty fields to fill in, and instructions.txt; `smallest`: the examples are those of
+/// the most negative coefficients.
+std::vector<Material> annotation_material(const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer, bool smallest);
 
 /// True if annotation.csv or patterns.csv in `folder` has been filled in, or is no longer the CSV that it was.
 bool is_filled_in(const std::filesystem::path& folder);

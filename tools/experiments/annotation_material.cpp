@@ -11,13 +11,12 @@ namespace {
 /// Numbers under which each key's patterns can be described.
 constexpr std::size_t kPatternRows = 8;
 
-std::string instructions(std::size_t n_keys) {
+std::string instructions(std::size_t n_keys, bool smallest) {
   return fmt::format(
       "How to annotate\n"
       "\n"
-      "A key is one unit of the model. annotation.csv lists, for each of {} keys, the beginnings of sentences that excite it "
-      "most:\n"
-      "the last token of each is where it does. Look for what they have in common, key by key.\n"
+      "A key is one unit of the model. annotation.csv lists, for each of {} keys, the beginnings of sentences {}:\n"
+      "the last token of each is where {}. Look for what they have in common, key by key.\n"
       "\n"
       "1. Work on a copy of this folder. A second annotator works on another copy, without seeing yours.\n"
       "2. A pattern is something that occurs in at least {} prefixes of a key. Describe each pattern in patterns.csv, in the "
@@ -33,8 +32,9 @@ std::string instructions(std::size_t n_keys) {
       "5. Give the folders back: ffmem experiment annotation ... --annotations FOLDER [FOLDER]. What breaks these rules is\n"
       "   named by file, line and column.\n"
       "\n"
-      "Layers are counted from 1, units from 0; examples from 1, the strongest first.\n",
-      n_keys, kLeastPrefixes, kPatternColumns);
+      "Layers are counted from 1, units from 0; examples from 1, the {} first.\n",
+      n_keys, smallest ? "with its most negative coefficients" : "that excite it most", smallest ? "it has them" : "it does",
+      kLeastPrefixes, kPatternColumns, smallest ? "most negative" : "strongest");
 }
 
 Table prefixes_to_annotate(const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer) {
@@ -96,14 +96,14 @@ std::vector<KeyToAnnotate> keys_to_annotate(Workbench& bench) {
   return keys;
 }
 
-std::vector<Material> annotation_material(const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer) {
+std::vector<Material> annotation_material(const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer, bool smallest) {
   return {{.name = "annotation.csv",
            .caption = "The prefixes to annotate, with empty columns for the numbers of their patterns",
            .content = to_csv(prefixes_to_annotate(keys, tokenizer))},
           {.name = "patterns.csv",
            .caption = "The patterns, to be described and classed as shallow or semantic",
            .content = to_csv(patterns_to_describe(keys))},
-          {.name = "instructions.txt", .caption = "How to annotate", .content = instructions(keys.size())}};
+          {.name = "instructions.txt", .caption = "How to annotate", .content = instructions(keys.size(), smallest)}};
 }
 
 bool is_filled_in(const std::filesystem::path& folder) {

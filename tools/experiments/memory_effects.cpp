@@ -260,6 +260,11 @@ Result memory_effects(Workbench& bench) {
       "cases, and the layer's in {}.",
       table.removals.size(), table.layer + 1, table.examples.size(), percent(changed), percent(examples), change.value,
       divergence.value, percent(own_is_model), percent(own_is_layer));
+  if (table.removals.empty()) {
+    result.run_found =
+        fmt::format("There is nothing to remove: no memory of layer {} has a coefficient other than 0 on any of {} prefixes.",
+                    table.layer + 1, table.examples.size());
+  }
   result.settings = settings_of(bench, table);
   result.estimates = {{"prediction changed", changed},
                       {"prefixes with a memory that changes the prediction", examples},

@@ -27,9 +27,12 @@ void add_estimates(Result& result, const std::string& what, const std::vector<Es
 Extremes extremes(const std::vector<double>& by_layer) {
   Extremes found;
   const auto better = [&](double candidate, double best, int sign) {
-    return !std::isnan(candidate) && (std::isnan(best) || sign * candidate > sign * best);
+    return std::isnan(best) || sign * candidate > sign * best;
   };
   for (std::size_t i = 0; i < by_layer.size(); ++i) {
+    if (std::isnan(by_layer[i])) continue;
+    if (std::isnan(by_layer[found.first - 1])) found.first = i + 1;
+    found.last = i + 1;
     if (better(by_layer[i], by_layer[found.highest - 1], 1)) found.highest = i + 1;
     if (better(by_layer[i], by_layer[found.lowest - 1], -1)) found.lowest = i + 1;
   }

@@ -29,10 +29,12 @@ std::vector<Estimate> layer_shares(const Workbench& bench, const LayerPass& pass
 /// Adds "layer 1 WHAT" and so on to the result's estimates.
 void add_estimates(Result& result, const std::string& what, const std::vector<Estimate>& by_layer);
 
-/// Places, from 1, of the largest and the smallest value; NaN counts as neither.
+/// Places, from 1, of the largest and the smallest value, the first and the last; NaN counts as none. Of NaN alone all are 1.
 struct Extremes {
   std::size_t highest = 1;
   std::size_t lowest = 1;
+  std::size_t first = 1;
+  std::size_t last = 1;
 };
 Extremes extremes(const std::vector<double>& by_layer);
 std::vector<double> values_of(const std::vector<Estimate>& estimates);

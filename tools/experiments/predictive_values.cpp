@@ -41,7 +41,7 @@ std::vector<Value> sorted_values(const ValueTable& table, const std::vector<KeyT
   return values;
 }
 
-/// A bin [low, high) of max(p), the last one with its upper border.
+/// Values of neighbouring max(p), from `low` to `high`.
 struct Bin {
   double low = 0.0;
   double high = 0.0;
@@ -49,21 +49,33 @@ struct Bin {
   Estimate agreement;
 };
 
-std::vector<Bin> agreement_by_bin(std::span<const Value> values, const std::vector<double>& borders, const Workbench& bench,
-                                  std::string_view purpose) {
+Bin bin_of(std::span<const Value> values, double low, double high, Random random) {
+  const auto n_agreeing = static_cast<std::size_t>(std::ranges::count(values, std::optional(true), &Value::agrees));
+  return {.low = low, .high = high, .n_agreeing = n_agreeing, .agreement = estimate_share(n_agreeing, values.size(), random)};
+}
+
+/// `compared`: ascending. Each bin's lower border belongs to it, the last one's upper border too.
+std::vector<Bin> bins_of_equal_width(std::span<const Value> compared, const Workbench& bench) {
+  const std::vector<double> borders = equal_width_borders(compared.empty() ? 1.0 : compared.back().max_p, kBins);
   std::vector<Bin> bins;
-  std::vector<std::size_t> n(borders.size() - 1, 0);
-  for (std::size_t b = 0; b + 1 < borders.size(); ++b)
-    bins.push_back({.low = borders[b], .high = borders[b + 1], .agreement = {}});
-  for (const Value& value : values) {
-    const auto above = std::ranges::upper_bound(borders, value.max_p) - borders.begin();
-    const auto b = static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(above - 1, 0, std::ssize(bins) - 1));
-    ++n[b];
-    bins[b].n_agreeing += *value.agrees ? 1 : 0;
+  auto begin = compared.begin();
+  for (std::size_t b = 0; b < kBins; ++b) {
+    const auto end = b + 1 == kBins ? compared.end() : std::ranges::lower_bound(compared, borders[b + 1], {}, &Value::max_p);
+    bins.push_back(
+        bin_of({begin, end}, borders[b], borders[b + 1], bench.random(fmt::format("predictive-values/equal width/{}", b))));
+    begin = end;
   }
-  for (std::size_t b = 0; b < bins.size(); ++b) {
-    bins[b].agreement =
-        estimate_share(bins[b].n_agreeing, n[b], bench.random(fmt::format("predictive-values/{}/{}", purpose, b)));
+  return bins;
+}
+
+/// The same values by rank; a bin's borders are its least and its largest value.
+std::vector<Bin> bins_of_equal_count(std::span<const Value> compared, const Workbench& bench) {
+  const std::vector<std::size_t> begins = equal_count_begins(compared.size(), kBins);
+  std::vector<Bin> bins;
+  for (std::size_t b = 0; b + 1 < begins.size(); ++b) {
+    const auto values = compared.subspan(begins[b], begins[b + 1] - begins[b]);
+    bins.push_back(bin_of(values, values.front().max_p, values.back().max_p,
+                          bench.random(fmt::format("predictive-values/equal count/{}", b))));
   }
   return bins;
 }
@@ -93,10 +105,10 @@ double rate_axis(const std::vector<Bin>& bins) {
   return 1.0;
 }
 
-Figure bin_figure(const std::vector<Bin>& bins, std::string name, std::string x_label,
+Figure bin_figure(const std::vector<Bin>& bins, std::string name, std::string x_label, Target target,
                   const std::function<double(std::size_t)>& place) {
   Figure figure{.name = std::move(name),
-                .title = "Agreement of values with their key's best trigger example",
+                .title = fmt::format("Values that predict {} their key's best trigger example", target_text(target)),
                 .samples = {.of = "values"},
                 .x_label = std::move(x_label),
                 .y_label = "agreement rate",
@@ -114,11 +126,11 @@ Figure bin_figure(const std::vector<Bin>& bins, std::string name, std::string x_
 
 /// Against the middle of each bin, in units of a power of ten so that the axis has short numbers. Of the paper's curve its text
 /// gives the last point: about 0.95 in the bin at about 4e-4.
-Figure width_figure(const std::vector<Bin>& bins, std::size_t n_layers) {
+Figure width_figure(const std::vector<Bin>& bins, std::size_t n_layers, Target target) {
   const double exponent = std::floor(std::log10(bins.back().high));
   const double unit = std::pow(10.0, exponent);
   Figure figure =
-      bin_figure(bins, "predictive-values", fmt::format("max(p) in units of 1e{:.0f}, bins of equal width", exponent),
+      bin_figure(bins, "predictive-values", fmt::format("max(p) in units of 1e{:.0f}, bins of equal width", exponent), target,
                  [&](std::size_t b) { return 0.5 * (bins[b].low + bins[b].high) / unit; });
   if (!paper_layer(1, n_layers)) return figure;
   figure.paper = Table{.columns = {figure.x_label, figure.series[0]}, .rows = {{4e-4 / unit, 0.95}}};
@@ -127,14 +139,14 @@ Figure width_figure(const std::vector<Bin>& bins, std::size_t n_layers) {
 }
 
 /// Against the values' order, from the least sure one.
-Figure count_figure(const std::vector<Bin>& bins) {
-  return bin_figure(bins, "predictive-values-by-rank", "values in order of max(p), per cent from the least sure",
+Figure count_figure(const std::vector<Bin>& bins, Target target) {
+  return bin_figure(bins, "predictive-values-by-rank", "values in order of max(p), per cent from the least sure", target,
                     [&](std::size_t b) { return 100.0 * (static_cast<double>(b) + 0.5) / static_cast<double>(bins.size()); });
 }
 
 /// A value beside its key's trigger examples.
 struct Match {
-  std::size_t n_examples = 0;
+  std::size_t n_examples = 0;  // that have a target
   std::size_t n_agreeing = 0;
   std::optional<TriggerStore::Example> first{};  // the best example that agrees
 };
@@ -142,8 +154,10 @@ struct Match {
 Match match_of(const TriggerStore& store, const Value& value, Target target) {
   Match match;
   for (const auto& example : store.examples(value.layer, value.unit)) {
+    const auto token = target_of(example, target);
+    if (!token) continue;
     ++match.n_examples;
-    if (target_of(example, target) != value.prediction) continue;
+    if (*token != value.prediction) continue;
     ++match.n_agreeing;
     if (!match.first) match.first = example;
   }
@@ -160,15 +174,18 @@ struct Best {
 Best best_values(Workbench& bench, std::span<const Value> values) {
   const TriggerStore& store = bench.triggers();
   const Tokenizer& tokenizer = *bench.tokenizer();
+  const bool next_token = bench.options().target == Target::next;
   Best best{.n = values.size(), .table = {}};
-  best.table = {.name = "best-values",
-                .caption = fmt::format("The {} values of highest max(p), best first (layers from 1, units from 0): prediction, "
-                                       "how many of the key's at most {} trigger "
-                                       "examples are followed by it, the share (precision), and the best example that is",
-                                       best.n, store.top()),
-                .columns = {"layer", "unit", "prediction", "max(p)", "examples", "agreeing", "precision", "matching prefix",
-                            "next token"},
-                .rows = {}};
+  best.table = {
+      .name = "best-values",
+      .caption = fmt::format("The {} values of highest max(p), best first (layers from 1, units from 0): prediction, "
+                             "the key's trigger examples{} ({} at most), how many of them {} the prediction, the share "
+                             "(precision), and the best of those",
+                             best.n, next_token ? " that have a next token" : "", store.top(),
+                             next_token ? "are followed by" : "end in"),
+      .columns = {"layer", "unit", "prediction", "max(p)", "examples", "agreeing", "precision", "matching prefix",
+                  "next token"},
+      .rows = {}};
   for (const Value& value : values) {
     const Match match = match_of(store, value, bench.options().target);
     best.n_upper += is_upper_layer(value.layer, store.n_layers()) ? 1 : 0;
@@ -199,7 +216,8 @@ std::string upper_layers_text(std::size_t n_layers) {
   return fmt::format("{} to {}", first + 1, n_layers);
 }
 
-std::string found_text(const std::vector<Bin>& bins, const Best& best, std::size_t n_random_agreeing, std::size_t n_layers) {
+std::string found_text(const std::vector<Bin>& bins, const Best& best, std::size_t n_random_agreeing, std::size_t n_layers,
+                       Target target) {
   const auto has_values = [](const Bin& bin) { return bin.agreement.n > 0; };
   const auto lowest = std::ranges::find_if(bins, has_values);
   if (lowest == bins.end()) return "No key has a trigger example to compare its value with.";
@@ -207,43 +225,42 @@ std::string found_text(const std::vector<Bin>& bins, const Best& best, std::size
   return fmt::format(
       "The agreement rate is {:.3f} ({} values) in the bin of lowest max(p), up to {:.3g}, and {:.3f} ({} values) in the "
       "highest that has values, {:.3g} to {:.3g}. Of the {} values of highest max(p) {} lie in layers {} of {}, and {} have a "
-      "trigger example that their prediction follows; of as many random values {} have.",
+      "trigger example {}; of as many random values {} have.",
       lowest->agreement.value, lowest->agreement.n, lowest->high, highest->agreement.value, highest->agreement.n, highest->low,
-      highest->high, best.n, best.n_upper, upper_layers_text(n_layers), n_layers, best.n_agreeing, n_random_agreeing);
+      highest->high, best.n, best.n_upper, upper_layers_text(n_layers), n_layers, best.n_agreeing,
+      target == Target::next ? "that their prediction follows" : "that ends in their prediction", n_random_agreeing);
 }
 
 }  // namespace
 
 bool is_upper_layer(std::size_t layer, std::size_t n_layers) noexcept { return 16 * (layer + 1) > 10 * n_layers; }
 
-std::vector<double> equal_width_borders(std::span<const double> ascending, std::size_t n_bins) {
+std::vector<double> equal_width_borders(double largest, std::size_t n_bins) {
   std::vector<double> borders;
-  const double largest = ascending.empty() ? 1.0 : ascending.back();
   for (std::size_t b = 0; b <= n_bins; ++b) borders.push_back(largest * static_cast<double>(b) / static_cast<double>(n_bins));
   return borders;
 }
 
-std::vector<double> equal_count_borders(std::span<const double> ascending, std::size_t n_bins) {
-  std::vector<double> borders;
-  for (std::size_t b = 0; b < n_bins && !ascending.empty(); ++b) borders.push_back(ascending[b * ascending.size() / n_bins]);
-  if (ascending.empty()) borders.assign(n_bins, 0.0);
-  borders.push_back(ascending.empty() ? 1.0 : ascending.back());
-  return borders;
+std::vector<std::size_t> equal_count_begins(std::size_t n_values, std::size_t n_bins) {
+  n_bins = std::min(n_bins, n_values);
+  std::vector<std::size_t> begins{0};
+  for (std::size_t b = 1; b <= n_bins; ++b) begins.push_back(b * n_values / n_bins);
+  return begins;
 }
 
 Result predictive_values(Workbench& bench) {
+  const Target target = bench.options().target;
   std::vector<KeyTargets> keys;
   for (std::size_t layer = 0; layer < bench.n_layers(); ++layer) {
-    keys.push_back(key_targets(bench.triggers(), layer, bench.options().target));
+    keys.push_back(key_targets(bench.triggers(), layer, target));
   }
   const std::vector<Value> values = sorted_values(bench.values(), keys);
-  std::vector<Value> compared;
-  std::ranges::copy_if(values, std::back_inserter(compared), [](const Value& value) { return value.agrees.has_value(); });
-  std::vector<double> ascending(compared.size());
-  std::transform(compared.rbegin(), compared.rend(), ascending.begin(), [](const Value& value) { return value.max_p; });
+  std::vector<Value> compared;  // ascending
+  std::copy_if(values.rbegin(), values.rend(), std::back_inserter(compared),
+               [](const Value& value) { return value.agrees.has_value(); });
 
-  const auto by_width = agreement_by_bin(compared, equal_width_borders(ascending, kBins), bench, "equal width");
-  const auto by_count = agreement_by_bin(compared, equal_count_borders(ascending, kBins), bench, "equal count");
+  const auto by_width = bins_of_equal_width(compared, bench);
+  const auto by_count = bins_of_equal_count(compared, bench);
   Best best = best_values(bench, std::span(values).first(std::min(kBest, values.size())));
   const std::size_t n_random_agreeing = random_values_agreeing(bench, values, best.n);
 
@@ -254,8 +271,8 @@ Result predictive_values(Workbench& bench) {
                     "The agreement rate rises with max(p), to about 0.95 in the highest bin (about 4e-4). Of the 100 values of "
                     "highest max(p) 97 lie in layers 11 to 16 of 16, and 46 have at least one of their key's 50 trigger "
                     "examples followed by the value's top prediction.",
-                .run_found = found_text(by_width, best, n_random_agreeing, bench.n_layers()) + " " +
-                             without_target_text(keys, bench.options().target),
+                .run_found = found_text(by_width, best, n_random_agreeing, bench.n_layers(), target) + " " +
+                             without_target_text(keys, bench.options()),
                 .settings = value_settings(bench)};
   result.settings.emplace_back("bins", fmt::format("{} of equal width from 0 to the largest max(p)", kBins));
   result.settings.emplace_back("upper layers", upper_layers_text(bench.n_layers()));
@@ -267,11 +284,12 @@ Result predictive_values(Workbench& bench) {
        estimate_share(best.n_agreeing, best.n, bench.random("predictive-values/agreeing"))},
       {"random values with an agreeing example",
        estimate_share(n_random_agreeing, best.n, bench.random("predictive-values/random agreeing"))}};
-  const std::string caption =
-      "Values whose top prediction is the token of their key's best trigger example, by max(p), in bins of ";
+  const std::string caption = fmt::format(
+      "Values whose top prediction is {} their key's best trigger example, by max(p), in bins of ", target_text(target));
   result.tables = {bin_table(by_width, "bins", caption + "equal width"),
-                   bin_table(by_count, "bins-equal-count", caption + "equal count"), std::move(best.table)};
-  result.figures = {width_figure(by_width, bench.n_layers()), count_figure(by_count)};
+                   bin_table(by_count, "bins-equal-count", caption + "equal count, each from its least to its largest max(p)"),
+                   std::move(best.table)};
+  result.figures = {width_figure(by_width, bench.n_layers(), target), count_figure(by_count, target)};
   return result;
 }
 

@@ -29,6 +29,10 @@ std::string file_names(const std::vector<std::filesystem::path>& paths) {
   return names;
 }
 
+std::string_view without_examples_text(const ExperimentOptions& options) {
+  return options.triggers.smallest ? "were never negative" : "never fired";
+}
+
 Settings trigger_settings(const Workbench& bench) {
   const TriggerRequest& request = bench.options().triggers;
   Settings settings =

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,10 @@ using Settings = std::vector<std::pair<std::string, std::string>>;
 
 /// "a.txt, b.txt": without their folders, which bear on no number.
 std::string file_names(const std::vector<std::filesystem::path>& paths);
+
+/// What is said of keys without a trigger example: they "never fired" or, of a search for the most negative coefficients, "were
+/// never negative".
+std::string_view without_examples_text(const ExperimentOptions& options);
 
 /// Of numbers on trigger examples: model, training text, how it was searched.
 Settings trigger_settings(const Workbench& bench);

@@ -90,16 +90,17 @@ LayerPatterns patterns_of(const Workbench& bench, const TriggerStore& store, std
           .shares = {mean(shares.token), mean(shares.bigram), mean(shares.random_token), mean(shares.random_bigram)}};
 }
 
-Table layer_table(const std::vector<LayerPatterns>& layers, std::size_t n_examples) {
+Table layer_table(const std::vector<LayerPatterns>& layers, std::size_t n_examples, bool smallest) {
   Table table{.name = "layers",
               .caption = fmt::format(
                   "Per layer: the mean share of a key's {} best examples that end in its most common token, "
                   "or two tokens (a prefix of one token has no two), and the same for random prefixes, with 95 % intervals "
                   "(bootstrap over keys)",
                   n_examples),
-              .columns = {"layer", "keys", "keys never fired", "keys with too few examples", "same token", "same token low",
-                          "same token high", "same bigram", "same bigram low", "same bigram high", "random token",
-                          "random token low", "random token high", "random bigram", "random bigram low", "random bigram high"},
+              .columns = {"layer", "keys", smallest ? "keys never negative" : "keys never fired", "keys with too few examples",
+                          "same token", "same token low", "same token high", "same bigram", "same bigram low",
+                          "same bigram high", "random token", "random token low", "random token high", "random bigram",
+                          "random bigram low", "random bigram high"},
               .rows = {}};
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
     const LayerPatterns& found = layers[layer];
@@ -129,14 +130,15 @@ Figure share_figure(const std::vector<LayerPatterns>& layers, std::size_t n_exam
   return figure;
 }
 
-std::string found_text(const std::vector<LayerPatterns>& layers, std::size_t n_examples, std::size_t n_keys) {
+std::string found_text(const std::vector<LayerPatterns>& layers, std::size_t n_examples, std::size_t n_keys,
+                       const ExperimentOptions& options) {
   std::size_t n_never = 0;
   std::vector<double> same;
   for (const LayerPatterns& layer : layers) {
     n_never += layer.n_never_fired;
     same.push_back(layer.shares[0].value);
   }
-  const std::string never = fmt::format("{} of {} keys never fired.", n_never, n_keys);
+  const std::string never = fmt::format("{} of {} keys {}.", n_never, n_keys, without_examples_text(options));
   if (std::ranges::all_of(same, [](double share) { return std::isnan(share); })) {
     return fmt::format("No key has {} trigger examples. {}", n_examples, never);
   }
@@ -163,7 +165,7 @@ Result trigger_patterns(Workbench& bench) {
       "People found at least one pattern in the examples of every key, 3.6 a key on average, shallow ones (recurring n-grams) "
       "mostly in layers 1 to 9 and semantic ones (recurring topics) in 10 to 16. The numbers here are computed stand-ins, not "
       "annotations.";
-  result.run_found = found_text(layers, n_examples, store.n_layers() * store.d_memory());
+  result.run_found = found_text(layers, n_examples, store.n_layers() * store.d_memory(), bench.options());
   result.settings = trigger_settings(bench);
   result.settings.emplace_back("examples compared", std::to_string(n_examples));
   result.settings.emplace_back("random prefixes", "beginnings, of random length, of the sentences of random keys' examples");
@@ -173,7 +175,7 @@ Result trigger_patterns(Workbench& bench) {
       result.estimates.emplace_back(fmt::format("layer {} {}", layer + 1, kNames[s]), layers[layer].shares[s]);
     }
   }
-  result.tables.push_back(layer_table(layers, n_examples));
+  result.tables.push_back(layer_table(layers, n_examples, bench.options().triggers.smallest));
   result.figures.push_back(share_figure(layers, n_examples));
   return result;
 }

@@ -9,6 +9,7 @@
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/key_targets.hpp"
+#include "tools/experiments/per_layer.hpp"
 #include "tools/experiments/settings.hpp"
 #include "tools/experiments/token_counts.hpp"
 
@@ -99,19 +100,20 @@ Found measure(Workbench& bench) {
   return found;
 }
 
-Table layer_table(const Found& found, const std::string& target) {
+Table layer_table(const Found& found, const ExperimentOptions& options) {
   Table table{
       .name = "layers",
       .caption = fmt::format(
-          "Per layer, in per cent of the keys compared: values whose top prediction is w, the {} of the key's best trigger "
-          "example (95 % interval: bootstrap over keys); the same after pairing every key with the value of another key of "
+          "Per layer, in per cent of the keys compared: values whose top prediction is w, {} the key's best trigger example "
+          "(95 % interval: bootstrap over keys); the same after pairing every key with the value of another key of "
           "the layer (mean and middle 95 % of {} random cyclic permutations); the rate expected if w were drawn by its "
           "frequency in the training text, the unigram distribution (the mean over the layer's values of the frequency of "
           "the predicted token; bootstrap over keys); and if it were drawn uniformly, 1/V",
-          target, kPermutations),
-      .columns = {"layer", "memories", "keys never fired", "best example has no token", "keys compared", "agreeing",
-                  "agreement %", "agreement % low", "agreement % high", "permuted %", "permuted % low", "permuted % high",
-                  "by frequency %", "by frequency % low", "by frequency % high", "uniform %"},
+          target_text(options.target), kPermutations),
+      .columns = {"layer", "memories", options.triggers.smallest ? "keys never negative" : "keys never fired",
+                  "best example has no token", "keys compared", "agreeing", "agreement %", "agreement % low",
+                  "agreement % high", "permuted %", "permuted % low", "permuted % high", "by frequency %", "by frequency % low",
+                  "by frequency % high", "uniform %"},
       .rows = {}};
   for (std::size_t layer = 0; layer < found.keys.size(); ++layer) {
     const KeyTargets& keys = found.keys[layer];
@@ -127,9 +129,9 @@ Table layer_table(const Found& found, const std::string& target) {
   return table;
 }
 
-Figure agreement_figure(const Found& found, std::size_t n_layers) {
+Figure agreement_figure(const Found& found, std::size_t n_layers, Target target) {
   Figure figure{.name = "value-agreement",
-                .title = "Values that predict what follows their key's best trigger example",
+                .title = fmt::format("Values that predict {} their key's best trigger example", target_text(target)),
                 .samples = {.of = "keys"},
                 .x_label = "layer",
                 .y_label = "agreement rate (%)",
@@ -146,24 +148,23 @@ Figure agreement_figure(const Found& found, std::size_t n_layers) {
   return figure;
 }
 
-std::string found_text(const Found& found, Target target) {
-  std::size_t best = found.agreement.size();
-  for (std::size_t layer = 0; layer < found.agreement.size(); ++layer) {
-    const double rate = found.agreement[layer].value;
-    if (std::isnan(rate)) continue;
-    if (best == found.agreement.size() || rate > found.agreement[best].value) best = layer;
-  }
-  const std::string left_out = without_target_text(found.keys, target);
-  if (best == found.agreement.size()) return "No key has a trigger example to compare its value with. " + left_out;
-  const auto percent = [](const Estimate& estimate) { return 100.0 * estimate.value; };
+std::string found_text(const Found& found, const ExperimentOptions& options) {
+  const Extremes layers = extremes(values_of(found.agreement));
+  const std::size_t best = layers.highest - 1;
   const Estimate& most = found.agreement[best];
+  const std::string left_out = without_target_text(found.keys, options);
+  if (std::isnan(most.value)) return "No key has a trigger example to compare its value with. " + left_out;
+  if (most.value == 0.0) return "No value's top prediction is its key's target, in any layer. " + left_out;
+  const auto percent = [](const Estimate& estimate) { return 100.0 * estimate.value; };
+  const Estimate& permuted = found.permuted[best];
   return fmt::format(
-      "The value's top prediction is the key's target for {:.2f} % of the keys of layer 1 and {:.2f} % of layer {}; most often "
-      "in layer {}: {:.2f} % ({:.2f} to {:.2f}; {} of {}). There another key's value agrees in {:.2f} %, a token drawn by "
-      "frequency in {:.2f} % and a uniform one in {:.4f} %. {}",
-      percent(found.agreement.front()), percent(found.agreement.back()), found.agreement.size(), best + 1, percent(most),
-      100.0 * most.low, 100.0 * most.high, found.n_agreeing[best], most.n, percent(found.permuted[best]),
-      percent(found.frequency[best]), percent(found.uniform[best]), left_out);
+      "The value's top prediction is the key's target for {:.2f} % of the keys of layer {} and {:.2f} % of layer {}; most "
+      "often in layer {}: {:.2f} % ({:.2f} to {:.2f}; {} of {}). There a token drawn by frequency agrees in {:.2f} %, a "
+      "uniform one in {:.4f} %{}. {}",
+      percent(found.agreement[layers.first - 1]), layers.first, percent(found.agreement[layers.last - 1]), layers.last,
+      layers.highest, percent(most), 100.0 * most.low, 100.0 * most.high, found.n_agreeing[best], most.n,
+      percent(found.frequency[best]), percent(found.uniform[best]),
+      std::isnan(permuted.value) ? "" : fmt::format(", another key's value in {:.2f} %", percent(permuted)), left_out);
 }
 
 }  // namespace
@@ -188,14 +189,14 @@ Estimate permuted_agreement(std::span<const TokenId> predictions, std::span<cons
 
 Result value_agreement(Workbench& bench) {
   const Found found = measure(bench);
-  const Target target = bench.options().target;
+  const ExperimentOptions& options = bench.options();
   Result result{.name = "value-agreement",
-                .title = "Do values predict what follows their key's trigger examples?",
+                .title = fmt::format("Do values predict {} their key's trigger examples?", target_text(options.target)),
                 .paper_place = "section 4, Figure 4",
                 .paper_found =
                     "The agreement rate is near 0 in layers 1 to 10 and rises to about 3.5 % in layer 16; a random token "
                     "would agree in 0.0004 % of the cases. The permutation and frequency baselines are not in the paper.",
-                .run_found = found_text(found, target),
+                .run_found = found_text(found, options),
                 .settings = value_settings(bench)};
   result.settings.emplace_back("permutations", std::to_string(kPermutations));
   for (std::size_t layer = 0; layer < found.keys.size(); ++layer) {
@@ -203,8 +204,8 @@ Result value_agreement(Workbench& bench) {
     result.estimates.emplace_back(fmt::format("layer {} permuted", layer + 1), found.permuted[layer]);
     result.estimates.emplace_back(fmt::format("layer {} by frequency", layer + 1), found.frequency[layer]);
   }
-  result.tables.push_back(layer_table(found, target == Target::next ? "token behind the prefix" : "last token"));
-  result.figures.push_back(agreement_figure(found, found.keys.size()));
+  result.tables.push_back(layer_table(found, options));
+  result.figures.push_back(agreement_figure(found, found.keys.size(), options.target));
   return result;
 }
 

@@ -7,6 +7,7 @@
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/key_targets.hpp"
+#include "tools/experiments/per_layer.hpp"
 #include "tools/experiments/settings.hpp"
 #include "tools/experiments/value_scores.hpp"
 
@@ -47,9 +48,9 @@ std::optional<Table> paper_medians(std::size_t n_layers, std::size_t vocab_size)
   return table;
 }
 
-Figure box_figure(const std::vector<Box>& boxes, std::size_t vocab_size) {
+Figure box_figure(const std::vector<Box>& boxes, std::size_t vocab_size, Target target) {
   Figure figure{.name = "value-ranks",
-                .title = "Where values rank what follows their key's best trigger example",
+                .title = fmt::format("Where values rank {} their key's best trigger example", target_text(target)),
                 .samples = {.of = "keys"},
                 .x_label = "layer",
                 .y_label = fmt::format("rank among {} tokens", vocab_size),
@@ -78,17 +79,14 @@ Figure on_log_axis(Figure figure) {
 }
 
 std::string found_text(const std::vector<Estimate>& medians, std::size_t vocab_size, const std::string& left_out) {
-  std::size_t low = medians.size();
-  for (std::size_t layer = 0; layer < medians.size(); ++layer) {
-    if (std::isnan(medians[layer].value)) continue;
-    if (low == medians.size() || medians[layer].value < medians[low].value) low = layer;
-  }
-  if (low == medians.size()) return "No key has a trigger example to compare its value with. " + left_out;
+  const Extremes found = extremes(values_of(medians));
+  const Estimate& lowest = medians[found.lowest - 1];
+  if (std::isnan(lowest.value)) return "No key has a trigger example to compare its value with. " + left_out;
   return fmt::format(
-      "The median rank is {:.0f} in layer 1 and {:.0f} in layer {}; it is lowest in layer {}, {:.0f} [{:.0f}, {:.0f}]. Random "
+      "The median rank is {:.0f} in layer {} and {:.0f} in layer {}; it is lowest in layer {}, {:.0f} [{:.0f}, {:.0f}]. Random "
       "orders of the {} tokens would have {:.0f}. {}",
-      medians.front().value, medians.back().value, medians.size(), low + 1, medians[low].value, medians[low].low,
-      medians[low].high, vocab_size, (static_cast<double>(vocab_size) - 1.0) / 2.0, left_out);
+      medians[found.first - 1].value, found.first, medians[found.last - 1].value, found.last, found.lowest, lowest.value,
+      lowest.low, lowest.high, vocab_size, (static_cast<double>(vocab_size) - 1.0) / 2.0, left_out);
 }
 
 }  // namespace
@@ -96,16 +94,19 @@ std::string found_text(const std::vector<Estimate>& medians, std::size_t vocab_s
 Result value_ranks(Workbench& bench) {
   const ValueScores scores = value_scores(bench);
   const std::size_t vocab_size = bench.model()->config().vocab_size;
+  const Target target = bench.options().target;
   Table layers{
       .name = "layers",
-      .caption =
-          "Per layer: the rank, from 0, of the token of the key's best trigger example among the tokens by the value's "
-          "probability (equal ones by smaller id): median with its 95 % interval (bootstrap over keys), quartiles, the "
-          "outermost ranks within 1.5 interquartile ranges of the box, mean, and the mean log-probability",
+      .caption = fmt::format(
+          "Per layer: the rank, from 0, of {} the key's best trigger example among the tokens by the value's probability "
+          "(equal ones by smaller id): median with its 95 % interval (bootstrap over keys), quartiles, the outermost ranks "
+          "within 1.5 interquartile ranges of the box, mean, and the mean log-probability",
+          target_text(target)),
       .columns = {"layer", "keys", "median", "median low", "median high", "low", "quartile1", "quartile3", "high", "mean",
                   "mean log-probability"},
       .rows = {}};
-  Result result{.name = "value-ranks", .title = "How well values rank what follows their key's trigger examples"};
+  Result result{.name = "value-ranks",
+                .title = fmt::format("How well values rank {} their key's trigger examples", target_text(target))};
   std::vector<Box> boxes;
   std::vector<Estimate> medians;
   std::vector<KeyTargets> keys;
@@ -113,7 +114,7 @@ Result value_ranks(Workbench& bench) {
     const std::vector<double> ranks = ranks_of_layer(scores, layer);
     boxes.push_back(box_of(ranks));
     medians.push_back(estimate_median(ranks, bench.random(fmt::format("value-ranks/interval/{}", layer))));
-    keys.push_back(key_targets(bench.triggers(), layer, bench.options().target));
+    keys.push_back(key_targets(bench.triggers(), layer, target));
     double log_p = 0.0;
     for (std::size_t unit = 0; unit < scores.d_memory; ++unit) {
       const std::size_t at = layer * scores.d_memory + unit;
@@ -132,10 +133,10 @@ Result value_ranks(Workbench& bench) {
       "Among the paper's 267,744 tokens the median rank is 10,000 to 15,000 in layers 1 to 7, falls from layer 8 on, and is "
       "near 0 "
       "to 2,000 in layers 14 to 16.";
-  result.run_found = found_text(medians, vocab_size, without_target_text(keys, bench.options().target));
+  result.run_found = found_text(medians, vocab_size, without_target_text(keys, bench.options()));
   result.settings = value_settings(bench);
   result.tables.push_back(std::move(layers));
-  result.figures.push_back(box_figure(boxes, vocab_size));
+  result.figures.push_back(box_figure(boxes, vocab_size, target));
   result.figures.push_back(on_log_axis(result.figures.back()));
   return result;
 }

@@ -100,7 +100,7 @@ async function showMemory(layer, unit) {
   byId("layer").value = layer; byId("unit").value = unit;
   const rows = make("table", {class: "examples"}, ...examples.map(exampleRow));
   const left = make("div", {}, make("h3", {}, S.smallest ? "Where its key is most negative" : "What its key fires on"),
-    make("p", {class: "soft"}, found ? `The ${examples.length} ${S.smallest ? "most negative" : "strongest"} of ${found} trigger examples: coefficient, prefix with the trigger token, next token.`
+    make("p", {class: "soft"}, found ? `The ${examples.length} ${S.smallest ? "most negative" : "strongest"} of ${found} trigger examples: coefficient, prefix with the trigger token, next token, or (end) of what was read of the sentence.`
       : S.smallest ? "It was never negative." : "It never fired."), rows);
   const promoted = make("table", {}, ...tokens.map(([text, p]) =>
     make("tr", {}, make("td", {}, tokenLink(text)), make("td", {class: "n soft"}, (100 * p).toPrecision(2) + " %"))));

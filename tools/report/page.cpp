@@ -117,7 +117,8 @@ std::string render_page(const Page& page) {
     fmt::format_to(std::back_inserter(out),
                    "<h2 id=\"layer-{0}\">Layer {0}</h2>\n<p class=\"soft\">Columns: coefficient, prefix with the <mark>trigger "
                    "token</mark>, "
-                   "next token (<span style=\"color:var(--hit)\">the value's first choice</span> stands out).</p>\n<div "
+                   "next token (<span style=\"color:var(--hit)\">the value's first choice</span> stands out), or the (end) of "
+                   "what was read of the sentence.</p>\n<div "
                    "class=\"memories\">\n",
                    l);
     for (const PageMemory& memory : page.layers[l].memories) append_memory(page, memory, out);

@@ -19,7 +19,7 @@ namespace {
 class Annotator {
  public:
   explicit Annotator(Workbench& bench) : keys_(keys_to_annotate(bench)) {
-    const auto material = annotation_material(keys_, *bench.tokenizer());
+    const auto material = annotation_material(keys_, *bench.tokenizer(), false);
     annotation_ = parse_csv(material[0].content, "annotation.csv");
     patterns_ = parse_csv(material[1].content, "patterns.csv");
   }
@@ -104,6 +104,19 @@ TEST_CASE("annotation: the material of the same seed is the same, and without an
   other.seed = 2;
   Workbench different(other);
   CHECK(result.materials[0].content != annotation(different).materials[0].content);
+}
+
+TEST_CASE("annotation: the instructions say whether a key's examples are its most positive or its most negative ones") {
+  const ExperimentModel model;
+  Workbench bench(model.options());
+  const auto keys = keys_to_annotate(bench);
+  const std::string positive = annotation_material(keys, *bench.tokenizer(), false)[2].content;
+  CHECK(contains(positive, "that excite it most:"));
+  CHECK(contains(positive, "the strongest first"));
+  const std::string negative = annotation_material(keys, *bench.tokenizer(), true)[2].content;
+  CHECK(contains(negative, "with its most negative coefficients:"));
+  CHECK(contains(negative, "the most negative first"));
+  CHECK_FALSE(contains(negative, "excite"));
 }
 
 TEST_CASE("annotation: an empty annotation is valid, and covers nothing") {

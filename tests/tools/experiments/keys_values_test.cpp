@@ -278,6 +278,60 @@ TEST_CASE("trigger-patterns: a layer's share is that of each key's most common e
   });
 }
 
+TEST_CASE("keys and values: what values are compared with is named as it was chosen") {
+  const ExperimentModel model;
+  for (const Target target : {Target::next, Target::last_read}) {
+    ExperimentOptions options = model.options();
+    options.target = target;
+    Workbench bench(options);
+    const std::string named = target == Target::next ? "what follows" : "the last token of";
+    for (const char* name : {"value-agreement", "value-ranks", "predictive-values"}) {
+      CAPTURE(name);
+      const Result result = experiment_from_name(name).run(bench);
+      CHECK(contains(result.tables[0].caption, named + " the"));
+      for (const Figure& figure : result.figures) CHECK(contains(figure.title, named + " their key's best trigger example"));
+      if (target == Target::next) continue;
+      CHECK_FALSE(contains(result.title + result.run_found, "follow"));
+      for (const Table& table : result.tables) CHECK_FALSE(contains(table.caption, "follow"));
+    }
+  }
+}
+
+TEST_CASE("keys and values: where no value agrees, or no key has a target, that is said in place of numbers") {
+  const ExperimentModel model;
+  ExperimentOptions options = model.options();
+  options.triggers.max_sentences = 1;  // of one word, behind which there is none
+  Workbench bench(options);
+  const Result none = value_agreement(bench);
+  CHECK(contains(none.run_found, "No key has a trigger example to compare"));
+  CHECK(contains(none.run_found, "is a whole sentence, or one cut at the context, with no next token"));
+
+  const ExperimentModel other("fairseq/adaptive");
+  ExperimentOptions last_read = other.options();
+  last_read.target = Target::last_read;
+  last_read.triggers.max_sentences = 4;
+  Workbench disagreeing(last_read);
+  CHECK(value_agreement(disagreeing).run_found.starts_with("No value's top prediction is its key's target, in any layer."));
+}
+
+TEST_CASE("predictive-values: only examples that have a target count among a value's") {
+  const ExperimentModel model;
+  Workbench bench(model.options());
+  const Table best = predictive_values(bench).tables[2];
+  std::size_t n_without = 0;
+  for (const auto& row : best.rows) {
+    const auto at = [&](std::size_t column) { return static_cast<std::size_t>(std::get<std::int64_t>(row[column])); };
+    const auto examples = bench.triggers().examples(at(0) - 1, at(1));
+    const auto n_with =
+        static_cast<std::size_t>(std::ranges::count_if(examples, [](const auto& e) { return e.next.has_value(); }));
+    n_without += examples.size() - n_with;
+    CHECK(at(4) == n_with);
+    if (n_with > 0)
+      CHECK(std::get<double>(row[6]) == doctest::Approx(static_cast<double>(at(5)) / static_cast<double>(n_with)));
+  }
+  CHECK(n_without > 0);
+}
+
 TEST_CASE("permuted_agreement: no key is paired with its own value") {
   const std::vector<TokenId> distinct{1, 2, 3, 4, 5};
   CHECK(permuted_agreement(distinct, distinct, {1, "test"}).value == 0.0);
@@ -291,11 +345,11 @@ TEST_CASE("permuted_agreement: no key is paired with its own value") {
 }
 
 TEST_CASE("predictive-values: bins of equal width end at the largest, bins of equal count share the values out") {
-  const std::vector<double> values{1.0, 2.0, 3.0, 8.0};
-  CHECK(equal_width_borders(values, 4) == std::vector<double>{0.0, 2.0, 4.0, 6.0, 8.0});
-  CHECK(equal_count_borders(values, 2) == std::vector<double>{1.0, 3.0, 8.0});
-  CHECK(equal_width_borders({}, 2).size() == 3);
-  CHECK(equal_count_borders({}, 2).size() == 3);
+  CHECK(equal_width_borders(8.0, 4) == std::vector<double>{0.0, 2.0, 4.0, 6.0, 8.0});
+  CHECK(equal_count_begins(4, 2) == std::vector<std::size_t>{0, 2, 4});
+  CHECK(equal_count_begins(7, 3) == std::vector<std::size_t>{0, 2, 4, 7});
+  CHECK(equal_count_begins(3, 20) == std::vector<std::size_t>{0, 1, 2, 3});
+  CHECK(equal_count_begins(0, 20) == std::vector<std::size_t>{0});
 }
 
 TEST_CASE("predictive-values: the upper layers are the paper's 11 to 16 of 16") {
@@ -367,6 +421,9 @@ TEST_CASE("keys and values: keys that never fire leave nothing to compare, and n
   CHECK(same(estimate_of(predictive, "best values with an agreeing example").value, 0.0));
   for (const char* name : {"trigger-patterns", "token-removal", "value-agreement", "value-ranks", "predictive-values"}) {
     CAPTURE(name);
-    CHECK_NOTHROW(write_result(options.out, experiment_from_name(name).run(bench)));  // figures without one point
+    const Result result = write_result(options.out, experiment_from_name(name).run(bench));  // figures without one point
+    CHECK_FALSE(contains(result.run_found, "fired"));
+    CHECK_FALSE(contains(
+        read_text_file(options.out / name / (name == std::string("predictive-values") ? "bins.csv" : "layers.csv")), "fired"));
   }
 }

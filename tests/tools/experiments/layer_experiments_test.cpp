@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <memory>
 
@@ -14,6 +15,7 @@
 #include "tools/experiments/experiments.hpp"
 #include "tools/experiments/last_layer_changes.hpp"
 #include "tools/experiments/layer_composition.hpp"
+#include "tools/experiments/per_layer.hpp"
 #include "tools/experiments/stop_words.hpp"
 
 using namespace ffmem;
@@ -206,6 +208,17 @@ TEST_CASE("last_layer_changes: of two annotators every label counts, and their a
   CHECK(estimate("Cohen's kappa").n == 3);
   CHECK(estimate("Cohen's kappa").value == doctest::Approx(0.4));  // (2/3 - 4/9) / (1 - 4/9)
   CHECK(contains(result.run_found, "On 3 cases that both annotators labelled, Cohen's kappa is 0.40"));
+}
+
+TEST_CASE("extremes: layers without a number are neither the first nor the last, the highest nor the lowest") {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  const Extremes found = extremes({kNone, 3.0, 5.0, 1.0, kNone});
+  CHECK(found.first == 2);
+  CHECK(found.last == 4);
+  CHECK(found.highest == 3);
+  CHECK(found.lowest == 4);
+  const Extremes nothing = extremes({kNone, kNone});
+  for (const std::size_t place : {nothing.first, nothing.last, nothing.highest, nothing.lowest}) CHECK(place == 1);
 }
 
 TEST_CASE("is_stop_word: white space and case do not matter, parts of words do not count") {

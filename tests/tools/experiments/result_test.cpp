@@ -219,9 +219,9 @@ TEST_CASE("report: a token without bytes is not taken for a sentence's end") {
   page.layers.resize(1);
   page.layers[0].memories.resize(1);
   page.layers[0].memories[0].examples = {{.before = "a", .trigger = "b", .next = ""}};
-  CHECK_FALSE(contains(render_page(page), "(end)"));
+  CHECK_FALSE(contains(render_page(page), "<i>(end)</i>"));
   page.layers[0].memories[0].examples[0].next.reset();
-  CHECK(contains(render_page(page), "(end)"));
+  CHECK(contains(render_page(page), "<i>(end)</i>"));
 }
 
 TEST_CASE("html_text: mark-up, controls, marks of direction and what has no width are shown, not obeyed") {
