@@ -125,27 +125,36 @@ void read_curve(std::span<const double> ascending, std::span<const double> place
   }
 }
 
-/// The curve of each memory's mean divergence over its examples; intervals: bootstrap over the examples.
-std::vector<Estimate> mean_curve(const EffectTable& table, std::size_t d_memory, std::span<const double> places,
-                                 Random random) {
+/// The memories that have a removal, by their mean divergence, ascending.
+std::vector<std::size_t> weakest_first(const std::vector<Summary>& summaries) {
+  std::vector<std::size_t> order;
+  for (std::size_t unit = 0; unit < summaries.size(); ++unit) {
+    if (summaries[unit].n > 0) order.push_back(unit);
+  }
+  std::ranges::stable_sort(order, {}, [&](std::size_t unit) { return summaries[unit].divergence; });
+  return order;
+}
+
+/// The curve of each memory's mean divergence over its examples. Intervals: bootstrap over the examples, of the same memories
+/// in the same order; a resample without an example of the memory at a place does not count there.
+std::vector<Estimate> mean_curve(const EffectTable& table, const std::vector<Summary>& summaries,
+                                 std::span<const double> places, Random random) {
   std::vector<std::vector<const Removal*>> of_example(table.examples.size());
   for (const Removal& removal : table.removals) of_example[removal.example].push_back(&removal);
+  const std::vector<std::size_t> order = weakest_first(summaries);
+  std::vector<double> means(order.size());
   std::vector<double> sums;
   std::vector<double> counts;
   const auto curve = [&](std::span<const std::size_t> drawn, std::span<double> out) {
-    sums.assign(d_memory, 0.0);
-    counts.assign(d_memory, 0.0);
+    sums.assign(summaries.size(), 0.0);
+    counts.assign(summaries.size(), 0.0);
     for (const std::size_t example : drawn) {
       for (const Removal* removal : of_example[example]) {
         sums[removal->unit] += static_cast<double>(removal->divergence);
         counts[removal->unit] += 1.0;
       }
     }
-    std::vector<double> means;
-    for (std::size_t unit = 0; unit < d_memory; ++unit) {
-      if (counts[unit] > 0.0) means.push_back(sums[unit] / counts[unit]);
-    }
-    std::ranges::sort(means);
+    std::ranges::transform(order, means.begin(), [&](std::size_t unit) { return sums[unit] / counts[unit]; });  // 0 / 0: NaN
     read_curve(means, places, out);
   };
   return estimate_statistics(table.examples.size(), places.size(), curve, random);
@@ -172,7 +181,7 @@ Figure effect_figure(const EffectTable& table, const std::vector<Summary>& summa
   std::vector<double> largest(places.size());
   read_curve(ascending, places, largest);
   if (!ascending.empty()) figure.samples.add(table.examples.size());
-  const std::vector<Estimate> means = mean_curve(table, summaries.size(), places, random);
+  const std::vector<Estimate> means = mean_curve(table, summaries, places, random);
   const auto cell = [](double x) { return x > 0.0 ? Cell(x) : Cell(std::string()); };  // a zero has no place on a log axis
   for (std::size_t p = 0; p < places.size() && !ascending.empty(); ++p) {
     figure.data.rows.push_back({places[p], cell(means[p].value), cell(means[p].low), cell(means[p].high), cell(largest[p]),

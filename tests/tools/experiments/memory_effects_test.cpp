@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -25,6 +26,24 @@ std::vector<double> ascending(const Table& memories, const std::string& column) 
 }
 
 }  // namespace
+
+TEST_CASE("memory-effects: of few prefixes, too, each interval of the figure holds its point") {
+  const ExperimentModel model("hf/olmo2");
+  for (const std::size_t n : {9, 30}) {
+    CAPTURE(n);
+    ExperimentOptions options = model.options("out-" + std::to_string(n));
+    options.effect_examples = n;
+    options.effect_layer = 1;
+    options.seed = 2;
+    Workbench bench(options);
+    const Result result = memory_effects(bench);
+    for (const auto& row : result.figures.at(0).data.rows) {
+      CAPTURE(std::get<double>(row[0]));
+      CHECK(std::get<double>(row[2]) <= std::get<double>(row[1]) * (1 + 1e-12));
+      CHECK(std::get<double>(row[3]) >= std::get<double>(row[1]) * (1 - 1e-12));
+    }
+  }
+}
 
 TEST_CASE("memory-effects: the figure's curves are the memories' mean and largest divergences, strongest first") {
   const ExperimentModel model;
