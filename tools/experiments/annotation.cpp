@@ -177,6 +177,31 @@ std::string found_text(const Annotated& annotated, const Workbench& bench, Resul
                             kappa.low, kappa.high);
 }
 
+/// What has been filled in is not written over, and what explains it stays beside it.
+void keep_filled_in(Sheets sheets, Result& result) {
+  if (sheets == Sheets::blank) return;
+  const auto n_written = sheets == Sheets::filled_in ? 1 : 0;  // the instructions, which are last
+  const auto first_written = result.materials.end() - n_written;
+  for (auto kept = result.materials.begin(); kept != first_written; ++kept) result.kept.push_back(kept->name);
+  result.materials.erase(result.materials.begin(), first_written);
+}
+
+std::string material_text(const Annotated& annotated, Sheets sheets) {
+  std::size_t n_prefixes = 0;
+  for (const KeyToAnnotate& key : annotated.keys) n_prefixes += key.examples.size();
+  const std::string size = fmt::format("{} prefixes of {} keys", n_prefixes, annotated.keys.size());
+  if (sheets == Sheets::of_other_keys) {
+    return fmt::format(
+        " annotation.csv and patterns.csv in this folder have been filled in for other keys, of another model, text or seed, "
+        "and were left as they are; this run's material, {}, is not written.",
+        size);
+  }
+  if (!annotated.annotators.empty()) return "";
+  return fmt::format(
+      " The material has {}.{}", size,
+      sheets == Sheets::filled_in ? " The files of this folder have been filled in and were left as they are." : "");
+}
+
 }  // namespace
 
 Estimate cohens_kappa(std::span<const KeyAnnotation> first, std::span<const KeyAnnotation> second, Random random) {
@@ -225,17 +250,11 @@ Result annotation(Workbench& bench) {
   result.settings.emplace_back("annotators", std::to_string(annotated.annotators.size()));
   result.settings.emplace_back("Cohen's kappa over", "prefixes, by class: shallow, shallow + semantic, semantic, not covered");
   result.materials = annotation_material(annotated.keys, *bench.tokenizer(), options.triggers.smallest);
-  const bool keep = is_filled_in(options.out / result.name);
-  if (keep) result.materials.erase(result.materials.begin(), result.materials.end() - 1);
-  if (annotated.annotators.empty()) {
-    std::size_t n_prefixes = 0;
-    for (const KeyToAnnotate& key : annotated.keys) n_prefixes += key.examples.size();
-    result.run_found = fmt::format("Nobody has annotated this run yet. The material has {} prefixes of {} keys.{}", n_prefixes,
-                                   annotated.keys.size(),
-                                   keep ? " The files of this folder have been filled in and were left as they are." : "");
-    return result;
-  }
-  result.run_found = found_text(annotated, bench, result);
+  const Sheets sheets = sheets_in(options.out / result.name, annotated.keys, *bench.tokenizer());
+  keep_filled_in(sheets, result);
+  result.run_found = annotated.annotators.empty() ? "Nobody has annotated this run yet." : found_text(annotated, bench, result);
+  result.run_found += material_text(annotated, sheets);
+  if (annotated.annotators.empty()) return result;
   add_layers(annotated, bench, result);
   result.tables.push_back(pattern_table(annotated, *bench.tokenizer()));
   return result;

@@ -8,8 +8,9 @@
 
 namespace ffmem::tools {
 
-/// Writes the material to annotate (not over files that have been filled in). With options().annotations, of one annotator or
-/// two: Figure 2, the patterns in the form of Table 1, and for two their agreement. No label is ever computed.
+/// Writes the material to annotate (not over files that have been filled in, nor beside such of other keys). With
+/// options().annotations, of one annotator or two: Figure 2, the patterns in the form of Table 1, and for two their agreement.
+/// No label is ever computed.
 Result annotation(Workbench& bench);
 
 /// Cohen's kappa of two annotators over the prefixes of all keys, each in one of the four classes of Coverage: (observed -

@@ -32,8 +32,13 @@ std::vector<KeyToAnnotate> keys_to_annotate(Workbench& bench);
 /// the most negative coefficients.
 std::vector<Material> annotation_material(const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer, bool smallest);
 
-/// True if annotation.csv or patterns.csv in `folder` has been filled in, or is no longer the CSV that it was.
-bool is_filled_in(const std::filesystem::path& folder);
+/// What people have left in annotation.csv and patterns.csv.
+enum class Sheets {
+  blank,         // nothing, or the files are not there
+  filled_in,     // work on the prefixes of these keys
+  of_other_keys  // work on others, or files that are no longer the CSV that they were
+};
+Sheets sheets_in(const std::filesystem::path& folder, const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer);
 
 enum class PatternType { shallow, semantic };
 

@@ -1,6 +1,8 @@
 // What an annotator gets: annotation_files.hpp.
 #include <fmt/format.h>
 
+#include <set>
+
 #include "ops/error.hpp"
 #include "tools/experiments/annotation_files.hpp"
 #include "tools/experiments/csv.hpp"
@@ -77,6 +79,31 @@ bool has_text(const std::filesystem::path& path, const std::vector<std::string>&
   }
 }
 
+/// Whether annotation.csv lists the prefixes of these keys, in any order.
+bool lists_prefixes_of(const std::filesystem::path& path, const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer) {
+  constexpr std::size_t kColumns = 4;  // layer, unit, example, prefix
+  using Rows = std::set<std::vector<std::string>>;
+  const Table own = prefixes_to_annotate(keys, tokenizer);
+  Rows expected;
+  for (const auto& cells : own.rows) {
+    std::vector<std::string> row;
+    for (std::size_t c = 0; c < kColumns; ++c) row.emplace_back(trimmed(cell_text(cells[c])));
+    expected.insert(std::move(row));
+  }
+  try {
+    const CsvTable table(path, {own.columns.begin(), own.columns.begin() + kColumns});
+    Rows found;
+    for (std::size_t r = 0; r < table.n_rows(); ++r) {
+      std::vector<std::string> row;
+      for (std::size_t c = 0; c < kColumns; ++c) row.emplace_back(table.field(r, c));
+      found.insert(std::move(row));
+    }
+    return found == expected;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 std::vector<KeyToAnnotate> keys_to_annotate(Workbench& bench) {
@@ -106,10 +133,13 @@ std::vector<Material> annotation_material(const std::vector<KeyToAnnotate>& keys
           {.name = "instructions.txt", .caption = "How to annotate", .content = instructions(keys.size(), smallest)}};
 }
 
-bool is_filled_in(const std::filesystem::path& folder) {
+Sheets sheets_in(const std::filesystem::path& folder, const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer) {
   std::vector<std::string> columns;
   for (std::size_t p = 1; p <= kPatternColumns; ++p) columns.push_back(fmt::format("pattern {}", p));
-  return has_text(folder / "annotation.csv", columns) || has_text(folder / "patterns.csv", {"description", "type"});
+  if (!has_text(folder / "annotation.csv", columns) && !has_text(folder / "patterns.csv", {"description", "type"})) {
+    return Sheets::blank;
+  }
+  return lists_prefixes_of(folder / "annotation.csv", keys, tokenizer) ? Sheets::filled_in : Sheets::of_other_keys;
 }
 
 }  // namespace ffmem::tools

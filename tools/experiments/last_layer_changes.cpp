@@ -207,7 +207,11 @@ Result last_layer_changes(Workbench& bench) {
   result.estimates.emplace_back("changed", share);
   result.estimates.emplace_back("changed to a token not the layer's own", composed);
   add_labels(bench, all_labels(bench, changes, !keep), changes, result);
-  if (!keep) result.tables.push_back(std::move(changes));
+  if (keep) {
+    result.kept.emplace_back("changes.csv");
+  } else {
+    result.tables.push_back(std::move(changes));
+  }
   result.materials.push_back({"instructions.txt", "How to label the changes", std::string(kInstructions)});
   return result;
 }

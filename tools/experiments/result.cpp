@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
+#include <set>
 
 #include "loaders/atomic_file.hpp"
+#include "loaders/json_file.hpp"
 #include "tools/json_text.hpp"
 
 namespace ffmem::tools {
@@ -31,6 +34,51 @@ std::string sample_text(const Figure& figure, const Result& result) {
   if (most == 0 || seed == result.settings.end()) return "";
   return fmt::format("Each {}: {} {}; seed {}", point_name(figure.kind),
                      least == most ? std::to_string(most) : fmt::format("{} to {}", least, most), of, seed->second);
+}
+
+std::vector<std::string> figure_files(const std::string& name) {
+  std::vector<std::string> files;
+  for (const char* type : {".csv", ".gp", ".paper.csv", ".svg", ".png"}) files.push_back(name + type);
+  return files;
+}
+
+/// What an earlier run left, by the result.json in its folder; nothing where none says it.
+std::set<std::string> earlier_files(const std::filesystem::path& folder) {
+  std::set<std::string> files;
+  try {
+    const nlohmann::json result = read_json_file(folder / "result.json");
+    for (const auto& file : result.at("files").get<std::vector<std::filesystem::path>>()) {
+      files.insert(file);
+      if (file.extension() != ".svg" && file.extension() != ".gp") continue;
+      for (const std::string& part : figure_files(file.stem())) files.insert(part);
+    }
+  } catch (const std::exception&) {  // there is none, or it is not as we write it
+  }
+  return files;
+}
+
+std::set<std::string> own_files(const Result& result) {
+  std::set<std::string> files(result.kept.begin(), result.kept.end());
+  for (const Table& table : result.tables) files.insert(table.name + ".csv");
+  for (const Material& material : result.materials) files.insert(material.name);
+  for (const Figure& figure : result.figures) {
+    for (const std::string& file : figure_files(figure.name)) files.insert(file);
+    if (!figure.paper) files.erase(figure.name + ".paper.csv");
+    if (result.figures_drawn) continue;
+    for (const char* type : {".svg", ".png"}) files.erase(figure.name + type);
+  }
+  return files;
+}
+
+/// Removes what an earlier run left beside this one's files: plain files of the folder itself, whatever its result.json says.
+void remove_earlier_files(const std::filesystem::path& folder, const Result& result) {
+  const std::set<std::string> own = own_files(result);
+  for (const std::string& name : earlier_files(folder)) {
+    if (own.contains(name) || std::filesystem::path(name).filename() != name) continue;
+    if (std::filesystem::is_regular_file(std::filesystem::symlink_status(folder / name))) {
+      std::filesystem::remove(folder / name);
+    }
+  }
 }
 
 }  // namespace
@@ -66,6 +114,7 @@ Result write_result(const std::filesystem::path& out, Result result) {
     figure.note = sample_text(figure, result);
     result.figures_drawn = draw_figure(folder, figure) && result.figures_drawn;
   }
+  remove_earlier_files(folder, result);
   write_file(folder / "result.json", to_json_text(result));
   return result;
 }

@@ -30,14 +30,16 @@ struct Result {
   std::vector<Table> tables{};
   std::vector<Figure> figures{};
   std::vector<Material> materials{};
-  bool figures_drawn = true;  // false: written without gnuplot, as data and scripts
+  std::vector<std::string> kept{};  // files of its folder that people have worked on: not this run's, and left there
+  bool figures_drawn = true;        // false: written without gnuplot, as data and scripts
 };
 
 /// The result as one JSON object: name, title, settings, estimates with n and interval, names of tables and figures.
 std::string to_json_text(const Result& result);
 
 /// Writes OUT/NAME/: each table's CSV, each figure (tools/experiments/figure.hpp) with its samples and the seed, materials and,
-/// last, result.json; a manifest that is there of another run goes. Returns the result, which says whether its figures were
+/// last, result.json. Of another run that lies there the manifest goes, and what its result.json names and this run neither
+/// writes nor keeps. Returns the result, which says whether its figures were
 /// drawn. Throws file_unwritable, figure_failed.
 Result write_result(const std::filesystem::path& out, Result result);
 

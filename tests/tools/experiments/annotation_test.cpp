@@ -266,6 +266,8 @@ TEST_CASE("annotation: files that somebody has filled in are never written over"
   CHECK(later.materials[0].name == "instructions.txt");
   CHECK(contains(later.run_found, "have been filled in"));
 
+  CHECK(later.kept == std::vector<std::string>{"annotation.csv", "patterns.csv"});
+
   // Nor by the figure that is drawn from them.
   ExperimentOptions options = model.options();
   options.annotations = {bench.options().out / "annotation"};
@@ -275,6 +277,33 @@ TEST_CASE("annotation: files that somebody has filled in are never written over"
   CHECK(annotated.figures.size() == 1);
   write_result(options.out, annotated);
   CHECK(read_text_file(options.annotations[0] / "annotation.csv") == sheet);
+}
+
+TEST_CASE("annotation: work on other keys stays as it is, instructions too, and is not called this run's") {
+  const ExperimentModel model;
+  ExperimentOptions options = model.options();
+  const std::filesystem::path folder = options.out / "annotation";
+  {
+    Workbench bench(options);
+    write_result(options.out, annotation(bench));
+    Annotator annotator(bench);
+    annotator.describe(0, 1, "rain", "semantic");
+    annotator.save(folder);
+  }
+  const std::string sheet = read_text_file(folder / "annotation.csv");
+  const std::string instructions = read_text_file(folder / "instructions.txt");
+  options.annotated_keys = 1;
+  Workbench other(options);
+  const Result result = write_result(options.out, annotation(other));
+  CHECK(result.materials.empty());
+  CHECK(contains(result.run_found, "have been filled in for other keys"));
+  CHECK(contains(result.run_found, "this run's material, 12 prefixes of 3 keys, is not written"));
+  CHECK(read_text_file(folder / "annotation.csv") == sheet);
+  CHECK(read_text_file(folder / "instructions.txt") == instructions);
+
+  // Sheets that are no tables any longer are somebody's work, too.
+  model.texts().write("out/annotation/annotation.csv", "a \"quote");
+  CHECK(annotation(other).materials.empty());
 }
 
 TEST_CASE("annotation: a folder that is given twice is one annotator's, by whatever path") {

@@ -159,6 +159,48 @@ TEST_CASE("result: its folder holds tables, materials and a JSON object that nam
   CHECK(read_text_file(folder.path() / "some-experiment" / "m.txt") == "text");
 }
 
+TEST_CASE("result: what another run left beside it goes, but for what is kept and what lies elsewhere") {
+  const TemporaryFolder folder;
+  const auto in_folder = [&](const char* name) { return folder.path() / "r" / name; };
+  Result first{.name = "r",
+               .tables = {{.name = "both", .columns = {"a"}}, {.name = "gone", .columns = {"a"}}},
+               .figures = {lines()},
+               .materials = {{.name = "sheet.csv", .content = "filled in"}, {.name = "old.txt", .content = "text"}}};
+  first.figures[0].paper = Table{.columns = {"layer", "one"}, .rows = {{1.0, 0.35}}};
+  write_result(folder.path(), first);
+  CHECK(std::filesystem::exists(in_folder("f.paper.csv")));
+  write_file(in_folder("notes.txt"), "a person's own");
+
+  Result second{.name = "r", .tables = {{.name = "both", .columns = {"b"}}}, .figures = {lines()}, .kept = {"sheet.csv"}};
+  write_result(folder.path(), second);
+  for (const char* name : {"gone.csv", "old.txt", "f.paper.csv"}) CHECK_FALSE(std::filesystem::exists(in_folder(name)));
+  for (const char* name : {"both.csv", "f.csv", "f.gp", "sheet.csv", "notes.txt"})
+    CHECK(std::filesystem::exists(in_folder(name)));
+  CHECK(std::filesystem::exists(in_folder("f.svg")) == has_gnuplot());
+
+  second.figures.clear();
+  write_result(folder.path(), second);
+  for (const char* name : {"f.csv", "f.gp", "f.svg", "f.png"}) CHECK_FALSE(std::filesystem::exists(in_folder(name)));
+  CHECK(std::filesystem::exists(in_folder("both.csv")));
+
+  const std::string outside = folder.write("outside.txt", "another's");
+  std::filesystem::create_symlink(outside, in_folder("link.txt"));
+  std::filesystem::create_directory(in_folder("folder"));
+  write_file(in_folder("result.json"), R"({"files": ["../outside.txt", "link.txt", "folder", "..", "", "both.csv"]})");
+  second.tables.clear();
+  write_result(folder.path(), second);
+  CHECK(read_text_file(outside) == "another's");
+  CHECK(std::filesystem::is_symlink(in_folder("link.txt")));
+  CHECK(std::filesystem::exists(in_folder("folder")));
+  CHECK_FALSE(std::filesystem::exists(in_folder("both.csv")));
+
+  for (const char* broken : {"{", "[]", R"({"files": 3})", R"({"files": [3]})"}) {
+    write_file(in_folder("result.json"), broken);
+    write_result(folder.path(), second);
+    CHECK(contains(read_text_file(in_folder("result.json")), "\"name\": \"r\""));
+  }
+}
+
 TEST_CASE("result: its figures tell their own points' least and largest sample and the seed, where there are both") {
   const TemporaryFolder folder;
   Result result{.name = "r", .settings = {{"seed", "7"}}, .estimates = {{"over all layers", {.n = 300}}}, .figures = {lines()}};
