@@ -45,6 +45,7 @@ Page make_page(const TriggerStore& store, const ValueTable& values, const Summar
   Page page{.title = "The memories of " + model_name(store),
             .facts = {},
             .top = store.top(),
+            .least_examples = least_examples(store),
             .every_prefix = info.every_prefix,
             .smallest = info.smallest,
             .lens = {},
@@ -94,7 +95,7 @@ void add_report(CLI::App& app) {
       ->type_name("N");
   command->footer(
       "Half of a layer's memories are chosen by how often their value's top token follows their trigger examples, half by how\n"
-      "often these end in one token.\n"
+      "often these end in one token, among those with at least 10 examples (or as many as the search kept of a key).\n"
       "Example:\n"
       "  ffmem report --triggers triggers.safetensors --values values.safetensors -o report.html");
   command->callback([options] { run(*options); });

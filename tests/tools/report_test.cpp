@@ -46,6 +46,33 @@ TEST_CASE("ffmem report and show: examples of the most negative coefficients are
   CHECK(json_output({"show", small.path("store"), "0", "0", "--json"})["smallest"] == true);
 }
 
+TEST_CASE("ffmem report: memories with too few examples make no pattern, and a layer without any other says so") {
+  SmallStore small;
+  const std::string page = report_page(small);
+  CHECK(contains(page, "keys with at least 2 examples"));
+  CHECK(contains(page, "style=\"width:5.00em\"></span>50.0 %"));  // of both memories
+  CHECK_FALSE(contains(page, "No memory of this layer"));
+
+  small.table.sentence[3] = -1;  // the second memory has one
+  const std::string one = report_page(small);
+  CHECK(contains(one, "style=\"width:5.00em\"></span>50.0 %"));
+  CHECK_FALSE(contains(one, "memory 1</h3>"));
+
+  small.table.sentence[1] = -1;
+  const std::string none = report_page(small);
+  CHECK(contains(none, "<p>No memory of this layer has 2 examples.</p>"));
+  CHECK(contains(none, "<td>\u2013</td>"));
+}
+
+TEST_CASE("ffmem report: values agree among the memories whose best example has a next token") {
+  SmallStore small;
+  CHECK(contains(report_page(small), "<td><span class=\"bar\" style=\"width:10.00em\"></span>100.0 %</td>"));
+  small.values.tokens[0] = 2;
+  CHECK(contains(report_page(small), "<td><span class=\"bar\" style=\"width:10.00em\"></span>50.0 %</td>"));
+  small.table.position[2] = 1;  // behind which there is none
+  CHECK(contains(report_page(small), "<td><span class=\"bar\" style=\"width:0.00em\"></span>0.0 %</td>"));
+}
+
 TEST_CASE("ffmem report: a table of fewer values than the store has memories is an error") {
   SmallStore small;
   small.values.d_memory = 1;

@@ -16,9 +16,10 @@ std::string percent(double share) { return fmt::format("{:.1f} %", 100.0 * share
 std::string small_percent(double share) { return fmt::format("{:.2g} %", 100.0 * share); }
 
 /// A bar of at most ten em for a share of `full`, with its number.
-std::string bar(double share, double full) {
-  const double width = full > 0.0 ? 10.0 * share / full : 0.0;
-  return fmt::format("<span class=\"bar\" style=\"width:{:.2f}em\"></span>{}", width, percent(share));
+std::string bar(std::optional<double> share, double full) {
+  if (!share) return "\u2013";
+  const double width = full > 0.0 ? 10.0 * *share / full : 0.0;
+  return fmt::format("<span class=\"bar\" style=\"width:{:.2f}em\"></span>{}", width, percent(*share));
 }
 
 void append_facts(const Page& page, std::string& out) {
@@ -31,17 +32,17 @@ void append_facts(const Page& page, std::string& out) {
 
 void append_overview(const Page& page, std::string& out) {
   double highest = 0.0;
-  for (const PageLayer& layer : page.layers) highest = std::max(highest, layer.top1_agreement);
+  for (const PageLayer& layer : page.layers) highest = std::max(highest, layer.top1_agreement.value_or(0.0));
   fmt::format_to(
       std::back_inserter(out),
       "<h2>Layer by layer</h2>\n<p>Same trigger: the share of a key's examples that end in its most common last token, "
-      "averaged over "
-      "the layer's keys (a computed stand-in for shallow patterns, not a person's judgement). Agreement: the share of memories "
-      "whose "
-      "value ranks first the very token that follows the key's best example (the paper's Figure 4).</p>\n"
+      "averaged over the layer's keys with at least {} examples (a computed stand-in for shallow patterns, not a person's "
+      "judgement). Agreement: the share of memories whose value ranks first the very token that follows the key's best "
+      "example, "
+      "of those whose best example has one (the paper's Figure 4).</p>\n"
       "<table class=\"overview\">\n<tr><th class=\"n\">Layer</th><th>Same trigger</th><th>Agreement</th>"
       "<th class=\"n\">Mean of max p</th><th class=\"n\">Never {}</th></tr>\n",
-      page.smallest ? "negative" : "fired");
+      page.least_examples, page.smallest ? "negative" : "fired");
   for (std::size_t l = 0; l < page.layers.size(); ++l) {
     const PageLayer& layer = page.layers[l];
     fmt::format_to(std::back_inserter(out),
@@ -122,6 +123,8 @@ std::string render_page(const Page& page) {
                    "class=\"memories\">\n",
                    l);
     for (const PageMemory& memory : page.layers[l].memories) append_memory(page, memory, out);
+    if (page.layers[l].memories.empty())
+      out += fmt::format("<p>No memory of this layer has {} examples.</p>\n", page.least_examples);
     out += "</div>\n";
   }
   out += "</body></html>\n";

@@ -35,8 +35,9 @@ struct PageMemory {
 
 struct PageLayer {
   std::size_t n_never_fired = 0;
-  double same_trigger = 0.0;    // mean over the memories that fired
-  double top1_agreement = 0.0;  // share of memories whose value's top token follows their best trigger (paper 4, Figure 4)
+  std::optional<double> same_trigger{};  // mean over the memories with enough examples; none where no memory has them
+  /// Of the memories whose best example has a next token, the share whose value's top token it is (paper 4, Figure 4).
+  std::optional<double> top1_agreement{};
   double mean_max_probability = 0.0;
   std::vector<PageMemory> memories;  // the most telling ones
 };
@@ -45,6 +46,7 @@ struct Page {
   std::string title;
   std::vector<std::pair<std::string, std::string>> facts;  // what was run on what
   std::size_t top = 0;                                     // t
+  std::size_t least_examples = 0;                          // that a memory has whose examples are said to be alike
   bool every_prefix = false;                               // several examples may be of one sentence
   bool smallest = false;                                   // examples have the most negative coefficients
   std::string lens;

@@ -23,7 +23,7 @@ struct Reading {
   TokenId common_trigger = -1;
   double same_trigger = 0.0;
   double agreement = 0.0;
-  bool top1_agrees = false;
+  std::optional<bool> top1_agrees{};  // none where the best example has no next token
 };
 
 double share(std::size_t part, std::size_t whole) {
@@ -46,7 +46,7 @@ Reading read_memory(const Examples& examples, std::size_t unit, TokenId predicte
   reading.common_trigger = common->first;
   reading.same_trigger = share(common->second, examples.size());
   reading.agreement = share(n_agree, examples.size());
-  reading.top1_agrees = examples.front().next == predicted;
+  if (examples.front().next) reading.top1_agrees = examples.front().next == predicted;
   return reading;
 }
 
@@ -100,6 +100,8 @@ PageMemory describe(const TriggerStore& store, const ValueTable& values, std::si
 
 }  // namespace
 
+std::size_t least_examples(const TriggerStore& store) { return std::min(store.top(), kLeastExamples); }
+
 PageLayer summarise_layer(const TriggerStore& store, const ValueTable& values, std::size_t layer,
                           const SummaryOptions& options) {
   PageLayer page;
@@ -107,20 +109,22 @@ PageLayer summarise_layer(const TriggerStore& store, const ValueTable& values, s
   double max_probability = 0.0;
   double same_trigger = 0.0;
   std::size_t n_top1 = 0;
+  std::size_t n_targets = 0;
   for (std::size_t unit = 0; unit < store.d_memory(); ++unit) {
     const ValueRow value = value_row(values, layer, unit);
     max_probability += static_cast<double>(value.probabilities.front());
     const Reading reading = read_memory(store.examples(layer, unit), unit, value.tokens.front());
     if (reading.n_examples == 0) ++page.n_never_fired;
+    n_targets += reading.top1_agrees ? 1 : 0;
+    n_top1 += reading.top1_agrees.value_or(false) ? 1 : 0;
+    if (reading.n_examples < least_examples(store)) continue;
     same_trigger += reading.same_trigger;
-    n_top1 += reading.top1_agrees ? 1 : 0;
-    // A pattern is one only if it is seen several times.
-    if (reading.n_examples >= std::min<std::size_t>(store.top(), 10)) readings.push_back(reading);
+    readings.push_back(reading);
   }
   const auto n = static_cast<double>(store.d_memory());
   page.mean_max_probability = max_probability / n;
-  page.same_trigger = same_trigger / std::max(1.0, n - static_cast<double>(page.n_never_fired));
-  page.top1_agreement = static_cast<double>(n_top1) / n;
+  if (!readings.empty()) page.same_trigger = same_trigger / static_cast<double>(readings.size());
+  if (n_targets > 0) page.top1_agreement = share(n_top1, n_targets);
 
   std::set<TokenId> triggers;
   std::vector<Reading> chosen;

@@ -14,8 +14,13 @@ struct SummaryOptions {
   std::size_t examples = 8;  // shown of each memory
 };
 
+/// A memory with fewer examples has none to be alike: such ones are not shown and are left out of the mean of how alike a key's
+/// examples are. Of a store with fewer examples a key, that many.
+inline constexpr std::size_t kLeastExamples = 10;
+std::size_t least_examples(const TriggerStore& store);
+
 /// Half of the memories shown are those whose value's top token most often follows their examples, the others those whose
-/// examples most often end in one token; no two with the same trigger token. Ties: smaller unit.
+/// examples most often end in one token; no two with the same trigger token, all with least_examples. Ties: smaller unit.
 /// Store and values are of one model (layer in both).
 PageLayer summarise_layer(const TriggerStore& store, const ValueTable& values, std::size_t layer,
                           const SummaryOptions& options);
