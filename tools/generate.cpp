@@ -4,11 +4,13 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "runtime/generation.hpp"
 #include "tools/commands.hpp"
+#include "tools/continuation_text.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/interventions.hpp"
 #include "tools/json_text.hpp"
@@ -39,20 +41,17 @@ class TextOutput {
  public:
   TextOutput(const Tokenizer* tokenizer, std::span<const TokenId> prompt, const Options& options)
       : stops_(options.stops), silent_(options.json) {
-    if (tokenizer == nullptr) return;
-    // What a token adds depends on what stands before it, so the prompt goes through the decoder too.
-    stream_ = tokenizer->stream(Tokenizer::SpecialText::skip);
-    for (const TokenId token : prompt) stream_->push(token);
+    if (tokenizer != nullptr) continuation_.emplace(*tokenizer, prompt);
   }
 
   /// False where a stop string ends the text.
   bool push(TokenId token) {
-    show(stream_ ? stops_.push(stream_->push(token)) : std::to_string(token) + " ");
-    return !stops_.found();
+    show(continuation_ ? stops_.push(continuation_->push(token)) : std::to_string(token) + " ");
+    return !stops_.found() && !stop_is_held_back();
   }
 
   void finish() {
-    if (stream_) show(stops_.push(stream_->finish()) + stops_.finish());
+    if (continuation_) show(stops_.push(continuation_->finish()) + stops_.finish());
     if (!silent_) write_out("\n");
   }
 
@@ -60,6 +59,14 @@ class TextOutput {
   bool stopped() const noexcept { return stops_.found(); }
 
  private:
+  /// Whether a stop string is in what the decoder holds back (a byte that may become part of a character).
+  bool stop_is_held_back() const {
+    if (stops_.empty()) return false;
+    StopStrings ahead = stops_;
+    ahead.push(continuation_->rest());
+    return ahead.found();
+  }
+
   void show(const std::string& piece) {
     text_ += piece;
     if (silent_ || piece.empty()) return;
@@ -67,7 +74,7 @@ class TextOutput {
     flush_out();
   }
 
-  std::unique_ptr<Tokenizer::Stream> stream_;
+  std::optional<ContinuationText> continuation_;
   StopStrings stops_;
   bool silent_;
   std::string text_;
@@ -86,11 +93,12 @@ std::size_t bounded_max_new(const Options& options, std::size_t n_prompt, std::s
 }
 
 std::string_view end_name(Generation::End end, bool stopped) {
+  if (stopped) return "stop";
   switch (end) {
     case Generation::End::end_token:
       return "eos";
     case Generation::End::caller:
-      return stopped ? "stop" : "interrupted";
+      return "interrupted";
     default:
       return "length";
   }

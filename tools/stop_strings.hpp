@@ -19,6 +19,9 @@ class StopStrings {
   /// The stream has ended: what was held back.
   std::string finish();
 
+  /// Whether there is nothing to stop at.
+  bool empty() const noexcept { return stops_.empty(); }
+
   bool found() const noexcept { return found_; }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "loaders/mapped_file.hpp"
 #include "loaders/safetensors.hpp"
@@ -93,6 +94,37 @@ TEST_CASE("ffmem generate: a stop string ends the text and is not printed, nor i
   const std::string stopped = output(
       {"generate", kDemo, "--prompt", "The game was", "--max-new", "12", "--ignore-eos", "--stop", "nowhere", "--stop", stop});
   CHECK(stopped == whole.substr(0, whole.find(stop)).append("\n"));
+}
+
+TEST_CASE("ffmem generate: behind byte tokens, and tokens that the tokenizer lacks, text and stop strings are right") {
+  const ModelFolder model;
+  const auto generate = [&](const std::vector<std::string>& further) {
+    std::vector<std::string> arguments{"generate", model.path(), "--tokens", "5 6 7", "--ignore-eos", "--json"};
+    arguments.insert(arguments.end(), further.begin(), further.end());
+    return json_output(arguments);
+  };
+  const auto ids = generate({"--max-new", "4"})["tokens"].get<std::vector<int>>();
+  // The prompt's last token and the second new one are line ends, the fourth has no token, all others are their number.
+  REQUIRE(std::set<int>{7, ids[0], ids[1], ids[2], ids[3]}.size() == 5);
+  Json vocabulary;
+  for (int id = 0; id < 64; ++id) {
+    if (id != ids[3]) vocabulary[id == 7 ? "<0x0A>" : id == ids[1] ? "<0x0a>" : "w" + std::to_string(id)] = id;
+  }
+  const Json steps = {{{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
+  const Json tokenizer = {{"decoder", {{"type", "Sequence"}, {"decoders", steps}}},
+                          {"model", {{"type", "WordLevel"}, {"unk_token", "w0"}, {"vocab", vocabulary}}}};
+  model.write("tokenizer.json", tokenizer.dump());
+
+  const std::string first = "w" + std::to_string(ids[0]);
+  const Json whole = generate({"--max-new", "4"});
+  CHECK(whole["text"] == first + "\nw" + std::to_string(ids[2]));
+  CHECK(whole["end"] == "length");
+  for (const char* n : {"2", "4"}) {
+    const Json stopped = generate({"--max-new", n, "--stop", "\n"});
+    CHECK(stopped["text"] == first);
+    CHECK(stopped["tokens"] == std::vector<int>{ids[0], ids[1]});
+    CHECK(stopped["end"] == "stop");
+  }
 }
 
 TEST_CASE("ffmem generate: an empty prompt starts from beginning-of-text") {
