@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <system_error>
 
 #include "loaders/families/config_fields.hpp"
 #include "loaders/families/family.hpp"
@@ -84,6 +85,14 @@ ModelConfig read_config(const Family& family, const JsonFields& fields) {
   return config;
 }
 
+/// The end tokens that generation_config.json, where it is there, sets in place of config.json's.
+void read_generation_config(const std::filesystem::path& file, ModelConfig& config) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(file, ignored)) return;
+  const nlohmann::json json = read_json_file(file);
+  read_generation_end(JsonFields(json, file), config);
+}
+
 }  // namespace
 
 std::vector<std::string> supported_families() {
@@ -106,6 +115,7 @@ LoadedCheckpoint load_checkpoint(const std::filesystem::path& folder) {
 
   LoadedCheckpoint loaded;
   loaded.config = read_config(family, fields);
+  read_generation_config(folder / "generation_config.json", loaded.config);
   auto checkpoint = std::make_shared<const Checkpoint>(folder);
   loaded.weights.checkpoint = checkpoint;
   family.map_weights(*checkpoint, loaded.config, fields, loaded.weights);

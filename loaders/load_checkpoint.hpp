@@ -20,7 +20,7 @@ struct LoadedCheckpoint {
 /// Throws file_not_found, json_invalid, config_*, family_unknown (listing those supported), activation_unknown.
 ModelConfig load_config(const std::filesystem::path& config_file);
 
-/// Reads `folder`/config.json and maps the tensors.
+/// Reads `folder`/config.json, and generation_config.json's end tokens where it has one, and maps the tensors.
 /// Throws file_not_found, json_invalid, config_*, family_unknown (listing those supported), activation_unknown, tensor_missing,
 /// tensor_shape, tensor_dtype, and what Checkpoint throws; every message names the file and the field or tensor.
 LoadedCheckpoint load_checkpoint(const std::filesystem::path& folder);

@@ -62,7 +62,7 @@ struct ModelConfig {
 
   std::optional<TokenId> bos;
   std::optional<TokenId> eos;
-  std::vector<TokenId> all_eos;  // every id that ends a generation
+  std::vector<TokenId> all_eos;  // every id that ends a generation: generation_config.json's where that names any
 };
 
 }  // namespace ffmem

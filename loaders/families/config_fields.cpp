@@ -27,6 +27,15 @@ TokenId as_token(const JsonFields& fields, std::string_view key, const nlohmann:
   return value.get<TokenId>();
 }
 
+std::vector<TokenId> read_end_tokens(const JsonFields& fields) {
+  constexpr std::string_view kKey = "eos_token_id";
+  const nlohmann::json& eos = fields.at(kKey);
+  if (!eos.is_array()) return {as_token(fields, kKey, eos)};
+  std::vector<TokenId> tokens;
+  for (const nlohmann::json& id : eos) tokens.push_back(as_token(fields, kKey, id));
+  return tokens;
+}
+
 }  // namespace
 
 Activation read_activation(const JsonFields& fields, std::string_view key, std::string_view fallback) {
@@ -82,13 +91,12 @@ bool flag_or(const JsonFields& fields, std::string_view key, bool if_absent, boo
 void read_special_tokens(const JsonFields& fields, ModelConfig& config) {
   if (fields.has("bos_token_id")) config.bos = as_token(fields, "bos_token_id", fields.at("bos_token_id"));
   if (!fields.has("eos_token_id")) return;
-  const nlohmann::json& eos = fields.at("eos_token_id");
-  if (eos.is_array()) {
-    for (const nlohmann::json& id : eos) config.all_eos.push_back(as_token(fields, "eos_token_id", id));
-  } else {
-    config.all_eos.push_back(as_token(fields, "eos_token_id", eos));
-  }
+  config.all_eos = read_end_tokens(fields);
   if (!config.all_eos.empty()) config.eos = config.all_eos.front();
+}
+
+void read_generation_end(const JsonFields& fields, ModelConfig& config) {
+  if (fields.has("eos_token_id")) config.all_eos = read_end_tokens(fields);
 }
 
 void split_heads_evenly(const JsonFields& fields, std::string_view key, ModelConfig& config) {

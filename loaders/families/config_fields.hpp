@@ -28,6 +28,9 @@ bool flag_or(const JsonFields& fields, std::string_view key, bool if_absent, boo
 /// bos_token_id and eos_token_id (a number, a list of numbers, or null).
 void read_special_tokens(const JsonFields& fields, ModelConfig& config);
 
+/// all_eos: what eos_token_id names in a generation_config.json, if anything.
+void read_generation_end(const JsonFields& fields, ModelConfig& config);
+
 /// n_kv_heads = n_heads, head_dim = d / n_heads; throws config_invalid, naming `key`, where the heads do not divide the width.
 void split_heads_evenly(const JsonFields& fields, std::string_view key, ModelConfig& config);
 

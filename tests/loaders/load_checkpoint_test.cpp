@@ -36,6 +36,7 @@ class ChangedCheckpoint {
   }
 
   const std::filesystem::path& path() const { return folder_.path(); }
+  void write(const std::string& name, const std::string& bytes) const { folder_.write(name, bytes); }
 
  private:
   TemporaryFolder folder_;
@@ -98,6 +99,28 @@ TEST_CASE("load_config: null and absence mean what each configuration class make
   nlohmann::json config = read_json_file(kOracles / "mistral" / "config.json");
   config["sliding_window"] = nullptr;
   CHECK(load_config(folder.write("config.json", config.dump())).attention_window[0] == 0);
+}
+
+TEST_CASE("load_checkpoint: a generation ends at the tokens of generation_config.json, or else at config.json's") {
+  const ChangedCheckpoint changed("llama", {{"eos_token_id", 7}});
+  const auto all_eos = [&](const std::string& json) {
+    changed.write("generation_config.json", json);
+    const ModelConfig config = load_checkpoint(changed.path()).config;
+    CHECK(config.eos == 7);
+    return config.all_eos;
+  };
+  CHECK(load_checkpoint(changed.path()).config.all_eos == std::vector<TokenId>{7});
+  CHECK(all_eos(R"({"eos_token_id": [2, 56], "bos_token_id": 1})") == std::vector<TokenId>{2, 56});
+  CHECK(all_eos(R"({"eos_token_id": 5})") == std::vector<TokenId>{5});
+  CHECK(all_eos(R"({"eos_token_id": null})") == std::vector<TokenId>{7});
+  CHECK(all_eos(R"({"temperature": 0.6})") == std::vector<TokenId>{7});
+  for (const char* json : {R"({"eos_token_id": "2"})", R"({"eos_token_id": [2, -1]})", R"({"eos_token_id": 2.5})"}) {
+    const Error error = thrown([&] { all_eos(json); });
+    CHECK(error.code() == ErrorCode::config_invalid);
+    CHECK(contains(error.what(), "generation_config.json: eos_token_id: expected a token id, a list of them, or null"));
+  }
+  CHECK(thrown([&] { all_eos("[]"); }).code() == ErrorCode::config_invalid);
+  CHECK(thrown([&] { all_eos("{"); }).code() == ErrorCode::json_invalid);
 }
 
 TEST_CASE("load_checkpoint: variants that are not implemented are refused by the name of their field") {
