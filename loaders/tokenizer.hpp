@@ -18,8 +18,10 @@ namespace ffmem {
 class Tokenizer {
  public:
   /// From a folder that holds `tokenizer.json`, or `vocab.json` + `merges.txt` (GPT-2's byte-level BPE; another
-  /// `tokenizer_class` is refused), or fairseq's `dict.txt` (words split at white space). The folder needs nothing else. Throws
-  /// file_not_found (naming what was looked for), tokenizer_invalid (malformed, with the place in the file),
+  /// `tokenizer_class` is refused), or fairseq's `dict.txt` (words split at white space). The folder needs nothing else. Of the
+  /// files beside a `tokenizer.json` only the tokens that they add or name count, as with Transformers'
+  /// PreTrainedTokenizerFast: how a text is cut and what goes around it (add_prefix_space, add_bos_token) tokenizer.json alone
+  /// says. Throws file_not_found (naming what was looked for), tokenizer_invalid (malformed, with the place in the file),
   /// tokenizer_unsupported (a component, by name, that this program does not implement), file_unreadable.
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder);
 

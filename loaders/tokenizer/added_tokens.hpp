@@ -22,6 +22,8 @@ struct AddedToken {
   bool rstrip = false;       // ... behind it
   bool normalized = false;   // looked for in the normalised text, in its own normalised form
   bool special = false;      // left out of decoded text where that is asked for
+
+  bool operator==(const AddedToken&) const = default;
 };
 
 /// Finds tokens in text: leftmost first, of those the longest.

@@ -11,6 +11,7 @@
 #include "loaders/tokenizer.hpp"
 #include "loaders/tokenizer/added_tokens.hpp"
 #include "loaders/tokenizer/json_node.hpp"
+#include "loaders/tokenizer/vocabulary.hpp"
 
 namespace ffmem::tokenization {
 
@@ -26,16 +27,26 @@ std::shared_ptr<const Tokenizer> load_gpt2_files(const std::filesystem::path& vo
 /// fairseq's dict.txt: a word and its count on each line, ids from 4 on.
 std::shared_ptr<const Tokenizer> load_fairseq_dictionary(const std::filesystem::path& file);
 
-/// What tokenizer_config.json and special_tokens_map.json beside a tokenizer say; both may be absent.
+/// What tokenizer_config.json and special_tokens_map.json beside a tokenizer say; both may be absent. As in Transformers the
+/// latter wins, but is not looked at beside an added_tokens_decoder.
 struct TokenizerConfig {
   std::optional<std::string> tokenizer_class;
   std::optional<std::string> bos_token, eos_token;
-  std::vector<AddedToken> special_tokens;               // all named ones; without ids
-  std::optional<std::vector<AddedToken>> added_tokens;  // added_tokens_decoder
+  std::vector<AddedToken> named_tokens;                 // bos_token and the like; special, without ids
+  std::vector<AddedToken> further_special_tokens;       // likewise, of lists
+  std::optional<std::vector<AddedToken>> added_tokens;  // added_tokens_decoder, by id
   bool add_prefix_space = false;
   bool add_bos_token = false, add_eos_token = false;
 };
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
+
+/// added_tokens.json, {"TEXT": ID, ...}, which files have in place of added_tokens_decoder; may be absent.
+std::vector<AddedToken> read_added_tokens_json(const std::filesystem::path& folder, const TokenizerConfig& config);
+
+/// tokenizer.json's added tokens and those that the files beside it add, change or make special: what Transformers'
+/// PreTrainedTokenizerFast makes of them. A changed token is there twice. `vocabulary` is the model's.
+std::vector<AddedToken> with_tokens_beside(std::vector<AddedToken> own, const std::filesystem::path& folder,
+                                           const TokenizerConfig& config, const Vocabulary& vocabulary);
 
 /// What the files have in common in naming a token: its content and flags. `special` is what it is where it does not say.
 AddedToken read_added_token(const JsonNode& node, bool special);

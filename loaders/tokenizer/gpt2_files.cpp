@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <optional>
-#include <system_error>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "loaders/tokenizer/components.hpp"
@@ -60,32 +58,10 @@ void check_class(const TokenizerConfig& config, const std::filesystem::path& fol
        *config.tokenizer_class, "'; a tokenizer.json would be read whatever the class");
 }
 
-/// {"<text>": id, ...}, which files have in place of added_tokens_decoder.
-std::vector<AddedToken> read_added_tokens_json(const std::filesystem::path& file, const TokenizerConfig& config) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) return {};
-  const nlohmann::json json = read_tokenizer_file(file);
-  const std::string file_name = file.string();
-  const JsonNode root(json, file_name);
-  std::unordered_set<std::string> named;
-  for (const AddedToken& token : config.special_tokens) named.insert(token.content);
-  std::vector<AddedToken> tokens;
-  for (const auto& [content, id] : root.object().items()) {
-    AddedToken token;
-    token.content = content;
-    token.id = read_token_id(root.at(content));
-    token.special = named.contains(content);
-    token.normalized = !token.special;
-    tokens.push_back(std::move(token));
-  }
-  return tokens;
-}
-
 /// Those that the files beside give an id, and of those that they only name the vocabulary's.
 std::vector<AddedToken> read_added_tokens(const TokenizerConfig& config, const Vocabulary& vocabulary,
                                           const std::filesystem::path& folder) {
-  std::vector<AddedToken> tokens =
-      config.added_tokens ? *config.added_tokens : read_added_tokens_json(folder / "added_tokens.json", config);
+  std::vector<AddedToken> tokens = config.added_tokens ? *config.added_tokens : read_added_tokens_json(folder, config);
   std::unordered_map<std::string, std::size_t> places;
   for (std::size_t i = 0; i < tokens.size(); ++i) places.emplace(tokens[i].content, i);
   const auto name = [&](AddedToken token) {
@@ -102,8 +78,10 @@ std::vector<AddedToken> read_added_tokens(const TokenizerConfig& config, const V
     token.id = *id;
     tokens.push_back(std::move(token));
   };
-  for (const AddedToken& token : config.special_tokens) {
-    if (!token.content.empty()) name(token);
+  for (const auto* special : {&config.named_tokens, &config.further_special_tokens}) {
+    for (const AddedToken& token : *special) {
+      if (!token.content.empty()) name(token);
+    }
   }
   AddedToken end_of_text;
   end_of_text.content = kEndOfText;

@@ -1,6 +1,7 @@
 #include "loaders/tokenizer/pipeline.hpp"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "loaders/utf8.hpp"
@@ -29,6 +30,25 @@ std::shared_ptr<const Vocabulary> with_added(std::shared_ptr<const Vocabulary> v
   return all;
 }
 
+/// What is looked for in texts. Of tokens with the same form, the special one is found. One that was added twice has both forms
+/// (unless it was special before) and the last one's flags, as in `tokenizers`.
+std::vector<AddedToken> searched_tokens(const std::vector<AddedToken>& added,
+                                        const std::unordered_map<TokenId, const AddedToken*>& last) {
+  std::unordered_set<TokenId> special;
+  std::vector<AddedToken> tokens;
+  for (AddedToken token : added) {
+    if (special.contains(token.id)) continue;
+    if (token.special) special.insert(token.id);
+    const AddedToken& flags = *last.at(token.id);
+    token.single_word = flags.single_word;
+    token.lstrip = flags.lstrip;
+    token.rstrip = flags.rstrip;
+    tokens.push_back(std::move(token));
+  }
+  std::ranges::stable_partition(tokens, [](const AddedToken& t) { return t.special; });
+  return tokens;
+}
+
 /// At every place of a text as many bytes as the longest token has may be compared.
 void check_length(const AddedToken& token, const std::string& form, const std::string& origin) {
   constexpr std::size_t kMaxBytes = 1024;  // names of special tokens and runs of spaces have tens
@@ -48,10 +68,11 @@ PipelineTokenizer::PipelineTokenizer(PipelineParts parts) : parts_(std::move(par
 void PipelineTokenizer::add_tokens() {
   const std::string origin = parts_.origin + ": added_tokens";
   std::erase_if(parts_.added_tokens, [](const AddedToken& token) { return token.content.empty(); });
-  // Of tokens with the same normalised form, the special one is found.
-  std::stable_partition(parts_.added_tokens.begin(), parts_.added_tokens.end(), [](const AddedToken& t) { return t.special; });
   tokens_ = with_added(parts_.vocabulary, parts_.added_tokens, parts_.origin);
-  for (const AddedToken& token : parts_.added_tokens) {
+  std::unordered_map<TokenId, const AddedToken*> last;
+  for (const AddedToken& token : parts_.added_tokens) last[token.id] = &token;
+  const std::vector<AddedToken> searched = searched_tokens(parts_.added_tokens, last);
+  for (const AddedToken& token : searched) {
     check_length(token, token.content, origin);
     if (!token.normalized) {
       raw_finder_.add(token, token.content);
@@ -64,13 +85,12 @@ void PipelineTokenizer::add_tokens() {
     }
     check_length(token, form, origin);
     normalized_finder_.add(token, form);
-    if (form != token.content) normalized_.emplace(token.id, std::move(form));
+    if (last.at(token.id)->normalized && form != token.content) normalized_.emplace(token.id, std::move(form));
   }
   is_special_.resize(tokens_->size());
-  for (const AddedToken& token : parts_.added_tokens) {
+  for (const AddedToken& token : searched) {
     // `tokenizers` leaves out what reads like a special token, so not one that reads differently once normalised.
-    const bool reads_the_same = !token.normalized || normalized_.find(token.id) == normalized_.end();
-    if (token.special && reads_the_same) is_special_[static_cast<std::size_t>(token.id)] = true;
+    if (token.special && !normalized_.contains(token.id)) is_special_[static_cast<std::size_t>(token.id)] = true;
   }
 }
 

@@ -1,4 +1,8 @@
+#include <algorithm>
+#include <array>
 #include <charconv>
+#include <map>
+#include <set>
 #include <system_error>
 
 #include "loaders/json_file.hpp"
@@ -12,6 +16,10 @@
 namespace ffmem::tokenization {
 namespace {
 
+/// Fields that name a token; others that end in "_token" do where they hold a text.
+constexpr std::array kStandardNames = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                       "pad_token", "cls_token", "mask_token"};
+
 /// A token is given as a text or as an object with its content.
 AddedToken read_special_token(const JsonNode& node) {
   AddedToken token;
@@ -24,25 +32,41 @@ AddedToken read_special_token(const JsonNode& node) {
   return token;
 }
 
-/// Takes what the file names and no file before it did.
-void read_special_tokens(const JsonNode& root, TokenizerConfig& config) {
-  const auto take = [&](const JsonNode& node) {
-    config.special_tokens.push_back(read_special_token(node));
-    return config.special_tokens.back().content;
-  };
-  if (const auto bos = root.find("bos_token"); bos && !config.bos_token) config.bos_token = take(*bos);
-  if (const auto eos = root.find("eos_token"); eos && !config.eos_token) config.eos_token = take(*eos);
-  for (const std::string_view key : {"unk_token", "pad_token", "sep_token", "cls_token", "mask_token"}) {
-    if (const auto token = root.find(key)) take(*token);
+/// By name; a file that is read later adds what is not there yet.
+struct NamedTokens {
+  std::map<std::string, AddedToken> fields, of_objects;
+};
+
+void read_special_tokens(const JsonNode& root, NamedTokens& named, TokenizerConfig& config) {
+  for (const auto& [name, value] : root.object().items()) {
+    const bool is_standard = std::ranges::find(kStandardNames, name) != kStandardNames.end();
+    const bool names_token = is_standard ? !value.is_null() : name.ends_with("_token") && value.is_string();
+    if (names_token) named.fields.try_emplace(name, read_special_token(root.at(name)));
   }
   for (const std::string_view key : {"additional_special_tokens", "extra_special_tokens"}) {
     const auto further = root.find(key);
     if (!further) continue;
     if (further->is_array()) {
-      for (const JsonNode& token : further->elements()) take(token);
-    } else {  // names and their tokens
-      for (const auto& [name, value] : further->object().items()) take(further->at(name));
+      for (const JsonNode& token : further->elements()) config.further_special_tokens.push_back(read_special_token(token));
+    } else {
+      for (const auto& [name, value] : further->object().items()) {
+        named.of_objects.try_emplace(name, read_special_token(further->at(name)));
+      }
     }
+  }
+}
+
+/// The standard ones first: the order in which those without an id get one.
+void take_in_order(NamedTokens named, TokenizerConfig& config) {
+  for (const char* name : kStandardNames) {
+    const auto token = named.fields.extract(name);
+    if (!token) continue;
+    if (token.key() == "bos_token") config.bos_token = token.mapped().content;
+    if (token.key() == "eos_token") config.eos_token = token.mapped().content;
+    config.named_tokens.push_back(std::move(token.mapped()));
+  }
+  for (auto* others : {&named.fields, &named.of_objects}) {
+    for (auto& [name, token] : *others) config.named_tokens.push_back(std::move(token));
   }
 }
 
@@ -56,7 +80,14 @@ std::vector<AddedToken> read_added_tokens_decoder(const JsonNode& node) {
     if (error != std::errc() || behind != end || token.id < 0) node.at(key).invalid("the id of a token for a key");
     tokens.push_back(std::move(token));
   }
+  std::ranges::sort(tokens, {}, &AddedToken::id);
   return tokens;
+}
+
+/// An empty object where there is no such file.
+nlohmann::json read_file_if_there(const std::filesystem::path& file) {
+  std::error_code ignored;
+  return std::filesystem::exists(file, ignored) ? read_tokenizer_file(file) : nlohmann::json::object();
 }
 
 }  // namespace
@@ -95,22 +126,45 @@ std::string read_tokenizer_text(const std::filesystem::path& file) {
 }
 
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
+  const std::string config_name = (folder / "tokenizer_config.json").string();
+  const nlohmann::json config_json = read_file_if_there(config_name);
+  const JsonNode root(config_json, config_name);
   TokenizerConfig config;
-  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
-    const std::filesystem::path file = folder / name;
-    std::error_code ignored;
-    if (!std::filesystem::exists(file, ignored)) continue;
-    const nlohmann::json json = read_tokenizer_file(file);
-    const std::string file_name = file.string();
-    const JsonNode root(json, file_name);
-    read_special_tokens(root, config);
-    config.add_prefix_space = root.flag("add_prefix_space", config.add_prefix_space);
-    config.add_bos_token = root.flag("add_bos_token", config.add_bos_token);
-    config.add_eos_token = root.flag("add_eos_token", config.add_eos_token);
-    if (const auto tokenizer_class = root.text("tokenizer_class")) config.tokenizer_class = tokenizer_class;
-    if (const auto node = root.find("added_tokens_decoder")) config.added_tokens = read_added_tokens_decoder(*node);
+  config.tokenizer_class = root.text("tokenizer_class");
+  config.add_prefix_space = root.flag("add_prefix_space", false);
+  config.add_bos_token = root.flag("add_bos_token", false);
+  config.add_eos_token = root.flag("add_eos_token", false);
+  if (const auto node = root.find("added_tokens_decoder")) config.added_tokens = read_added_tokens_decoder(*node);
+  NamedTokens named;
+  if (!config.added_tokens) {
+    const std::string map_name = (folder / "special_tokens_map.json").string();
+    const nlohmann::json map_json = read_file_if_there(map_name);
+    read_special_tokens(JsonNode(map_json, map_name), named, config);
   }
+  read_special_tokens(root, named, config);
+  take_in_order(std::move(named), config);
   return config;
+}
+
+std::vector<AddedToken> read_added_tokens_json(const std::filesystem::path& folder, const TokenizerConfig& config) {
+  const std::string file_name = (folder / "added_tokens.json").string();
+  const nlohmann::json json = read_file_if_there(file_name);
+  const JsonNode root(json, file_name);
+  std::set<std::string> special;
+  for (const auto* tokens : {&config.named_tokens, &config.further_special_tokens}) {
+    for (const AddedToken& token : *tokens) special.insert(token.content);
+  }
+  std::vector<AddedToken> tokens;
+  for (const auto& [content, id] : root.object().items()) {
+    AddedToken token;
+    token.content = content;
+    token.id = read_token_id(root.at(content));
+    token.special = special.contains(content);
+    token.normalized = !token.special;
+    tokens.push_back(std::move(token));
+  }
+  std::ranges::sort(tokens, {}, &AddedToken::id);
+  return tokens;
 }
 
 }  // namespace ffmem::tokenization

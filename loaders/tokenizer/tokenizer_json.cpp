@@ -118,6 +118,7 @@ std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::filesystem::path
     parts.decoder.push_back(space_joining_step());
   }
   TokenizerConfig config = read_tokenizer_config(file.parent_path());
+  parts.added_tokens = with_tokens_beside(std::move(parts.added_tokens), file.parent_path(), config, *parts.vocabulary);
   parts.bos_token = std::move(config.bos_token);
   parts.eos_token = std::move(config.eos_token);
   return std::make_shared<PipelineTokenizer>(std::move(parts));

@@ -28,6 +28,9 @@ class Vocabulary {
   /// One more than the largest id.
   std::size_t size() const noexcept { return tokens_.size(); }
 
+  /// Fewer where ids leave holes.
+  std::size_t n_tokens() const noexcept { return ids_.size(); }
+
   /// Null for an id without token. Valid as long as nothing is added.
   const std::string* token(TokenId id) const noexcept {
     const auto index = static_cast<std::size_t>(id);
