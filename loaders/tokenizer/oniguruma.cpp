@@ -197,6 +197,7 @@ class Translator : private RegexReader {
       if (next_is("[:") || next_is("&&")) unsupported(next_is("&&") ? "'&&'" : "'[:'");
       if (take("[")) {
         if (take("^")) {
+          if (ignores_case_) unsupported("a complemented class in a class where case is ignored");
           set.members.push_back(class_members(depth + 1).expression(true));
         } else {
           set.add(class_members(depth + 1));

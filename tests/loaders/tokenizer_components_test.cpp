@@ -107,6 +107,8 @@ TEST_CASE("regular expressions: what this program does not translate is refused 
            {"(?i:ss)", "case is ignored"},
            {"(?i:\xC3\x9F)", "case is ignored"},
            {"(?i:[\\p{Lu}])", "\\p{Lu}"},
+           {"(?i)[[^a]]", "a complemented class in a class where case is ignored"},
+           {"(?i:[^b[^a]])", "a complemented class in a class"},
            {"(?<=a+)b", "PCRE2"},
        }) {
     CAPTURE(refused.regex);
