@@ -1,7 +1,8 @@
 // ffmem perplexity: how well a model predicts a text, in windows that begin at 0, stride, 2 stride, ...
 //
 // Without --lines, Hugging Face's recipe (huggingface.co/docs/transformers/perplexity): of each window, the tokens behind the
-// previous window's end are scored, never its first token; the window that reaches the end of the text is the last. With
+// previous window's end are scored, never its first token; the window that reaches the end of the text is the last. Every
+// scored token counts the same, where that page's script weighs windows, by a token less than most of them score. With
 // --lines, as in training: each token behind the previous window's end predicts the next one, the window's last token the
 // first one behind the window, so that of all tokens only the very first is not scored.
 //
@@ -32,6 +33,7 @@
 #include "tools/progress.hpp"
 #include "tools/rank_files.hpp"
 #include "tools/ranks.hpp"
+#include "tools/strip.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -55,17 +57,14 @@ struct WindowSum {
   std::uint64_t n_scored = 0;
 };
 
-/// Every line that is not blank, stripped, behind a beginning-of-text token.
+/// Every line that is not blank, stripped (as Python's str.strip does it), behind a beginning-of-text token.
 std::vector<TokenId> encode_lines(std::string_view text, const Tokenizer& tokenizer, TokenId bos) {
-  constexpr std::string_view kSpace = " \t\r\v\f";
   std::vector<TokenId> tokens;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
+    const std::string_view line = stripped_as_in_python(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
-    line.remove_prefix(std::min(line.find_first_not_of(kSpace), line.size()));
     if (line.empty()) continue;
-    line.remove_suffix(line.size() - 1 - line.find_last_not_of(kSpace));
     tokens.push_back(bos);
     const std::vector<TokenId> ids = tokenizer.encode(line);
     tokens.insert(tokens.end(), ids.begin(), ids.end());
@@ -273,8 +272,9 @@ void add_perplexity(CLI::App& app) {
   command->add_flag("--json", options->json, "One JSON object");
   command->footer(
       "Hugging Face's recipe: of each window, the tokens behind the previous window's end are scored, but never a window's\n"
-      "first token. With --lines, as in training: each token of a window predicts the next one, the last one the first token\n"
-      "behind the window. A smaller stride gives each token more context and takes longer. Ranks of mpirun share the windows.\n"
+      "first token; every scored token counts the same. With --lines, as in training: each token of a window predicts the\n"
+      "next one, the last one the first token behind the window. A smaller stride gives each token more context and takes\n"
+      "longer. Ranks of mpirun share the windows.\n"
       "Examples:\n"
       "  ffmem perplexity models/gpt2 wiki.test.tokens\n"
       "  ffmem perplexity models/gpt2 wiki.test.tokens --stride 1024     # windows side by side\n"

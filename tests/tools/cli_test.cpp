@@ -173,7 +173,7 @@ TEST_CASE("ffmem perplexity: windows, strides and the JSON agree with a sum over
 
 TEST_CASE("ffmem perplexity: --lines puts beginning-of-text before each line that is not blank") {
   const TemporaryFolder folder;
-  const std::string lines = folder.write("lines", " The game \n\n \t\nwas released\n");
+  const std::string lines = folder.write("lines", "\u3000The game \n\n \t\u00A0\nwas released\x1F\n");
   const Json a = json_output({"tokenize", kDemo, "The game", "--json"})["ids"];
   const Json b = json_output({"tokenize", kDemo, "was released", "--json"})["ids"];
   const Json result = json_output({"perplexity", kDemo, lines, "--lines", "--json"});
