@@ -20,7 +20,7 @@ std::vector<std::filesystem::path> description_files(const std::filesystem::path
 
 std::vector<std::filesystem::path> model_files(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files = description_files(folder);
-  files.push_back(folder / "model.safetensors");
+  for (const char* name : {"generation_config.json", "model.safetensors"}) files.push_back(folder / name);
   const std::filesystem::path index = folder / "model.safetensors.index.json";
   if (!std::filesystem::is_regular_file(index)) return files;
   files.push_back(index);

@@ -9,7 +9,7 @@ namespace ffmem::tools {
 /// config.json and the tokenizer's files that are there.
 std::vector<std::filesystem::path> description_files(const std::filesystem::path& folder);
 
-/// The same with the weight files and their index. Other files there are the user's own.
+/// The same with generation_config.json, the weight files and their index. Other files there are the user's own.
 std::vector<std::filesystem::path> model_files(const std::filesystem::path& folder);
 
 }  // namespace ffmem::tools

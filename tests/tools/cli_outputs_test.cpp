@@ -59,11 +59,13 @@ TEST_CASE("ffmem: a result that would replace a file of its model, or one that a
   model.write("model.safetensors.index.json", R"({"weight_map": {"x": "shard.safetensors"}})");
   model.write("shard.safetensors", "");
   model.write("own.safetensors", "not the model's");
+  model.write("generation_config.json", "{}");
   const std::string in_model = model.path() + "/";
   const std::string store = folder.path() / "store";
   const Arguments capture{"capture", model.path(), "--tokens", "5", "--points", "coefficients"};
   output({"triggers", model.path(), text, "-o", store, "--quiet"});
-  for (const std::string name : {"config.json", "tokenizer.json", "model.safetensors", "shard.safetensors"}) {
+  for (const std::string name :
+       {"config.json", "generation_config.json", "tokenizer.json", "model.safetensors", "shard.safetensors"}) {
     const std::string before = read_text_file(in_model + name);
     check_refused({"triggers", model.path(), text, "-o", in_model + name}, {name, "would replace"});
     check_refused({"values", model.path(), "-o", in_model + name}, {name, "would replace"});
