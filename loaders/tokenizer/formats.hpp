@@ -44,7 +44,8 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 std::vector<AddedToken> read_added_tokens_json(const std::filesystem::path& folder, const TokenizerConfig& config);
 
 /// tokenizer.json's added tokens and those that the files beside it add, change or make special: what Transformers'
-/// PreTrainedTokenizerFast makes of them. A changed token is there twice. `vocabulary` is the model's.
+/// PreTrainedTokenizerFast makes of them, but that a token which is named and no file gives an id is left out: the next id,
+/// which it has there, has no embedding in the model. A changed token is there twice. `vocabulary` is the model's.
 std::vector<AddedToken> with_tokens_beside(std::vector<AddedToken> own, const std::filesystem::path& folder,
                                            const TokenizerConfig& config, const Vocabulary& vocabulary);
 

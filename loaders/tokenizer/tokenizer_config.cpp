@@ -56,7 +56,7 @@ void read_special_tokens(const JsonNode& root, NamedTokens& named, TokenizerConf
   }
 }
 
-/// The standard ones first: the order in which those without an id get one.
+/// The standard ones first, as in Transformers.
 void take_in_order(NamedTokens named, TokenizerConfig& config) {
   for (const char* name : kStandardNames) {
     const auto token = named.fields.extract(name);

@@ -19,6 +19,9 @@ class TokenAdder {
     before_ = last_;
   }
 
+  /// Whether the vocabulary or an added token has it.
+  bool knows(const std::string& content) const { return last_.contains(content) || vocabulary_.find(content); }
+
   void add(AddedToken token) {
     const auto known = last_.find(token.content);
     token.id = known != last_.end() ? tokens_[known->second].id : vocabulary_.find(token.content).value_or(next_id_);
@@ -73,7 +76,7 @@ std::vector<AddedToken> with_tokens_beside(std::vector<AddedToken> own, const st
   }
   for (const auto* tokens : {&config.named_tokens, &config.further_special_tokens}) {
     for (const AddedToken& token : *tokens) {
-      if (!listed.contains(token.content)) adder.add(token);
+      if (!listed.contains(token.content) && adder.knows(token.content)) adder.add(token);
     }
   }
   return adder.take();

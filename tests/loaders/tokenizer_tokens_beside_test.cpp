@@ -71,21 +71,20 @@ TEST_CASE("tokens beside tokenizer.json: its own added token becomes special by 
   CHECK(!folder.load()->is_special(6));
 }
 
-TEST_CASE("tokens beside tokenizer.json: one that the vocabulary lacks gets the next id") {
+TEST_CASE("tokens beside tokenizer.json: one that has an id there is added, one that is only named is not") {
   const Folder folder;
-  folder.config(R"({"pad_token": "<p>"})");
-  CHECK(folder.result() == Folder::Result{kPlainFirst, kPadFound, "a<e>a"});
-  CHECK(folder.load()->vocab_size() == 10);
-  CHECK(folder.load()->is_special(9));
+  for (const char* json : {R"({"pad_token": "<p>"})", R"({"extra_special_tokens": ["<p>"]})"}) {
+    CAPTURE(json);
+    folder.config(json);
+    CHECK(folder.result() == Folder::Result{kPlainFirst, kPlainSecond, "a<e>a"});
+    CHECK(folder.load()->vocab_size() == 9);  // Transformers: <p> is 9, for which a model of 9 has no embedding
+  }
   folder.config("{}");
   folder.write("added_tokens.json", R"({"<p>": 9, "<e>": 7, "<q>": 6})");
   CHECK(folder.result() == Folder::Result{{1, 7, 2, 1, 7}, kPadFound, "a<e>a"});
   CHECK(!folder.load()->find("<q>"));  // its id is taken
-
-  folder.write("special_tokens_map.json", R"({"pad_token": "<r>"})");
-  folder.config(R"({"eos_token": "<z>", "audio_token": "<q>", "extra_special_tokens": ["<w>", "<r>"]})");
-  const auto ordered = folder.load();  // by the fields' order, not the files'
-  CHECK(ordered->encode("<p><z><r><q><w>") == Ids{9, 10, 11, 12, 13});
+  folder.config(R"({"pad_token": "<p>"})");
+  CHECK(folder.load()->is_special(9));
 }
 
 TEST_CASE("tokens beside tokenizer.json: added_tokens_decoder changes flags, and a changed token is found in both forms") {
@@ -118,7 +117,7 @@ TEST_CASE("tokens beside tokenizer.json: special_tokens_map.json wins over token
 TEST_CASE("tokens beside tokenizer.json: one whose next id the vocabulary has, behind a hole, is refused") {
   const TemporaryFolder folder;
   folder.write("tokenizer.json", R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 2}, "merges": []}})");
-  folder.write("tokenizer_config.json", R"({"pad_token": "<p>"})");
+  folder.write("added_tokens.json", R"({"<p>": 1})");
   const Error error = thrown([&] { Tokenizer::load(folder.path()); });
   CHECK(error.code() == ErrorCode::tokenizer_invalid);
   CHECK(contains(error.what(), "id 2: expected one token, found 'b' and '<p>'"));
