@@ -89,4 +89,16 @@ float gap(const std::vector<float>& scores) {
   return sorted[0] - sorted[1];
 }
 
+Estimate estimate_of(const Result& result, const std::string& name) {
+  const auto found = std::ranges::find(result.estimates, name, &std::pair<std::string, Estimate>::first);
+  REQUIRE_MESSAGE(found != result.estimates.end(), name);
+  return found->second;
+}
+
+std::vector<float> value_distribution(const Model& model, std::size_t layer, std::size_t unit) {
+  std::vector<float> value(model.config().d_model);
+  model.value_row(layer, unit, value.data());
+  return scores(model, value, Lens::raw);
+}
+
 }  // namespace ffmem

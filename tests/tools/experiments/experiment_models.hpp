@@ -2,6 +2,9 @@
 // time.
 #pragma once
 
+#include <doctest/doctest.h>
+
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -13,6 +16,7 @@
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/tools/tiny_model.hpp"
 #include "tools/experiments/example_set.hpp"
+#include "tools/experiments/result.hpp"
 #include "tools/experiments/workbench.hpp"
 
 namespace ffmem {
@@ -44,6 +48,26 @@ inline const std::vector<std::string> kExperimentGoldens{
 
 /// Fewer, for what does not depend on wiring and norms: plain ReLU, gated with an untied head, and an adaptive softmax.
 inline const std::vector<std::string> kKeyValueGoldens{"hf/gpt2-relu", "hf/llama", "fairseq/adaptive"};
+
+/// Calls test(Workbench&) for each of kKeyValueGoldens.
+template <class Test>
+void for_each_key_value_model(Test test) {
+  for (const std::string& golden : kKeyValueGoldens) {
+    CAPTURE(golden);
+    const ExperimentModel model(golden);
+    tools::Workbench bench(model.options());
+    test(bench);
+  }
+}
+
+/// The result's estimate of that name; fails the test if it has none.
+tools::Estimate estimate_of(const tools::Result& result, const std::string& name);
+
+/// Log-probabilities of the vocabulary for a value, put bare into the softmax.
+std::vector<float> value_distribution(const Model& model, std::size_t layer, std::size_t unit);
+
+/// Equal, or both NaN.
+inline bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
 /// Everything that one run of one prefix shows at its last position.
 class SingleRun {
