@@ -37,13 +37,22 @@ struct NamedTokens {
   std::map<std::string, AddedToken> fields, of_objects;
 };
 
-void read_special_tokens(const JsonNode& root, NamedTokens& named, TokenizerConfig& config) {
+/// special_tokens_map.json has objects that name a token's content; in tokenizer_config.json such an object says that it is
+/// one.
+enum class Objects { all, of_tokens };
+
+bool names_token(std::string_view name, const nlohmann::json& value, Objects objects) {
+  if (std::ranges::find(kStandardNames, name) != kStandardNames.end()) return !value.is_null();
+  if (!name.ends_with("_token")) return false;
+  if (value.is_object()) return objects == Objects::all || (value.contains("__type") && value["__type"] == "AddedToken");
+  return value.is_string();
+}
+
+void read_special_tokens(const JsonNode& root, Objects objects, NamedTokens& named, TokenizerConfig& config) {
   for (const auto& [name, value] : root.object().items()) {
-    const bool is_standard = std::ranges::find(kStandardNames, name) != kStandardNames.end();
-    const bool names_token = is_standard ? !value.is_null() : name.ends_with("_token") && value.is_string();
-    if (names_token) named.fields.try_emplace(name, read_special_token(root.at(name)));
+    if (names_token(name, value, objects)) named.fields.try_emplace(name, read_special_token(root.at(name)));
   }
-  for (const std::string_view key : {"additional_special_tokens", "extra_special_tokens"}) {
+  for (const std::string_view key : {"additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens"}) {
     const auto further = root.find(key);
     if (!further) continue;
     if (further->is_array()) {
@@ -139,9 +148,9 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   if (!config.added_tokens) {
     const std::string map_name = (folder / "special_tokens_map.json").string();
     const nlohmann::json map_json = read_file_if_there(map_name);
-    read_special_tokens(JsonNode(map_json, map_name), named, config);
+    read_special_tokens(JsonNode(map_json, map_name), Objects::all, named, config);
   }
-  read_special_tokens(root, named, config);
+  read_special_tokens(root, Objects::of_tokens, named, config);
   take_in_order(std::move(named), config);
   return config;
 }

@@ -56,6 +56,17 @@ TEST_CASE("tokens beside tokenizer.json: one that a name makes special is found 
     folder.config(json);
     CHECK(folder.result() == raw);
   }
+  for (const char* json : {R"({"image_token": {"__type": "AddedToken", "content": "<e>"}})",
+                           R"({"model_specific_special_tokens": {"image_token": "<e>"}})"}) {
+    CAPTURE(json);
+    folder.config(json);
+    CHECK(folder.result() == raw);
+  }
+  folder.config(R"({"image_token": {"content": "<e>"}})");  // of no declared type
+  CHECK(folder.result() == Folder::Result{kPlainFirst, kPlainSecond, "a<e>a"});
+  folder.write("special_tokens_map.json", R"({"image_token": {"content": "<e>"}})");
+  CHECK(folder.result() == raw);
+  folder.write("special_tokens_map.json", "{}");
   folder.config(R"({"eos_token": {"__type": "AddedToken", "content": "<e>", "lstrip": false, "rstrip": true,
                     "normalized": true, "single_word": false}})");
   CHECK(folder.result() == Folder::Result{{1, 7, 1, 7}, kPlainSecond, "aa"});
