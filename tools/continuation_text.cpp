@@ -41,6 +41,7 @@ std::string ContinuationText::push_any(TokenId id) {
   tokens_.push_back(id);
   std::string piece = stream_->push(id);
   n_released_ += piece.size();
+  holds_ = piece.empty();
   return piece;
 }
 

@@ -21,7 +21,10 @@ class ContinuationText {
   /// The next new token; returns the text that can no longer change. Never half a character.
   std::string push(TokenId id);
 
-  /// What is held back, should no more tokens come.
+  /// Whether nothing came out with the last token, though it has text.
+  bool holds() const noexcept { return holds_; }
+
+  /// What is held back, should no more tokens come. Decodes all tokens.
   std::string rest() const;
 
   /// The same, at the end.
@@ -35,7 +38,8 @@ class ContinuationText {
   std::unique_ptr<Tokenizer::Stream> stream_;
   std::vector<TokenId> tokens_;  // the prompt's and the new ones
   std::size_t n_released_ = 0;   // bytes that the stream has given
-  std::string prompt_rest_;      // the prompt's text that it has not given yet
+  bool holds_ = false;
+  std::string prompt_rest_;  // the prompt's text that it has not given yet
 };
 
 }  // namespace ffmem::tools

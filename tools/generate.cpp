@@ -61,7 +61,7 @@ class TextOutput {
  private:
   /// Whether a stop string is in what the decoder holds back (a byte that may become part of a character).
   bool stop_is_held_back() const {
-    if (stops_.empty()) return false;
+    if (stops_.empty() || !continuation_->holds()) return false;
     StopStrings ahead = stops_;
     ahead.push(continuation_->rest());
     return ahead.found();
