@@ -39,14 +39,15 @@ void run(const Options& options) {
   Workbench bench(*options.experiment);
   if (rank() > 0) return bench.assist_rank_0();
   Timings timings;
-  const Result result =
-      write_result(bench.options().out, timed(timings, experiment.name, [&] { return experiment.run(bench); }));
-  write_file(bench.options().out / result.name / "manifest.json", manifest(bench, result.settings, timings));
+  const std::filesystem::path& out = bench.options().out;
+  const FormerFiles former = std::filesystem::exists(out / "report.html") ? FormerFiles::stay : FormerFiles::go;
+  const Result result = write_result(out, timed(timings, experiment.name, [&] { return experiment.run(bench); }), former);
+  write_file(out / result.name / "manifest.json", manifest(bench, result.settings, timings));
   if (!result.figures_drawn) warn_of_no_gnuplot();
   if (options.json) {
     write_out(to_json_text(result));
   } else {
-    write_out(result.run_found + "\n" + (options.experiment->out / result.name).string() + "\n");
+    write_out(result.run_found + "\n" + (out / result.name).string() + "\n");
   }
 }
 

@@ -193,7 +193,7 @@ std::string material_text(const Annotated& annotated, Sheets sheets) {
   if (sheets == Sheets::of_other_keys) {
     return fmt::format(
         " annotation.csv and patterns.csv in this folder have been filled in for other keys, of another model, text or seed, "
-        "and were left as they are; this run's material, {}, is not written.",
+        "or are no longer as they were written, and were left as they are; this run's material, {}, is not written.",
         size);
   }
   if (!annotated.annotators.empty()) return "";

@@ -79,9 +79,10 @@ bool has_text(const std::filesystem::path& path, const std::vector<std::string>&
   }
 }
 
-/// Whether annotation.csv lists the prefixes of these keys, in any order.
-bool lists_prefixes_of(const std::filesystem::path& path, const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer) {
-  constexpr std::size_t kColumns = 4;  // layer, unit, example, prefix
+/// Whether annotation.csv lists the examples of these keys, in any order. Their text may have changed on the way through a
+/// spreadsheet, and nothing reads it.
+bool lists_examples_of(const std::filesystem::path& path, const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer) {
+  constexpr std::size_t kColumns = 3;  // layer, unit, example
   using Rows = std::set<std::vector<std::string>>;
   const Table own = prefixes_to_annotate(keys, tokenizer);
   Rows expected;
@@ -139,7 +140,7 @@ Sheets sheets_in(const std::filesystem::path& folder, const std::vector<KeyToAnn
   if (!has_text(folder / "annotation.csv", columns) && !has_text(folder / "patterns.csv", {"description", "type"})) {
     return Sheets::blank;
   }
-  return lists_prefixes_of(folder / "annotation.csv", keys, tokenizer) ? Sheets::filled_in : Sheets::of_other_keys;
+  return lists_examples_of(folder / "annotation.csv", keys, tokenizer) ? Sheets::filled_in : Sheets::of_other_keys;
 }
 
 }  // namespace ffmem::tools

@@ -16,6 +16,8 @@
 namespace ffmem::tools {
 namespace {
 
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
 constexpr std::size_t kStrongest = 50;
 
 /// One memory over the examples in which it is not 0.
@@ -121,7 +123,7 @@ std::vector<double> percents() {
 /// The mean divergences of memories at the places, ascending values given; NaN where there are none.
 void read_curve(std::span<const double> ascending, std::span<const double> places, std::span<double> out) {
   for (std::size_t p = 0; p < places.size(); ++p) {
-    out[p] = ascending.empty() ? std::numeric_limits<double>::quiet_NaN() : quantile(ascending, 1.0 - places[p] / 100.0);
+    out[p] = ascending.empty() ? kNaN : quantile(ascending, 1.0 - places[p] / 100.0);
   }
 }
 
@@ -136,7 +138,8 @@ std::vector<std::size_t> weakest_first(const std::vector<Summary>& summaries) {
 }
 
 /// The curve of each memory's mean divergence over its examples. Intervals: bootstrap over the examples, of the same memories
-/// in the same order; a resample without an example of the memory at a place does not count there.
+/// in the same order; a resample without an example of the memory at a place does not count there, and there is no interval
+/// where a memory has only one.
 std::vector<Estimate> mean_curve(const EffectTable& table, const std::vector<Summary>& summaries,
                                  std::span<const double> places, Random random) {
   std::vector<std::vector<const Removal*>> of_example(table.examples.size());
@@ -157,7 +160,14 @@ std::vector<Estimate> mean_curve(const EffectTable& table, const std::vector<Sum
     std::ranges::transform(order, means.begin(), [&](std::size_t unit) { return sums[unit] / counts[unit]; });  // 0 / 0: NaN
     read_curve(means, places, out);
   };
-  return estimate_statistics(table.examples.size(), places.size(), curve, random);
+  std::vector<Estimate> estimates = estimate_statistics(table.examples.size(), places.size(), curve, random);
+  std::vector<double> fewest(places.size());  // examples; NaN spreads to every place that the memory takes part in
+  std::ranges::transform(order, means.begin(), [&](std::size_t unit) { return summaries[unit].n < 2 ? kNaN : 0.0; });
+  read_curve(means, places, fewest);
+  for (std::size_t p = 0; p < places.size(); ++p) {
+    if (std::isnan(fewest[p])) estimates[p].low = estimates[p].high = kNaN;
+  }
+  return estimates;
 }
 
 /// Mean divergence at places among the memories, strongest first, and the largest, of which resamples say nothing.

@@ -104,7 +104,7 @@ std::string to_json_text(const Result& result) {
       .line();
 }
 
-Result write_result(const std::filesystem::path& out, Result result) {
+Result write_result(const std::filesystem::path& out, Result result, FormerFiles former) {
   const std::filesystem::path folder = out / result.name;
   make_folder(folder);
   std::filesystem::remove(folder / "manifest.json");  // it tells of an earlier run
@@ -114,7 +114,7 @@ Result write_result(const std::filesystem::path& out, Result result) {
     figure.note = sample_text(figure, result);
     result.figures_drawn = draw_figure(folder, figure) && result.figures_drawn;
   }
-  remove_earlier_files(folder, result);
+  if (former == FormerFiles::go) remove_earlier_files(folder, result);
   write_file(folder / "result.json", to_json_text(result));
   return result;
 }

@@ -37,10 +37,13 @@ struct Result {
 /// The result as one JSON object: name, title, settings, estimates with n and interval, names of tables and figures.
 std::string to_json_text(const Result& result);
 
+/// What becomes of an earlier run's files: they stay where a suite's report shows them.
+enum class FormerFiles { go, stay };
+
 /// Writes OUT/NAME/: each table's CSV, each figure (tools/experiments/figure.hpp) with its samples and the seed, materials and,
-/// last, result.json. Of another run that lies there the manifest goes, and what its result.json names and this run neither
-/// writes nor keeps. Returns the result, which says whether its figures were
-/// drawn. Throws file_unwritable, figure_failed.
-Result write_result(const std::filesystem::path& out, Result result);
+/// last, result.json. Of another run that lies there the manifest goes, and unless they are to stay the files that its
+/// result.json names and this run neither writes nor keeps. Returns the result, which says whether its figures were drawn.
+/// Throws file_unwritable, figure_failed.
+Result write_result(const std::filesystem::path& out, Result result, FormerFiles former = FormerFiles::go);
 
 }  // namespace ffmem::tools

@@ -181,6 +181,7 @@ double quantile(std::span<const double> ascending, double q) {
   const double place = q * static_cast<double>(ascending.size() - 1);
   const auto below = static_cast<std::size_t>(place);
   const std::size_t above = std::min(below + 1, ascending.size() - 1);
+  if (place == static_cast<double>(below)) return ascending[below];  // whatever its neighbour is
   return ascending[below] + (place - static_cast<double>(below)) * (ascending[above] - ascending[below]);
 }
 

@@ -172,6 +172,10 @@ TEST_CASE("result: what another run left beside it goes, but for what is kept an
   write_file(in_folder("notes.txt"), "a person's own");
 
   Result second{.name = "r", .tables = {{.name = "both", .columns = {"b"}}}, .figures = {lines()}, .kept = {"sheet.csv"}};
+  const std::string named = read_text_file(in_folder("result.json"));
+  write_result(folder.path(), second, FormerFiles::stay);
+  for (const char* name : {"gone.csv", "old.txt", "f.paper.csv"}) CHECK(std::filesystem::exists(in_folder(name)));
+  write_file(in_folder("result.json"), named);
   write_result(folder.path(), second);
   for (const char* name : {"gone.csv", "old.txt", "f.paper.csv"}) CHECK_FALSE(std::filesystem::exists(in_folder(name)));
   for (const char* name : {"both.csv", "f.csv", "f.gp", "sheet.csv", "notes.txt"})
