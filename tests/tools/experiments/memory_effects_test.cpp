@@ -50,7 +50,8 @@ TEST_CASE("memory-effects: a memory with one example has no interval") {
   ExperimentOptions options = model.options();
   options.effect_examples = 1;
   Workbench bench(options);
-  for (const auto& row : memory_effects(bench).figures.at(0).data.rows) {
+  const Result result = memory_effects(bench);
+  for (const auto& row : result.figures.at(0).data.rows) {
     CHECK(std::get<std::string>(row[2]).empty());
     CHECK(std::get<std::string>(row[3]).empty());
   }
