@@ -223,9 +223,9 @@ std::string found_text(const std::vector<Bin>& bins, const Best& best, std::size
   if (lowest == bins.end()) return "No key has a trigger example to compare its value with.";
   const auto highest = std::find_if(bins.rbegin(), bins.rend(), has_values);
   return fmt::format(
-      "The agreement rate is {:.3f} ({} values) in the bin of lowest max(p), up to {:.3g}, and {:.3f} ({} values) in the "
-      "highest that has values, {:.3g} to {:.3g}. Of the {} values of highest max(p) {} lie in layers {} of {}, and {} have a "
-      "trigger example {}; of as many random values {} have.",
+      "The agreement rate is {:.3f} ({} of the values) in the bin of lowest max(p), up to {:.3g}, and {:.3f} ({} of the "
+      "values) in the highest that has any, {:.3g} to {:.3g}. Of the {} values of highest max(p) {} lie in layers {} of {}, "
+      "and {} have a trigger example {}; of as many random values {} have.",
       lowest->agreement.value, lowest->agreement.n, lowest->high, highest->agreement.value, highest->agreement.n, highest->low,
       highest->high, best.n, best.n_upper, upper_layers_text(n_layers), n_layers, best.n_agreeing,
       target == Target::next ? "that their prediction follows" : "that ends in their prediction", n_random_agreeing);
