@@ -32,6 +32,14 @@ struct WalkBuffers {
     for (std::vector<float>* sums : {&block_sum, &largest, &offsets}) sums->resize(n_rows);
     band_sum.resize(n_rows);
   }
+
+  /// Adds the logits of further words to their rows' sums; `largest` is then of these words.
+  void add_to_sums(const Backend& backend, ConstMatrixView logits_of_words) {
+    backend.log_sum_exp(logits_of_words, block_sum.data(), largest.data());
+    for (std::size_t r = 0; r < logits_of_words.rows; ++r) {
+      band_sum[r] = log_add(band_sum[r], static_cast<double>(block_sum[r]));
+    }
+  }
 };
 
 }  // namespace
@@ -86,53 +94,46 @@ std::size_t OutputVocabulary::band_of(TokenId token) const {
 void OutputVocabulary::walk(ConstMatrixView hidden, const VocabularyVisitor& visitor) const {
   const std::size_t chunk_rows = std::min(OutputHead::kRowBlock, hidden.rows);
   const std::size_t n_entries = bands().size() - 1;
-  static thread_local WalkBuffers buffers;
-  auto& [logits_buffer, entries_buffer, wanted_buffer, band_buffer, rows, block_sum, largest, band_sum, head_sum, offsets] =
-      buffers;
-  buffers.make_room(chunk_rows);
-  if (!visitor.room) logits_buffer.make_room(chunk_rows * OutputHead::kVocabularyBlock);
+  static thread_local WalkBuffers w;
+  w.make_room(chunk_rows);
+  if (!visitor.room) w.logits.make_room(chunk_rows * OutputHead::kVocabularyBlock);
   if (n_entries > 0) {
-    entries_buffer.make_room(chunk_rows * n_entries);
-    wanted_buffer.make_room(chunk_rows * hidden.cols);
-    band_buffer.make_room(chunk_rows * hidden.cols);
+    w.entries.make_room(chunk_rows * n_entries);
+    w.wanted.make_room(chunk_rows * hidden.cols);
+    w.projected.make_room(chunk_rows * hidden.cols);
   }
-
-  const auto add_to_sum = [&](ConstMatrixView logits) {
-    backend_.log_sum_exp(logits, block_sum.data(), largest.data());
-    for (std::size_t r = 0; r < logits.rows; ++r) band_sum[r] = log_add(band_sum[r], static_cast<double>(block_sum[r]));
-  };
   for (std::size_t first_row = 0; first_row < hidden.rows; first_row += chunk_rows) {
     const ConstMatrixView chunk = hidden.rows_between(first_row, std::min(first_row + chunk_rows, hidden.rows));
-    const MatrixView entries = entries_buffer.matrix(chunk.rows, n_entries);
+    const MatrixView entries = w.entries.matrix(chunk.rows, n_entries);
     if (n_entries > 0) backend_.matmul(chunk, *matrices().clusters, nullptr, entries);
     for (std::size_t b = 0; b < bands().size(); ++b) {
-      rows.clear();
+      w.rows.clear();
       for (std::size_t r = 0; r < chunk.rows; ++r) {
-        if (b == 0 || !visitor.wants || visitor.wants(first_row + r, b, entries.row(r)[b - 1])) rows.push_back(first_row + r);
+        if (b == 0 || !visitor.wants || visitor.wants(first_row + r, b, entries.row(r)[b - 1])) w.rows.push_back(first_row + r);
       }
-      if (rows.empty()) continue;
-      const ConstMatrixView input = band_input(bands()[b], hidden, rows, wanted_buffer, band_buffer);
-      std::fill(band_sum.begin(), band_sum.end(), -INFINITY);
+      if (w.rows.empty()) continue;
+      const ConstMatrixView input = band_input(bands()[b], hidden, w.rows, w.wanted, w.projected);
+      std::fill(w.band_sum.begin(), w.band_sum.end(), -INFINITY);
       for (const VocabularyBlock& block : bands()[b].blocks) {
-        const MatrixView logits = visitor.room ? visitor.room(rows, block) : logits_buffer.matrix(rows.size(), block.n);
+        const MatrixView logits = visitor.room ? visitor.room(w.rows, block) : w.logits.matrix(w.rows.size(), block.n);
         backend_.matmul(input, *block.matrix, block.bias, logits);
         if (config_.final_softcap > 0.0F) backend_.softcap(logits, config_.final_softcap);
-        add_to_sum(logits);
-        visitor.block({.rows = rows,
+        w.add_to_sums(backend_, logits);
+        visitor.block({.rows = w.rows,
                        .band = b,
                        .first_word = block.first,
                        .words_before = block.first - bands()[b].begin(),
                        .logits = logits,
-                       .largest = largest.data()});
+                       .largest = w.largest.data()});
       }
-      if (b == 0 && n_entries > 0) add_to_sum(entries);
-      if (b == 0) head_sum = band_sum;
-      for (std::size_t i = 0; i < rows.size(); ++i) {
-        const std::size_t r = rows[i] - first_row;
-        const double entry = b == 0 ? 0.0 : static_cast<double>(entries.row(r)[b - 1]) - head_sum[r];
-        offsets[i] = static_cast<float>(entry - band_sum[i]);
+      if (b == 0 && n_entries > 0) w.add_to_sums(backend_, entries);
+      if (b == 0) w.head_sum = w.band_sum;
+      for (std::size_t i = 0; i < w.rows.size(); ++i) {
+        const std::size_t r = w.rows[i] - first_row;
+        const double entry = b == 0 ? 0.0 : static_cast<double>(entries.row(r)[b - 1]) - w.head_sum[r];
+        w.offsets[i] = static_cast<float>(entry - w.band_sum[i]);
       }
-      visitor.band_end(rows, b, std::span(offsets).first(rows.size()));
+      visitor.band_end(w.rows, b, std::span(w.offsets).first(w.rows.size()));
     }
   }
 }
