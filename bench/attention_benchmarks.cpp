@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <initializer_list>
 #include <vector>
 
 #include "bench/operators.hpp"
@@ -150,7 +151,8 @@ void register_variants(const std::string& isa) {
 }  // namespace
 
 void register_attention(const std::string& isa) {
-  for (const std::size_t n : {256, 512, 1024, 2048}) register_shape(isa, "attention", kPlain, n);
+  for (const std::size_t n : std::initializer_list<std::size_t>{256, 512, 1024, 2048})
+    register_shape(isa, "attention", kPlain, n);
   register_variants(isa);
   benchmark::RegisterBenchmark(("append_kv/512x768/" + isa).c_str(), [=](State& state) { append_kv(state, isa); });
   for (const RotaryLayout layout : {RotaryLayout::halves, RotaryLayout::pairs}) {

@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <random>
 #include <set>
@@ -128,7 +129,7 @@ void register_matmul(const std::string& isa, const Program& program) {
     std::size_t out;
   };
   for (const Shape shape : {Shape{256, 1024}, {1024, 256}, {768, 3072}, {3072, 768}, {1024, 4096}, {4096, 1024}}) {
-    for (const std::size_t rows : {1, 4, 16, 64, 512}) {
+    for (const std::size_t rows : std::initializer_list<std::size_t>{1, 4, 16, 64, 512}) {
       const std::string name = program.name + "/" + std::to_string(rows) + "x" + std::to_string(shape.in) + "x" +
                                std::to_string(shape.out) + "/" + isa;
       benchmark::RegisterBenchmark(name.c_str(), [=](State& state) { matmul(state, isa, program, rows, shape.in, shape.out); });
@@ -137,13 +138,14 @@ void register_matmul(const std::string& isa, const Program& program) {
 }
 
 void register_matmul_sparse(const std::string& isa, const std::string& by, DType dtype) {
-  for (const std::size_t rows : {1, 2, 4, 512}) {
-    for (const std::size_t percent : {5, 10, 20, 40, 80}) {
+  for (const std::size_t rows : std::initializer_list<std::size_t>{1, 2, 4, 512}) {
+    for (const std::size_t percent : std::initializer_list<std::size_t>{5, 10, 20, 40, 80}) {
       if (rows > kMaxSparseRows && percent != 20) continue;  // zeros are multiplied too
-      const std::string name = std::to_string(rows) + "x3072x768/" + std::to_string(percent) + "/" + isa;
+      const std::string shape = std::to_string(rows) + "x3072x768/" + std::to_string(percent) + "/" + isa;
       for (const Inputs inputs : {Inputs::sparse, Inputs::any}) {
-        const std::string program = (inputs == Inputs::sparse ? "matmul_sparse" : "matmul_of_sparse") + by;
-        benchmark::RegisterBenchmark((program + "/" + name).c_str(),
+        std::string name = inputs == Inputs::sparse ? "matmul_sparse" : "matmul_of_sparse";
+        name.append(by).append("/").append(shape);
+        benchmark::RegisterBenchmark(name.c_str(),
                                      [=](State& state) { matmul_sparse(state, isa, rows, percent, inputs, dtype); });
       }
     }

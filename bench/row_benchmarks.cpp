@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -179,7 +180,7 @@ void register_rows(const std::string& isa) {
     benchmark::RegisterBenchmark(("gather_rows/" + std::string(name(dtype)) + "/64x1024/" + isa).c_str(),
                                  [=](State& state) { gather_rows(state, isa, dtype); });
   }
-  for (const std::size_t k : {1, 10, 1000}) {
+  for (const std::size_t k : std::initializer_list<std::size_t>{1, 10, 1000}) {
     benchmark::RegisterBenchmark(("top_k/8x50257/" + std::to_string(k) + "/" + isa).c_str(),
                                  [=](State& state) { top_k(state, isa, k); });
   }
