@@ -45,7 +45,7 @@ std::vector<AddedToken> searched_tokens(const std::vector<AddedToken>& added,
     token.rstrip = flags.rstrip;
     tokens.push_back(std::move(token));
   }
-  std::ranges::stable_partition(tokens, [](const AddedToken& t) { return t.special; });
+  std::stable_partition(tokens.begin(), tokens.end(), [](const AddedToken& t) { return t.special; });
   return tokens;
 }
 
