@@ -73,7 +73,7 @@ std::string visible_token(const Tokenizer* tokenizer, TokenId id) {
 }
 
 std::string visible_token(const Tokenizer* tokenizer, TokenId id, std::size_t max_characters) {
-  const std::string text = visible_token(tokenizer, id);
+  std::string text = visible_token(tokenizer, id);
   std::size_t end = 0;
   for (std::size_t n = 0; end < text.size(); ++n) {
     if (n + 1 == max_characters && end + utf8_at(text, end).length < text.size()) {

@@ -155,7 +155,7 @@ std::string difference(const TriggerInfo& a, const TriggerInfo& b) {
 }
 
 std::string difference_in_shards_too(const TriggerInfo& a, const TriggerInfo& b) {
-  const std::string differs = difference(a, b);
+  std::string differs = difference(a, b);
   if (!differs.empty() || a.shards.text() == b.shards.text()) return differs;
   return fmt::format("shard: '{}' and '{}'", a.shards.text(), b.shards.text());
 }

@@ -65,8 +65,7 @@ Vocabulary::Vocabulary(const Tokenizer& tokenizer, std::size_t n) : offsets{0} {
 std::vector<std::int64_t> named_sentences(const TriggerTable& table) {
   std::vector<std::int64_t> index = table.sentence;
   std::ranges::sort(index);
-  const auto repeated = std::ranges::unique(index);
-  index.erase(repeated.begin(), repeated.end());
+  index.erase(std::unique(index.begin(), index.end()), index.end());
   if (!index.empty() && index.front() == -1) index.erase(index.begin());
   return index;
 }
