@@ -21,7 +21,7 @@ class ContinuationText {
   /// The next new token; returns the text that can no longer change. Never half a character.
   std::string push(TokenId id);
 
-  /// Whether nothing came out with the last token, though it has text.
+  /// Whether nothing came out with the last token: its text may be held back.
   bool holds() const noexcept { return holds_; }
 
   /// What is held back, should no more tokens come. Decodes all tokens.

@@ -1,39 +1,22 @@
 #include "tools/corpus.hpp"
 
 #include <unicode/brkiter.h>
-#include <unicode/uchar.h>
 #include <unicode/utext.h>
-#include <unicode/utf8.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "loaders/utf8.hpp"
 #include "ops/error.hpp"
+#include "tools/strip.hpp"
 
 namespace ffmem::tools {
 namespace {
 
-std::string_view strip(std::string_view text) {
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
-  auto end = static_cast<std::int32_t>(text.size());
-  std::int32_t begin = 0;
-  UChar32 c = 0;
-  for (std::int32_t i = begin; i < end; begin = i) {
-    U8_NEXT(bytes, i, end, c);
-    if (!u_isUWhiteSpace(c)) break;
-  }
-  for (std::int32_t i = end; i > begin; end = i) {
-    U8_PREV(bytes, begin, i, c);
-    if (!u_isUWhiteSpace(c)) break;
-  }
-  return text.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
-}
-
 /// Where to cut a piece of a line that goes on: behind its last white space, or else at its end.
 std::size_t cut_position(std::string_view text) {
   const std::size_t space = text.find_last_of(" \t\r\f\v");
-  const bool splits = space != std::string_view::npos && !strip(text.substr(0, space)).empty();
+  const bool splits = space != std::string_view::npos && !stripped_as_in_python(text.substr(0, space)).empty();
   return splits ? space + 1 : text.size();
 }
 
@@ -132,7 +115,7 @@ void SentenceReader::split_piece() {
   const auto add = [&](std::size_t begin, std::size_t end) {
     first_open = begin;
     if (!piece_.complete && end == text.size()) return;
-    const auto sentence = strip(text.substr(begin, end - begin));
+    const auto sentence = stripped_as_in_python(text.substr(begin, end - begin));
     if (!sentence.empty()) sentences_.push_back(sentence);
   };
   if (splitter_ != nullptr) {
@@ -143,7 +126,7 @@ void SentenceReader::split_piece() {
   piece_bytes_ = piece_.complete ? text.size() : first_open;
   if (!piece_.complete && first_open == 0) {
     piece_bytes_ = cut_position(text);
-    const auto sentence = strip(text.substr(0, piece_bytes_));
+    const auto sentence = stripped_as_in_python(text.substr(0, piece_bytes_));
     if (!sentence.empty()) sentences_.push_back(sentence);
   }
 }

@@ -2,7 +2,7 @@
 //
 // Mode `icu`: sentence boundaries of Unicode (UAX 29) in ICU's root locale. A line end always ends a sentence.
 // Mode `lines`: every line is a sentence as it is, so that any splitter's output can be used.
-// Lines end at "\n" or "\r\n". Sentences are stripped of white space (Unicode's White_Space) at both ends; what is empty then
+// Lines end at "\n" or "\r\n". Sentences are stripped of white space (tools/strip.hpp) at both ends; what is empty then
 // is no sentence and gets no number. A byte order mark at a file's start is skipped; a file's end ends a sentence.
 // Lines longer than the buffer (1 MiB) are read in pieces: `icu` goes on behind the last sentence that is known to be whole; a
 // sentence that alone fills the buffer is cut there, at the last white space if there is one.

@@ -10,4 +10,6 @@ TEST_CASE("stripped_as_in_python: white space of every kind goes, at both ends o
   CHECK(stripped_as_in_python("\u00E9") == "\u00E9");
   CHECK(stripped_as_in_python(" \x1D\x1E\u1680\u202F\u205F") == "");
   CHECK(stripped_as_in_python("") == "");
+  CHECK(stripped_as_in_python(" \x80 \xE3\x80 ") == "\x80 \xE3\x80");  // no characters
+  CHECK(stripped_as_in_python("a \x80\x80\x80\x80") == "a \x80\x80\x80\x80");
 }

@@ -250,7 +250,7 @@ Result annotation(Workbench& bench) {
   result.settings.emplace_back("annotators", std::to_string(annotated.annotators.size()));
   result.settings.emplace_back("Cohen's kappa over", "prefixes, by class: shallow, shallow + semantic, semantic, not covered");
   result.materials = annotation_material(annotated.keys, *bench.tokenizer(), options.triggers.smallest);
-  const Sheets sheets = sheets_in(options.out / result.name, annotated.keys, *bench.tokenizer());
+  const Sheets sheets = sheets_in(options.out / result.name, annotated.keys);
   keep_filled_in(sheets, result);
   result.run_found = annotated.annotators.empty() ? "Nobody has annotated this run yet." : found_text(annotated, bench, result);
   result.run_found += material_text(annotated, sheets);

@@ -38,7 +38,7 @@ enum class Sheets {
   filled_in,     // work on the prefixes of these keys
   of_other_keys  // work on others, or files that are no longer the CSV that they were
 };
-Sheets sheets_in(const std::filesystem::path& folder, const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer);
+Sheets sheets_in(const std::filesystem::path& folder, const std::vector<KeyToAnnotate>& keys);
 
 enum class PatternType { shallow, semantic };
 

@@ -1,6 +1,7 @@
 // What an annotator gets: annotation_files.hpp.
 #include <fmt/format.h>
 
+#include <array>
 #include <set>
 
 #include "ops/error.hpp"
@@ -81,23 +82,17 @@ bool has_text(const std::filesystem::path& path, const std::vector<std::string>&
 
 /// Whether annotation.csv lists the examples of these keys, in any order. Their text may have changed on the way through a
 /// spreadsheet, and nothing reads it.
-bool lists_examples_of(const std::filesystem::path& path, const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer) {
-  constexpr std::size_t kColumns = 3;  // layer, unit, example
-  using Rows = std::set<std::vector<std::string>>;
-  const Table own = prefixes_to_annotate(keys, tokenizer);
-  Rows expected;
-  for (const auto& cells : own.rows) {
-    std::vector<std::string> row;
-    for (std::size_t c = 0; c < kColumns; ++c) row.emplace_back(trimmed(cell_text(cells[c])));
-    expected.insert(std::move(row));
+bool lists_examples_of(const std::filesystem::path& path, const std::vector<KeyToAnnotate>& keys) {
+  using Example = std::array<std::size_t, 3>;  // layer, unit, example, as in the sheet
+  std::set<Example> expected;
+  for (const KeyToAnnotate& key : keys) {
+    for (std::size_t e = 0; e < key.examples.size(); ++e) expected.insert({key.layer + 1, key.unit, e + 1});
   }
   try {
-    const CsvTable table(path, {own.columns.begin(), own.columns.begin() + kColumns});
-    Rows found;
+    const CsvTable table(path, {"layer", "unit", "example"});
+    std::set<Example> found;
     for (std::size_t r = 0; r < table.n_rows(); ++r) {
-      std::vector<std::string> row;
-      for (std::size_t c = 0; c < kColumns; ++c) row.emplace_back(table.field(r, c));
-      found.insert(std::move(row));
+      found.insert({table.number(r, 0), table.number(r, 1), table.number(r, 2)});
     }
     return found == expected;
   } catch (const Error&) {
@@ -134,13 +129,13 @@ std::vector<Material> annotation_material(const std::vector<KeyToAnnotate>& keys
           {.name = "instructions.txt", .caption = "How to annotate", .content = instructions(keys.size(), smallest)}};
 }
 
-Sheets sheets_in(const std::filesystem::path& folder, const std::vector<KeyToAnnotate>& keys, const Tokenizer& tokenizer) {
+Sheets sheets_in(const std::filesystem::path& folder, const std::vector<KeyToAnnotate>& keys) {
   std::vector<std::string> columns;
   for (std::size_t p = 1; p <= kPatternColumns; ++p) columns.push_back(fmt::format("pattern {}", p));
   if (!has_text(folder / "annotation.csv", columns) && !has_text(folder / "patterns.csv", {"description", "type"})) {
     return Sheets::blank;
   }
-  return lists_examples_of(folder / "annotation.csv", keys, tokenizer) ? Sheets::filled_in : Sheets::of_other_keys;
+  return lists_examples_of(folder / "annotation.csv", keys) ? Sheets::filled_in : Sheets::of_other_keys;
 }
 
 }  // namespace ffmem::tools

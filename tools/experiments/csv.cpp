@@ -8,6 +8,7 @@
 #include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 #include "tools/numbers.hpp"
+#include "tools/strip.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -81,12 +82,6 @@ class Parser {
 
 }  // namespace
 
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
-}
-
 std::vector<CsvRow> parse_csv(std::string_view text, const std::string& name) { return Parser(text, name).rows(); }
 
 CsvTable::CsvTable(std::filesystem::path path, std::vector<std::string> columns)
@@ -101,7 +96,7 @@ CsvTable::CsvTable(std::filesystem::path path, std::vector<std::string> columns)
   const CsvRow header = rows_.front();
   rows_.erase(rows_.begin());
   for (const std::string& column : columns_) {
-    const auto is_column = [&](const std::string& name) { return trimmed(name) == column; };
+    const auto is_column = [&](const std::string& name) { return stripped_as_in_python(name) == column; };
     const auto found = std::ranges::find_if(header.fields, is_column);
     const auto n = std::ranges::count_if(header.fields, is_column);
     if (n != 1) {
@@ -120,7 +115,7 @@ CsvTable::CsvTable(std::filesystem::path path, std::vector<std::string> columns)
 
 std::string_view CsvTable::field(std::size_t row, std::size_t column) const {
   const std::vector<std::string>& fields = rows_[row].fields;
-  return place_[column] < fields.size() ? trimmed(fields[place_[column]]) : std::string_view{};
+  return place_[column] < fields.size() ? stripped_as_in_python(fields[place_[column]]) : std::string_view{};
 }
 
 std::size_t CsvTable::number(std::size_t row, std::size_t column) const {

@@ -19,9 +19,6 @@ struct CsvRow {
 /// for a quote that is not closed, or that stands inside a field or before more of it.
 std::vector<CsvRow> parse_csv(std::string_view text, const std::string& name);
 
-/// Without white space at its ends.
-std::string_view trimmed(std::string_view text);
-
 /// A CSV file whose first row names its columns, which may come in any order among others.
 class CsvTable {
  public:
