@@ -5,6 +5,7 @@
 // Nothing below tools/ prints or exits; everything throws Error.
 #pragma once
 
+#include <locale>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -71,10 +72,11 @@ class Error : public std::runtime_error {
   ErrorCode code_;
 };
 
-/// The parts, streamed one behind the other.
+/// The parts, streamed one behind the other; numbers as in C, whatever locale the program has set: some go into files.
 template <class... Parts>
 std::string concat(Parts&&... parts) {
   std::ostringstream out;
+  out.imbue(std::locale::classic());
   (out << ... << std::forward<Parts>(parts));
   return out.str();
 }

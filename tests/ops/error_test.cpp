@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <locale>
 #include <string>
 
 using namespace ffmem;
@@ -11,6 +12,18 @@ namespace {
 std::string message_of(const std::string& text) { return Error(ErrorCode::argument_invalid, text).what(); }
 
 }  // namespace
+
+TEST_CASE("concat: numbers are those of C, whatever locale the program has set") {
+  struct Grouping : std::numpunct<char> {
+    char do_thousands_sep() const override { return ','; }
+    char do_decimal_point() const override { return ';'; }
+    std::string do_grouping() const override { return "\3"; }
+  };
+  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new Grouping));
+  const std::string text = concat(1234567, " ", 0.5);
+  std::locale::global(before);
+  CHECK(text == "1234567 0.5");
+}
 
 TEST_CASE("an error's message is one line without control characters, whatever a file brought into it") {
   CHECK(message_of("config.json: model_type: \"gpt\x1b[2J\n\x7f\"") == "config.json: model_type: \"gpt\\x1B[2J\\x0A\\x7F\"");
