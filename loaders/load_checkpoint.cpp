@@ -19,6 +19,7 @@ constexpr auto kHarmless = std::to_array<std::string_view>(
      "architectures", "model_type", "torch_dtype", "dtype", "transformers_version", "auto_map", "tokenizer_class",
      "torchscript", "use_bfloat16", "tf_legacy_loss", "transformers.js_config", "finetuning_task", "task_specific_params",
      "problem_type", "id2label", "label2id", "num_labels", "n_special", "predict_special_tokens", "prefix", "name_or_path",
+     "custom_pipelines", "unsloth_version", "unsloth_fixed",
      // Read elsewhere, or with the weights.
      "bos_token_id", "eos_token_id", "tie_word_embeddings",
      // Token ids that only padding, masks and other tasks use.
@@ -28,7 +29,7 @@ constexpr auto kHarmless = std::to_array<std::string_view>(
      // What a call returns, and how it is computed.
      "use_cache", "cache_implementation", "return_dict", "output_attentions", "output_hidden_states", "output_past",
      "chunk_size_feed_forward", "is_encoder_decoder", "is_decoder", "tie_encoder_decoder", "attention_softmax_in_fp32",
-     "scale_attention_softmax_in_fp32",
+     "scale_attention_softmax_in_fp32", "attn_implementation",
      // Generation settings that older versions wrote here.
      "max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty",
      "temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size",
@@ -52,7 +53,7 @@ void refuse_unread(const JsonFields& fields, std::string_view family) {
   for (const std::string& key : fields.unread()) {
     if (is_harmless(key) || is_off(fields.at(key))) continue;
     fail(ErrorCode::config_unsupported, fields.location(key), ": the family ", family,
-         " is not known to have this field, and it may change the numbers");
+         " is not known to have this field, and it may change the numbers (where it does not, take it out of the file)");
   }
 }
 

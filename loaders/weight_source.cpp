@@ -84,6 +84,12 @@ WeightMatrix WeightSource::matrix(std::string_view name, std::size_t rows, std::
   return view(take(full(name), {rows, cols}));
 }
 
+WeightMatrix WeightSource::embedding(std::string_view name, std::size_t rows, std::size_t cols, std::string_view tied_head) {
+  const std::string head = concat(tied_head, ".weight");
+  if (!has(name) && !tied_head.empty() && checkpoint_.find(head) != nullptr) return view(take(head, {rows, cols}));
+  return matrix(name, rows, cols);
+}
+
 std::vector<float> WeightSource::vector(std::string_view name, std::size_t size) { return vector_at(full(name), size); }
 
 std::vector<float> WeightSource::vector_at(const std::string& full_name, std::size_t size) {

@@ -33,6 +33,10 @@ class WeightSource {
   /// Stored [rows, cols], as nn.Linear and embeddings are. Throws tensor_missing, tensor_shape, tensor_dtype.
   WeightMatrix matrix(std::string_view name, std::size_t rows, std::size_t cols);
 
+  /// The same of the token embedding. Where the file lacks it, and a `tied_head` is named, that head's matrix: of tensors that
+  /// are one, safetensors' save_model keeps the first name in alphabetical order.
+  WeightMatrix embedding(std::string_view name, std::size_t rows, std::size_t cols, std::string_view tied_head);
+
   std::vector<float> vector(std::string_view name, std::size_t size);
 
   /// `name`.weight [out, in] and `name`.bias [out].

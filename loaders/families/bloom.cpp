@@ -59,7 +59,8 @@ ModelConfig read_config(const JsonFields& fields) {
 
 void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
   WeightSource source(checkpoint, {"transformer.", ""}, "word_embeddings.weight");
-  weights.token_embedding = source.matrix("word_embeddings.weight", c.vocab_size, c.d_model);
+  const bool tied = fields.flag("tie_word_embeddings", true);
+  weights.token_embedding = source.embedding("word_embeddings.weight", c.vocab_size, c.d_model, tied ? "lm_head" : "");
   weights.embedding_norm = source.norm("word_embeddings_layernorm", c.d_model, Bias::required);
   for (std::size_t l = 0; l < c.n_layers; ++l) {
     const std::string h = "h." + std::to_string(l) + ".";
@@ -73,7 +74,6 @@ void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonF
     weights.layers.push_back(std::move(layer));
   }
   weights.final_norm = source.norm("ln_f", c.d_model, Bias::required);
-  const bool tied = fields.flag("tie_word_embeddings", true);
   weights.head = source.head("lm_head", tied, weights.token_embedding, c.vocab_size, c.d_model);
   source.finish(weights);
 }

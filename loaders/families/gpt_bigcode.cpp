@@ -32,7 +32,8 @@ ModelConfig read_config(const JsonFields& fields) {
 
 void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
   WeightSource source(checkpoint, {"transformer.", ""}, "wte.weight");
-  weights.token_embedding = source.matrix("wte.weight", c.vocab_size, c.d_model);
+  const bool tied = fields.flag("tie_word_embeddings", true);
+  weights.token_embedding = source.embedding("wte.weight", c.vocab_size, c.d_model, tied ? "lm_head" : "");
   weights.position_embedding = source.matrix("wpe.weight", c.max_positions, c.d_model);
   for (std::size_t l = 0; l < c.n_layers; ++l) {
     const std::string h = "h." + std::to_string(l) + ".";
@@ -46,7 +47,6 @@ void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonF
     weights.layers.push_back(std::move(layer));
   }
   weights.final_norm = source.norm("ln_f", c.d_model, Bias::required);
-  const bool tied = fields.flag("tie_word_embeddings", true);
   weights.head = source.head("lm_head", tied, weights.token_embedding, c.vocab_size, c.d_model);
   source.finish(weights);
 }

@@ -9,6 +9,14 @@
 namespace ffmem {
 namespace {
 
+/// Some files have rotary_pct again under the name that other families use; the reference scales by one or the other.
+void check_repeated_fraction(const JsonFields& fields, const ModelConfig& c) {
+  constexpr std::string_view kKey = "partial_rotary_factor";
+  if (!fields.optional_number(kKey)) return;
+  const auto turned = static_cast<std::size_t>(fields.at(kKey).get<double>() * static_cast<double>(c.head_dim));
+  if (turned != 2 * c.rotary_inv_freq.size()) fields.refuse(kKey, "the share that rotary_pct says");
+}
+
 ModelConfig read_config(const JsonFields& fields) {
   ModelConfig c;
   c.n_layers = fields.size("num_hidden_layers");
@@ -24,15 +32,17 @@ ModelConfig read_config(const JsonFields& fields) {
   split_heads_evenly(fields, "num_attention_heads", c);
   set_attention_everywhere(c, standard_attention_scale(c));
   read_rotary(fields, c, {.theta_key = "rotary_emb_base", .fraction_key = "rotary_pct", .fraction = 0.25, .partial = true});
-  fields.ignore({"rope_theta", "partial_rotary_factor"});  // some files repeat the two under these names
-  fields.ignore({"attention_bias"});                       // read with the weights
+  check_repeated_fraction(fields, c);
+  fields.ignore({"rope_theta"});      // in some files beside rotary_emb_base, and without effect
+  fields.ignore({"attention_bias"});  // read with the weights
   return c;
 }
 
 void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
   const Bias attention_bias = bias_if(fields.flag("attention_bias", true));
   WeightSource source(checkpoint, {"gpt_neox.", ""}, "embed_in.weight");
-  weights.token_embedding = source.matrix("embed_in.weight", c.vocab_size, c.d_model);
+  const bool tied = fields.flag("tie_word_embeddings", false);
+  weights.token_embedding = source.embedding("embed_in.weight", c.vocab_size, c.d_model, tied ? "embed_out" : "");
   for (std::size_t l = 0; l < c.n_layers; ++l) {
     const std::string name = "layers." + std::to_string(l) + ".";
     LayerWeights layer;
@@ -45,7 +55,6 @@ void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonF
     weights.layers.push_back(std::move(layer));
   }
   weights.final_norm = source.norm("final_layer_norm", c.d_model, Bias::required);
-  const bool tied = fields.flag("tie_word_embeddings", false);
   weights.head = source.head("embed_out", tied, weights.token_embedding, c.vocab_size, c.d_model);
   source.finish(weights);
 }

@@ -2,6 +2,7 @@
 
 #include "loaders/families/config_fields.hpp"
 #include "loaders/families/rope_fields.hpp"
+#include "ops/error.hpp"
 
 namespace ffmem {
 
@@ -20,7 +21,9 @@ ModelConfig read_llama_sizes(const JsonFields& fields, const LlamaDefaults& defa
   check_grouping(fields, "num_key_value_heads", c);
   c.head_dim = size_or(fields, "head_dim", defaults.head_dim_if_absent, 0);
   if (c.head_dim == 0) c.head_dim = c.d_model / c.n_heads;
-  if (c.head_dim == 0 || c.head_dim > c.d_model * 16) fields.refuse("head_dim", "the width of an attention head");
+  if (c.head_dim == 0 || c.head_dim > c.d_model * 16) {
+    fields.refuse("head_dim", concat("1 to ", c.d_model * 16));
+  }
 
   c.norm = NormKind::rms_norm;
   c.norm_epsilon = fields.number("rms_norm_eps", defaults.rms_epsilon);
@@ -51,12 +54,12 @@ void map_llama_model(const Checkpoint& checkpoint, const ModelConfig& c, const J
                      const std::function<LayerWeights(WeightSource& source, const std::string& prefix)>& map_layer,
                      ModelWeights& weights) {
   WeightSource source(checkpoint, {"model.", ""}, "embed_tokens.weight");
-  weights.token_embedding = source.matrix("embed_tokens.weight", c.vocab_size, c.d_model);
+  const bool tied = fields.flag("tie_word_embeddings", tied_if_absent);
+  weights.token_embedding = source.embedding("embed_tokens.weight", c.vocab_size, c.d_model, tied ? "lm_head" : "");
   for (std::size_t l = 0; l < c.n_layers; ++l) {
     weights.layers.push_back(map_layer(source, "layers." + std::to_string(l) + "."));
   }
   weights.final_norm = source.norm("norm", c.d_model, norm_bias);
-  const bool tied = fields.flag("tie_word_embeddings", tied_if_absent);
   weights.head = source.head("lm_head", tied, weights.token_embedding, c.vocab_size, c.d_model);
   source.finish(weights);
 }

@@ -24,6 +24,7 @@ ModelConfig read_config(const JsonFields& fields) {
   check_sizes(fields, c);
   split_heads_evenly(fields, "num_attention_heads", c);
   set_attention_everywhere(c, standard_attention_scale(c));
+  refuse_unless(fields, "learned_embeddings", true);
   fields.ignore({"do_layer_norm_before", "_remove_final_layer_norm", "enable_bias",
                  "layer_norm_elementwise_affine"});  // read with the weights
   return c;
@@ -37,7 +38,8 @@ void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonF
   const auto norm = [&](const std::string& name) {
     return affine ? source.norm(name, c.d_model, Bias::required) : NormWeights{.present = true, .weight = {}, .bias = {}};
   };
-  weights.token_embedding = source.matrix("embed_tokens.weight", c.vocab_size, c.d_embedding);
+  const bool tied = fields.flag("tie_word_embeddings", true);
+  weights.token_embedding = source.embedding("embed_tokens.weight", c.vocab_size, c.d_embedding, tied ? "lm_head" : "");
   weights.position_embedding = source.matrix("embed_positions.weight", c.max_positions + c.position_offset, c.d_model);
   if (c.d_embedding != c.d_model) {
     weights.embedding_projection = source.linear("project_in", c.d_model, c.d_embedding, Bias::none);
@@ -57,7 +59,6 @@ void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonF
     weights.layers.push_back(std::move(layer));
   }
   if (pre_norm && !fields.flag("_remove_final_layer_norm", false)) weights.final_norm = norm("final_layer_norm");
-  const bool tied = fields.flag("tie_word_embeddings", true);
   weights.head = source.head("lm_head", tied, weights.token_embedding, c.vocab_size, c.d_embedding);
   source.finish(weights);
 }

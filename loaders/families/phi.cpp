@@ -33,7 +33,8 @@ ModelConfig read_config(const JsonFields& fields) {
 void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonFields& fields, ModelWeights& weights) {
   const std::size_t kv_width = c.n_kv_heads * c.head_dim;
   WeightSource source(checkpoint, {"model.", ""}, "embed_tokens.weight");
-  weights.token_embedding = source.matrix("embed_tokens.weight", c.vocab_size, c.d_model);
+  const bool tied = fields.flag("tie_word_embeddings", false);
+  weights.token_embedding = source.embedding("embed_tokens.weight", c.vocab_size, c.d_model, tied ? "lm_head" : "");
   for (std::size_t l = 0; l < c.n_layers; ++l) {
     const std::string name = "layers." + std::to_string(l) + ".";
     LayerWeights layer;
@@ -47,7 +48,6 @@ void map_weights(const Checkpoint& checkpoint, const ModelConfig& c, const JsonF
     weights.layers.push_back(std::move(layer));
   }
   weights.final_norm = source.norm("final_layernorm", c.d_model, Bias::required);
-  const bool tied = fields.flag("tie_word_embeddings", false);
   weights.head = source.head("lm_head", tied, weights.token_embedding, c.vocab_size, c.d_model, Bias::required);
   source.finish(weights);
 }

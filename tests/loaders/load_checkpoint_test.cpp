@@ -266,6 +266,7 @@ TEST_CASE("load_checkpoint: what dropouts, tasks and generation settings say cha
                                               {"num_labels", 3},
                                               {"summary_type", "mean"},
                                               {"_attn_implementation", "flash"},
+                                              {"unsloth_version", "2025.9.1"},
                                               {"some_new_switch", false}});
   CHECK(load_checkpoint(checkpoint.path()).weights.n_parameters == load_checkpoint(kOracles / "gpt2").weights.n_parameters);
 }

@@ -79,6 +79,17 @@ TEST_CASE("read_rotary: the part of a head that turns is counted in double, as P
   CHECK(turning("0.3") == 30);
 }
 
+TEST_CASE("load_config: GPT-NeoX's fraction under a second name must be the same") {
+  const auto load = [](const std::string& more) {
+    const TemporaryFolder folder;
+    load_config(folder.write("config.json", R"({"model_type": "gpt_neox", "hidden_size": 40, "intermediate_size": 8,
+      "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 7, "rotary_pct": 0.5, "partial_rotary_factor": )" +
+                                                more + "}"));
+  };
+  CHECK_NOTHROW(load("0.5"));
+  CHECK(contains(thrown([&] { load("1.0"); }).what(), "partial_rotary_factor: expected the share that rotary_pct says"));
+}
+
 TEST_CASE("read_rotary: what is refused is named where it stands") {
   const auto refused = [](const std::string& rotary) { return std::string(thrown([&] { load_llama(rotary); }).what()); };
   CHECK(contains(refused(R"("rope_theta": 0)"), "config.json: rope_theta: expected a number above 0"));
