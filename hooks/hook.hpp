@@ -46,11 +46,11 @@ class Hook {
   /// Asked once per run, point and layer (layer 0 for final_hidden and logits).
   virtual Access access(Point point, std::size_t layer) const = 0;
 
-  /// Called where access() said read.
+  /// Called where access() said read; a hook that says so has its own. This one throws argument_invalid.
   virtual void read(const PointView& view);
 
-  /// Called where access() said write; what it leaves in view.values is what the run goes on with. At one point hooks are
-  /// called in the order given to run(), so a reading hook sees the changes of those before it.
+  /// Called where access() said write, likewise; what it leaves in view.values is what the run goes on with. At one point hooks
+  /// are called in the order given to run(), so a reading hook sees the changes of those before it.
   virtual void write(const MutablePointView& view);
 };
 

@@ -16,20 +16,23 @@ struct SessionOptions {
   std::size_t max_batch_tokens = 0;  // rows of one run; 0: context
   bool keep_cache = true;  // false: every run starts its sequences anew and one layer's cache serves all layers (corpus passes)
   // OpenMP threads of a run; 0: as available. On a busy machine set GOMP_SPINCOUNT (README). Where the system refuses to start
-  // them, OpenMP ends the process.
+  // them, OpenMP ends the process. A fork()ed child of a process that has run something has none but its own: 1 there, or GCC's
+  // OpenMP waits for ever.
   int n_threads = 0;
 };
 
 /// Which rows' logits a run returns. A hook at `logits` sees those same rows; with `none` and such a hook, all rows.
 enum class LogitsRows { none, last, all };  // last: each sequence's last row
 
-/// Token ids laid end to end plus offsets: sequence s is tokens [offsets[s], offsets[s + 1]). No padding.
+/// Token ids laid end to end plus offsets: sequence s is tokens [offsets[s], offsets[s + 1]), for slot s. No padding. A slot
+/// that has ended before others goes on with any one token and is truncated to 0 where it reaches the context.
 struct RaggedBatch {
   std::span<const TokenId> tokens;
   std::span<const std::size_t> offsets;  // [n_sequences + 1], from 0, each sequence has at least one token
 };
 
-/// For one thread at a time. One that was moved from may only be destroyed or assigned to.
+/// For one thread at a time. One that was moved from may only be destroyed or assigned to. Not to be run by destructors of
+/// static objects: the working room of the main thread is gone by then.
 class Session {
  public:
   /// Throws context_exceeded (context beyond the model's limit), argument_invalid (no model, sequence or position, more than
