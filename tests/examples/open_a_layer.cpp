@@ -14,7 +14,7 @@ int main(int argc, char** argv) try {
   const auto model =
       Model::load(argc > 1 ? argv[1] : "tools/demo/wikitext2-relu-12x256");  // immutable, shared by any number of sessions
   const auto tokenizer = Tokenizer::load(argc > 1 ? argv[1] : "tools/demo/wikitext2-relu-12x256");
-  const auto tokens = tokenizer->encode("<|endoftext|> The lobsters are caught in lobster");
+  const auto tokens = tokenizer->encode("<|endoftext|> The song reached number");
   const std::size_t layer = model->config().n_layers - 1;
 
   Record record({.points = {Point::coefficients, Point::final_hidden}, .first_layer = layer});
