@@ -54,7 +54,7 @@ std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore
   arguments.weights = parse_weight_mode(store.info().weights);
   const auto model = load_model(arguments);
   if (!is_model_of(store, *model, arguments.folder)) {
-    note("note: this model is not the one whose keys were searched");
+    note("note: this model is not the one whose keys were searched, and its value's tokens are named by that one's vocabulary");
   }
   return value_top_tokens(*model, options.layer, options.unit, 1, kValueTokens, lens_from_name(options.lens));
 }
@@ -77,11 +77,18 @@ std::string as_text(const Options& options, const TriggerStore& store, const std
                         "\u2192", example.next ? token_text(store, *example.next) : "(end)");
   }
   if (!value) return text;
-  text += fmt::format("value (lens {}): probability, token\n", options.lens);
+  text += fmt::format("value (lens {}{}): probability, token\n", options.lens,
+                      smallest ? "; where its coefficient is negative these become less likely" : "");
   for (std::size_t i = 0; i < value->tokens.size(); ++i) {
     text += fmt::format("{:9.2g}  {}\n", std::exp(value->log_probabilities[i]), token_text(store, value->tokens[i]));
   }
   return text;
+}
+
+/// Nothing where the vocabulary has no such token.
+std::optional<std::string> token_json(const TriggerStore& store, TokenId token) {
+  const std::string_view bytes = store.token_bytes(token);
+  return bytes.empty() ? std::nullopt : std::optional<std::string>(bytes);
 }
 
 Json example_json(const TriggerStore& store, const TriggerStore::Example& example) {
@@ -90,8 +97,8 @@ Json example_json(const TriggerStore& store, const TriggerStore::Example& exampl
       .add("sentence", example.sentence)
       .add("position", example.prefix.size() - 1)
       .add("prefix", store.bytes(example.prefix))
-      .add("trigger", store.token_bytes(example.prefix.back()))
-      .add("next", example.next ? std::optional(store.token_bytes(*example.next)) : std::nullopt)
+      .add("trigger", token_json(store, example.prefix.back()))
+      .add("next", example.next ? token_json(store, *example.next) : std::nullopt)
       .add("tokens", example.prefix)
       .add("next_token", example.next);
   return json.json();
@@ -112,7 +119,7 @@ std::string as_json(const Options& options, const TriggerStore& store, const std
   for (std::size_t i = 0; i < value->tokens.size(); ++i) {
     tokens.push_back(JsonObject()
                          .add("id", value->tokens[i])
-                         .add("token", store.token_bytes(value->tokens[i]))
+                         .add("token", token_json(store, value->tokens[i]))
                          .add("probability", std::exp(value->log_probabilities[i]))
                          .json());
   }

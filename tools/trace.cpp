@@ -184,8 +184,9 @@ void add_trace(CLI::App& app) {
   options->interventions.add_options(*command);
   command->footer(
       "residual_mid: the stream the feed-forward output is added to; ffn_out: that output; residual_post: the layer's output.\n"
-      "Each is shown with the token it would predict. A memory's strength is |m| |v|; where m is negative, its tokens are\n"
-      "those that -v promotes.\n" +
+      "Each is shown with the token it would predict. A memory's strength is |m| |v|; its tokens are those that v promotes "
+      "or,\n"
+      "where m is negative, -v; in --json with the probabilities of v or -v alone.\n" +
       std::string(kInterventionsHelp) +
       "Examples:\n"
       "  ffmem trace models/gpt2 \"The capital of France is\"\n"

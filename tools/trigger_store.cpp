@@ -194,6 +194,11 @@ std::span<const TokenId> TriggerStore::sentence_tokens(std::int64_t sentence) co
   return sentence_tokens_.subspan(begin, static_cast<std::size_t>(sentence_offsets_[i + 1]) - begin);
 }
 
+std::string TriggerStore::text_before_trigger(const Example& example, std::size_t max_tokens) const {
+  const auto before = example.prefix.first(example.prefix.size() - 1);
+  return before.size() > max_tokens ? "\u2026 " + bytes(before.last(max_tokens)) : bytes(before);
+}
+
 std::string TriggerStore::bytes(std::span<const TokenId> tokens) const {
   std::string bytes;
   for (const TokenId token : tokens) bytes += token_bytes(token);

@@ -103,6 +103,9 @@ class TriggerStore {
   /// vocabulary.
   std::string_view token_bytes(TokenId id) const noexcept;
 
+  /// What an example's prefix says before its trigger token: of the last `max_tokens` where there are more, behind "… ".
+  std::string text_before_trigger(const Example& example, std::size_t max_tokens) const;
+
   /// What tokens say, one behind the other.
   std::string bytes(std::span<const TokenId> tokens) const;
 

@@ -6,6 +6,7 @@
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command_output.hpp"
 #include "tests/tools/small_store.hpp"
+#include "tools/report/page.hpp"
 
 using namespace ffmem;
 
@@ -25,11 +26,26 @@ std::string report_page(const SmallStore& small) {
 
 TEST_CASE("ffmem report: the token that follows is marked by its id, and one without bytes is its number") {
   const std::string page = report_page(SmallStore());
-  CHECK(contains(page, R"(<td class="next hit">\xC3</td>)"));
-  CHECK(contains(page, R"(<td class="next">\xA9</td>)"));
-  CHECK(contains(page, R"(<td class="next hit">#0</td>)"));
+  CHECK(contains(page, R"(<td class="next hit"><bdi>\xC3</bdi></td>)"));
+  CHECK(contains(page, R"(<td class="next"><bdi>\xA9</bdi></td>)"));
+  CHECK(contains(page, R"(<td class="next hit"><bdi>#0</bdi></td>)"));
   CHECK(contains(page, R"(<td class="next"><i>(end)</i></td>)"));
   CHECK(contains(page, "or the (end) of what was read of the sentence"));
+}
+
+TEST_CASE("ffmem report: a trigger of spaces alone shows, and the space before another is not marked") {
+  tools::Page page;
+  page.layers.resize(1);
+  tools::PageMemory& memory = page.layers[0].memories.emplace_back();
+  memory.examples.resize(2);
+  memory.examples[0].before = memory.examples[1].before = "a";
+  memory.examples[0].trigger = " ";
+  memory.examples[0].next = "  ";
+  memory.examples[1].trigger = " b";
+  const std::string text = tools::render_page(page);
+  CHECK(contains(text, "<bdi>a<mark>\u2423</mark></bdi>"));
+  CHECK(contains(text, "<bdi>\u2423\u2423</bdi>"));
+  CHECK(contains(text, "<bdi>a <mark>b</mark></bdi>"));
 }
 
 TEST_CASE("ffmem report and show: examples of the most negative coefficients are called so") {
@@ -37,10 +53,12 @@ TEST_CASE("ffmem report and show: examples of the most negative coefficients are
   CHECK_FALSE(contains(report_page(small), "most negative"));
   const std::vector<std::string> show{"show", small.path("store"), "0", "0"};
   CHECK_FALSE(contains(output(show), "most negative"));
+  CHECK_FALSE(contains(read_text_file(small.path("page.html")), "less likely"));
   small.negate();
   const std::string page = report_page(small);
   CHECK(contains(page, "on which its coefficient is most negative"));
   CHECK(contains(page, "for the most negative coefficients"));
+  CHECK(contains(page, "its value promotes (and so makes less likely at these) "));
   CHECK(contains(page, "Keys that were never negative"));
   CHECK(contains(output(show), "layer 0, unit 0: the most negative coefficients: "));
   CHECK(json_output({"show", small.path("store"), "0", "0", "--json"})["smallest"] == true);

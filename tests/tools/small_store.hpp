@@ -1,5 +1,5 @@
 // A trigger store and its values, small enough to be written down: one layer of two memories with two examples each, and a
-// vocabulary in which two tokens, bytes that are no characters, are shown by the same text, and one adds nothing.
+// vocabulary in which two tokens are bytes that are no characters, and one adds nothing.
 #pragma once
 
 #include <string>

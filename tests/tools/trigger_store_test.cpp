@@ -105,6 +105,8 @@ TEST_CASE("trigger_store: what was written is read back, with prefixes, next tok
   CHECK(best[0].sentence == 7);
   CHECK(std::vector(best[0].prefix.begin(), best[0].prefix.end()) == std::vector<TokenId>{3, 4});
   CHECK(!best[0].next);  // the prefix is the whole sentence
+  CHECK(store.text_before_trigger(best[0], 1) == store.token_bytes(3));
+  CHECK(store.text_before_trigger(best[0], 0) == "\u2026 ");
   CHECK(std::vector(best[1].prefix.begin(), best[1].prefix.end()) == std::vector<TokenId>{1});
   CHECK(best[1].next == 2);
   CHECK(best[1].tokens.size() == 3);

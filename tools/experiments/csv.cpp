@@ -26,7 +26,8 @@ class Parser {
       do row.fields.push_back(field());
       while (take(','));
       end_line();
-      if (row.fields.size() > 1 || !row.fields.front().empty()) rows.push_back(std::move(row));
+      // A spreadsheet writes a row that was emptied as commas alone.
+      if (!std::ranges::all_of(row.fields, &std::string::empty)) rows.push_back(std::move(row));
     }
     return rows;
   }

@@ -20,7 +20,7 @@ figcaption { color: var(--soft); font-size: .87rem; }
 details { margin: .6rem 0; } summary { cursor: pointer; color: var(--soft); }
 .wide { overflow-x: auto; } .data { font-size: .84rem; font-variant-numeric: tabular-nums; }
 .data td, .data th { border-bottom: 1px solid var(--line); white-space: nowrap; max-width: 36rem; overflow: hidden; text-overflow: ellipsis; }
-.said { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1.5rem; max-width: 76rem; }
+.said { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 1.5rem; max-width: 76rem; }
 .said h3 { font-size: .95rem; margin: 0; color: var(--soft); } .said p { margin: .2rem 0; }
 nav a { margin-right: 1rem; }
 )css";

@@ -10,6 +10,7 @@
 #include "tools/export/example_activations.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
+#include "tools/token_text.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -77,7 +78,7 @@ Json top_logits(const TriggerStore& store, const ValueTable* values, std::size_t
   for (std::size_t i = first; i < first + values->k; ++i) {
     if (!(values->probabilities[i] > 0.0F)) continue;  // too small for a float32, and so without a logarithm
     logits.push_back(JsonObject()
-                         .add("token", store.token_bytes(values->tokens[i]))
+                         .add("token", text_or_number(store.token_bytes(values->tokens[i]), values->tokens[i]))
                          .add("value", std::log(values->probabilities[i]))
                          .json());
   }

@@ -9,6 +9,7 @@
 
 #include "hooks/histogram.hpp"
 #include "loaders/atomic_file.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
@@ -71,6 +72,7 @@ class PageWriter {
         .add("memories", store_.d_memory())
         .add("per_block", per_block)
         .add("posting_files", kPostingFiles)
+        .add("value_tokens", sources_.values.k)
         .add("histogram_tokens", sources_.histogram.n_tokens)
         .add("smallest", store_.info().smallest)
         .json();
@@ -78,7 +80,11 @@ class PageWriter {
 
   std::filesystem::path block_path(std::size_t number) const { return folder_ / concat("block-", number, ".js"); }
 
-  std::string token_text(TokenId token) const { return text_or_number(store_.token_bytes(token), token); }
+  /// Bytes that are no text would all become U+FFFD.
+  std::string token_text(TokenId token) const {
+    const std::string text = text_or_number(store_.token_bytes(token), token);
+    return valid_utf8_prefix(text) == text.size() ? text : visible_text(text);
+  }
 
   void write_block(std::size_t number, std::size_t first, std::size_t end) {
     std::string text = "ffmem_block(" + std::to_string(number) + ",[\n";
@@ -119,14 +125,11 @@ class PageWriter {
   }
 
   /// [coefficient, prefix but its last token, that token, the next, 1 if that is the value's first token, else 0]; next is null
-  /// behind the sentence's end. Texts do not tell tokens apart: several bytes may be U+FFFD.
+  /// behind the sentence's end. Texts do not tell tokens apart: two may have the same.
   Json example_json(const TriggerStore::Example& example, TokenId predicted) const {
-    const auto before = example.prefix.first(example.prefix.size() - 1);
-    const bool is_cut = before.size() > kPrefixTokens;
-    const std::string shown = (is_cut ? "… " : "") + store_.bytes(is_cut ? before.last(kPrefixTokens) : before);
     return JsonArray()
         .add(example.coefficient)
-        .add(shown)
+        .add(store_.text_before_trigger(example, kPrefixTokens))
         .add(token_text(example.prefix.back()))
         .add(example.next ? std::optional(token_text(*example.next)) : std::nullopt)
         .add(example.next == predicted ? 1 : 0)

@@ -15,8 +15,7 @@ constexpr std::string_view kViewerStyle = R"css(
 input.number { width: 5.5rem; }
 .columns { display: grid; grid-template-columns: minmax(0, 3fr) minmax(16rem, 1fr); gap: 2rem; }
 @media (max-width: 60rem) { .columns { grid-template-columns: minmax(0, 1fr); } }
-.columns .examples td { white-space: normal; padding: .15rem .4rem .15rem 0; }
-.columns .prefix { direction: ltr; }
+.columns .examples td { white-space: normal; overflow-wrap: anywhere; padding: .15rem .4rem .15rem 0; }
 .columns mark { background: var(--mark); color: var(--mark-ink); border-radius: 2px; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 .histogram td { padding: 0 .5rem 0 0; font-size: .82rem; font-variant-numeric: tabular-nums; }
@@ -30,7 +29,7 @@ whose scores its value adds most. Layers and memories count from 0.</p>
 <form id="go"><label>Layer <input class="number" id="layer" type="number" min="0"></label>
 <label>memory <input class="number" id="unit" type="number" min="0"></label> <button>Show</button></form>
 <form id="search"><label>Token <input id="word" type="search" placeholder="jail" autocomplete="off"></label> <button>Search</button></form>
-<button id="previous" type="button">&larr;</button><button id="next" type="button">&rarr;</button>
+<button id="previous" type="button" aria-label="previous memory">&larr;</button><button id="next" type="button" aria-label="next memory">&rarr;</button>
 </div>
 <main id="page"></main>
 )html";
@@ -68,13 +67,13 @@ function memoryLink(memory, note) {
   const [layer, unit] = address(memory);
   return make("a", {href: `#m/${layer}/${unit}`}, `${layer}/${unit}${note || ""}`);
 }
-const tokenLink = text => make("a", {href: "#t/" + encodeURIComponent(text.trim())}, shown(text));
+const tokenLink = text => make("a", {href: "#t/" + encodeURIComponent(text.trim())}, make("bdi", {}, shown(text)));
 // A token's leading space stays outside its mark, where a line may break.
 function exampleRow([coefficient, before, trigger, next, predicted]) {
   const space = trigger.trim() ? trigger.match(/^ */)[0] : "";
   return make("tr", {}, make("td", {class: "m"}, coefficient.toFixed(2)),
-    make("td", {class: "prefix"}, visible(before) + space, make("mark", {}, shown(trigger.slice(space.length)))),
-    make("td", {class: predicted ? "next hit" : "next"}, next === null ? make("i", {}, "(end)") : shown(next)));
+    make("td", {class: "prefix"}, make("bdi", {}, visible(before) + space, make("mark", {}, shown(trigger.slice(space.length))))),
+    make("td", {class: predicted ? "next hit" : "next"}, next === null ? make("i", {}, "(end)") : make("bdi", {}, shown(next))));
 }
 function binName(bin) {
   if (bin === 0) return "below 0";
@@ -105,6 +104,7 @@ async function showMemory(layer, unit) {
   const promoted = make("table", {}, ...tokens.map(([text, p]) =>
     make("tr", {}, make("td", {}, tokenLink(text)), make("td", {class: "n soft"}, (100 * p).toPrecision(2) + " %"))));
   const right = make("div", {}, make("h3", {}, "What its value promotes"), promoted, make("p", {class: "soft"},
+      S.smallest ? "Where its coefficient is negative these become less likely. " : "",
       `${agree} of ${found} examples (${percent(agree, found)}) are followed by its first token.`));
   if (counts.length) right.append(make("h3", {}, "How large its coefficient is"), histogram(counts),
     make("p", {class: "soft"}, `over ${S.histogram_tokens} tokens of validation text`));
@@ -124,13 +124,13 @@ async function showToken(word) {
   const exact = vocabulary.filter(([, text]) => text.trim().toLowerCase() === wanted);
   const near = vocabulary.filter(([, text]) => { const t = text.trim().toLowerCase(); return t !== wanted && t.startsWith(wanted); });
   const page = [make("h2", {}, `Token "${visible(word)}"`)];
-  if (!exact.length) page.push(make("p", {}, "No memory promotes this token or fires on it."));
+  if (!exact.length) page.push(make("p", {}, `No value has it among its ${S.value_tokens} first tokens, and no key has a trigger example that ends in it.`));
   for (const [id, text] of exact) {
     const file = id % S.posting_files;
     await load(`postings-${file}.js`);
     const [promote, fire] = postings[file][id];
-    page.push(make("h3", {}, `"${visible(text)}" (id ${id})`), postingList("Memories whose value promotes it", promote),
-      postingList(S.smallest ? "Memories most negative on it" : "Memories that fire on it", fire));
+    page.push(make("h3", {}, `"${visible(text)}" (id ${id})`), postingList(`Values that have it among their ${S.value_tokens} first tokens, best first`, promote),
+      postingList("Keys with trigger examples that end in it, those with fewest others first", fire));
   }
   if (near.length && wanted) page.push(make("h3", {}, "Tokens that begin so"), make("p", {class: "links"}, ...near.slice(0, 100).map(([, text]) => tokenLink(text))));
   byId("page").replaceChildren(...page);
@@ -142,7 +142,8 @@ async function route() {
     if (kind === "t") await showToken(decodeURIComponent(a));
     else {
       const layer = Number(a || 0), unit = Number(b || 0);
-      if (!(layer >= 0 && layer < S.layers && unit >= 0 && unit < S.memories)) throw new Error(`layers 0 to ${S.layers - 1}, memories 0 to ${S.memories - 1}`);
+      const isPlace = (n, end) => Number.isInteger(n) && n >= 0 && n < end;
+      if (!isPlace(layer, S.layers) || !isPlace(unit, S.memories)) throw new Error(`layers 0 to ${S.layers - 1}, memories 0 to ${S.memories - 1}`);
       await showMemory(layer, unit);
     }
   } catch (error) { byId("page").replaceChildren(make("p", {}, error.message)); }

@@ -6,7 +6,7 @@
 
 namespace ffmem::tools {
 
-/// `settings` is a JSON object: layers, memories, per_block, posting_files, histogram_tokens, smallest.
+/// `settings` is a JSON object: layers, memories, per_block, posting_files, value_tokens, histogram_tokens, smallest.
 std::string viewer_page(std::string_view model_name, std::string_view settings);
 
 }  // namespace ffmem::tools

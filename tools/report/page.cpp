@@ -36,12 +36,13 @@ void append_overview(const Page& page, std::string& out) {
   fmt::format_to(
       std::back_inserter(out),
       "<h2>Layer by layer</h2>\n<p>Same trigger: the share of a key's examples that end in its most common last token, "
-      "averaged over the layer's keys with at least {} examples (a computed stand-in for shallow patterns, not a person's "
+      "averaged over the layer's keys with at least {0} examples (a computed stand-in for shallow patterns, not a person's "
       "judgement). Agreement: the share of memories whose value ranks first the very token that follows the key's best "
       "example, "
-      "of those whose best example has one (the paper's Figure 4).</p>\n"
+      "of those whose best example has one (the paper's Figure 4). Mean of max p: the probability of a value's first token, "
+      "averaged over the layer's values. Never {1}: keys without any example.</p>\n"
       "<table class=\"overview\">\n<tr><th class=\"n\">Layer</th><th>Same trigger</th><th>Agreement</th>"
-      "<th class=\"n\">Mean of max p</th><th class=\"n\">Never {}</th></tr>\n",
+      "<th class=\"n\">Mean of max p</th><th class=\"n\">Never {1}</th></tr>\n",
       page.least_examples, page.smallest ? "negative" : "fired");
   for (std::size_t l = 0; l < page.layers.size(); ++l) {
     const PageLayer& layer = page.layers[l];
@@ -54,13 +55,25 @@ void append_overview(const Page& page, std::string& out) {
   out += "</table>\n";
 }
 
+bool is_blank(const std::string& token) { return token.find_first_not_of(' ') == std::string::npos; }
+
+/// A token by itself: one of spaces alone would not show. <bdi> keeps what is written from right to left out of its neighbours.
+std::string token_html(const std::string& token) {
+  return "<bdi>" + (is_blank(token) ? visible_text(token) : html_text(token)) + "</bdi>";
+}
+
+/// The prefix's last token, marked; its leading space stays outside, where a line may break.
+std::string trigger_html(const std::string& token) {
+  const std::size_t begin = is_blank(token) ? 0 : token.find_first_not_of(' ');
+  const std::string text = token.substr(begin);
+  return token.substr(0, begin) + "<mark>" + (is_blank(text) ? visible_text(text) : html_text(text)) + "</mark>";
+}
+
 void append_example(const PageExample& example, std::string& out) {
-  const std::string next = example.next ? html_text(*example.next) : "<i>(end)</i>";
   fmt::format_to(std::back_inserter(out),
-                 "<tr><td class=\"m\">{:.2f}</td><td class=\"prefix\"><bdi>{}<mark>{}</mark></bdi></td><td "
-                 "class=\"next{}\">{}</td></tr>\n",
-                 example.coefficient, html_text(example.before), html_text(example.trigger), example.predicted ? " hit" : "",
-                 next);
+                 "<tr><td class=\"m\">{:.2f}</td><td class=\"prefix\"><bdi>{}{}</bdi></td><td class=\"next{}\">{}</td></tr>\n",
+                 example.coefficient, html_text(example.before), trigger_html(example.trigger), example.predicted ? " hit" : "",
+                 example.next ? token_html(*example.next) : "<i>(end)</i>");
 }
 
 void append_memory(const Page& page, const PageMemory& memory, std::string& out) {
@@ -75,8 +88,9 @@ void append_memory(const Page& page, const PageMemory& memory, std::string& out)
           : "");
   for (const PageExample& example : memory.examples) append_example(example, out);
   out += "</table>\n<div class=\"tokens\">its value promotes ";
+  if (page.smallest) out += "(and so makes less likely at these) ";
   for (const PageToken& token : memory.value) {
-    fmt::format_to(std::back_inserter(out), "<span>{} <small>{}</small></span>", html_text(token.text),
+    fmt::format_to(std::back_inserter(out), "<span>{} <small>{}</small></span>", token_html(token.text),
                    small_percent(static_cast<double>(token.probability)));
   }
   out += "</div></section>\n";
@@ -110,8 +124,11 @@ std::string render_page(const Page& page) {
       "sentence prefixes on which {} were searched in the corpus below, and every value was compared with "
       "the whole vocabulary ({}). Shown are the memories of each layer whose examples are most alike or whose value best "
       "foretells "
-      "what follows them.</p>\n",
-      page.top, page.smallest ? "its coefficient is most negative" : "it fires most strongly", html_text(page.lens));
+      "what follows them.{}</p>\n",
+      page.top, page.smallest ? "its coefficient is most negative" : "it fires most strongly", html_text(page.lens),
+      page.smallest ? " Where a coefficient is negative, the layer adds the opposite of the value: what the value promotes "
+                      "becomes less likely."
+                    : "");
   append_facts(page, out);
   append_overview(page, out);
   for (std::size_t l = 0; l < page.layers.size(); ++l) {

@@ -22,21 +22,21 @@ table { border-collapse: collapse; } th, td { text-align: left; padding: .15rem 
 th { font-weight: 600; color: var(--soft); } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 .facts td:first-child { color: var(--soft); }
 .bar { display: inline-block; height: .7em; background: var(--bar); border-radius: 2px; margin-right: .4em; }
-.overview td { white-space: nowrap; }
-.memories { display: grid; grid-template-columns: repeat(auto-fill, minmax(34rem, 1fr)); gap: 1rem; }
+.overview { display: block; overflow-x: auto; } .overview td { white-space: nowrap; }
+.memories { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(34rem, 100%), 1fr)); gap: 1rem; }
 .memory { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; overflow: hidden; }
 .memory h3 { font-size: 1rem; margin: 0; } .memory p { margin: .1rem 0 .5rem; font-size: .87rem; }
 .examples { width: 100%; table-layout: fixed; font-size: .84rem; }
-.examples td { white-space: nowrap; overflow: hidden; padding: .05rem .3rem .05rem 0; }
+.examples td { white-space: nowrap; overflow: hidden; padding: .05rem .3rem .05rem 0; vertical-align: bottom; }
 .examples .m { width: 3.6rem; text-align: right; color: var(--soft); font-variant-numeric: tabular-nums; }
-.examples .prefix { text-align: right; direction: rtl; text-overflow: ellipsis; } .examples .prefix bdi { direction: ltr; unicode-bidi: isolate; }
-.examples .next { width: 8rem; color: var(--soft); text-overflow: ellipsis; } .examples .hit { color: var(--hit); font-weight: 600; }
+.examples .prefix { text-align: right; white-space: normal; overflow-wrap: anywhere; }
+.examples .next { width: 7rem; color: var(--soft); text-overflow: ellipsis; } .examples .hit { color: var(--hit); font-weight: 600; }
 mark { background: var(--mark); color: var(--mark-ink); border-radius: 3px; padding: 0 .15em; }
 .tokens { font-size: .84rem; margin-top: .5rem; }
 .tokens span { display: inline-block; border: 1px solid var(--line); border-radius: 4px; padding: 0 .35em; margin: 0 .25em .25em 0;
                white-space: pre; }
 .tokens small { color: var(--soft); }
-@media (max-width: 40rem) { .memories { grid-template-columns: 1fr; } }
+@media (max-width: 40rem) { body { padding: .7rem; } .examples .next { width: 5rem; } }
 )css";
 
 }  // namespace ffmem::tools

@@ -14,6 +14,8 @@
 namespace ffmem::tools {
 namespace {
 
+constexpr std::size_t kPrefixTokens = 12;  // shown of a prefix, the last ones
+
 using Examples = std::vector<TriggerStore::Example>;
 
 /// What one key's examples and its value say together.
@@ -86,7 +88,7 @@ PageMemory describe(const TriggerStore& store, const ValueTable& values, std::si
   const ValueRow value = value_row(values, layer, reading.unit);
   const auto text = [&](TokenId token) { return text_or_number(store.token_bytes(token), token); };
   for (const TriggerStore::Example& example : store.examples(layer, reading.unit, n_examples)) {
-    memory.examples.push_back({.before = store.bytes(example.prefix.first(example.prefix.size() - 1)),
+    memory.examples.push_back({.before = store.text_before_trigger(example, kPrefixTokens),
                                .trigger = text(example.prefix.back()),
                                .next = example.next ? std::optional(text(*example.next)) : std::nullopt,
                                .predicted = example.next == value.tokens.front(),
