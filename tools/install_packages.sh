@@ -14,7 +14,7 @@ fi
 
 missing=""
 for package in $packages; do
-  dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -q '^installed$' || missing="$missing $package"
+  dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -q '^installed$' || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
 
@@ -23,6 +23,10 @@ if [ "$(id -u)" -ne 0 ]; then
   command -v sudo >/dev/null 2>&1 || { echo "install_packages.sh: needs root or sudo to install:$missing" >&2; exit 1; }
   as_root="sudo"
 fi
+apt_get() { # sudo drops a proxy that stands in the environment alone
+  $as_root env DEBIAN_FRONTEND=noninteractive ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
+    apt-get "$@"
+}
 echo "installing:$missing"
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+apt_get update -q || echo "install_packages.sh: some package lists are not up to date" >&2
+apt_get install -y -q --no-install-recommends $missing

@@ -3,33 +3,49 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
 
 #include "ops/error.hpp"
 
 namespace ffmem::tools {
 namespace {
 
-// The one thing a signal handler may write.
+// What a signal handler may write: whether one came, and when.
 volatile std::sig_atomic_t signalled = 0;
+volatile std::sig_atomic_t at_milliseconds = 0;
 
-extern "C" void on_signal(int /*signal*/) {
+std::sig_atomic_t milliseconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::sig_atomic_t>(now.tv_sec % 1'000'000 * 1000 + now.tv_nsec / 1'000'000);
+}
+
+/// A closing terminal and `timeout` signal twice within moments: what they end is to come to its clean place all the same.
+extern "C" void on_signal(int signal) {
   constexpr int kInterruptedExit = 130;
-  if (signalled != 0) ::_exit(kInterruptedExit);
-  signalled = 1;
+  constexpr std::sig_atomic_t kSamePress = 200;
+  const std::sig_atomic_t now = milliseconds();
+  if (signal == SIGINT && signalled == SIGINT && now - at_milliseconds > kSamePress) ::_exit(kInterruptedExit);
+  if (signalled != SIGINT) at_milliseconds = now;
+  if (signalled == 0 || signal == SIGINT) signalled = signal;
+}
+
+/// Unless it is ignored, as nohup does with a closed terminal, and a script with Ctrl-C for what it started with "&".
+void catch_signal(int signal) {
+  struct sigaction before {};
+  sigaction(signal, nullptr, &before);
+  if (before.sa_handler == SIG_IGN) return;
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(signal, &action, nullptr);
 }
 
 }  // namespace
 
 void catch_interrupts() {
-  struct sigaction action {};
-  action.sa_handler = on_signal;
-  sigemptyset(&action.sa_mask);
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  struct sigaction hangup {};
-  sigaction(SIGHUP, nullptr, &hangup);
-  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup ignores it
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) catch_signal(signal);
 }
 
 bool interrupted() noexcept { return signalled != 0; }

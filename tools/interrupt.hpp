@@ -3,7 +3,8 @@
 
 namespace ffmem::tools {
 
-/// From now on SIGINT, SIGTERM and (unless it is ignored) SIGHUP set a flag; a second one ends the program at once.
+/// From now on SIGINT, SIGTERM and SIGHUP, those of them that are not ignored, set a flag; a second Ctrl-C (SIGINT, more than
+/// 0.2 s after the first) ends the program at once.
 void catch_interrupts();
 
 bool interrupted() noexcept;

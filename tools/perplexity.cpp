@@ -57,10 +57,11 @@ struct WindowSum {
   std::uint64_t n_scored = 0;
 };
 
-/// Every line that is not blank, stripped (as Python's str.strip does it), behind a beginning-of-text token.
-std::vector<TokenId> encode_lines(std::string_view text, const Tokenizer& tokenizer, TokenId bos) {
+/// Every line that is not blank, stripped (as Python's str.strip does it), behind a beginning-of-text token; lines for
+/// `max_tokens` (0: all).
+std::vector<TokenId> encode_lines(std::string_view text, const Tokenizer& tokenizer, TokenId bos, std::size_t max_tokens) {
   std::vector<TokenId> tokens;
-  while (!text.empty()) {
+  while (!text.empty() && (max_tokens == 0 || tokens.size() < max_tokens)) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = stripped_as_in_python(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
@@ -84,7 +85,7 @@ std::vector<TokenId> read_tokens(const Options& options, const ModelConfig& conf
   if (options.lines) {
     const std::optional<TokenId> bos = config.bos ? config.bos : tokenizer->bos();
     if (!bos) fail(ErrorCode::argument_invalid, "--lines: the model has no beginning-of-text token");
-    tokens = encode_lines(text, *tokenizer, *bos);
+    tokens = encode_lines(text, *tokenizer, *bos, options.max_tokens);
   } else {
     tokens = tokenizer->encode(text, Tokenizer::Special::add);
   }

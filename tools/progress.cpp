@@ -1,6 +1,7 @@
 #include "tools/progress.hpp"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,14 @@ std::string duration_text(double seconds) {
 
 std::string rate_text(double per_second, const std::string& unit) {
   return per_second < 10 ? fmt::format("{:.2f} {}/s", per_second, unit) : fmt::format("{:.0f} {}/s", per_second, unit);
+}
+
+/// As much of the line as the terminal has columns: a longer one could not be written over.
+std::string fitting(std::string line) {
+  winsize size{};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 && line.size() >= size.ws_col)
+    line.resize(size.ws_col - std::size_t{1});
+  return line;
 }
 
 }  // namespace
@@ -55,7 +64,7 @@ void Progress::update(double done) {
   } else {
     line += fmt::format("{:.0f} {}, {}", done, unit_, rate_text(rate(), unit_));
   }
-  std::fputs(("\r" + line + "\x1b[K").c_str(), stderr);
+  std::fputs(("\r" + fitting(line) + "\x1b[K").c_str(), stderr);
   std::fflush(stderr);
 }
 

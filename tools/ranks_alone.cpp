@@ -1,24 +1,11 @@
 // Ranks without MPI: there is one.
-#include <charconv>
-#include <cstdlib>
-#include <string_view>
-
-#include "ops/error.hpp"
+#include "tools/lone_rank.hpp"
 #include "tools/ranks.hpp"
 
 namespace ffmem::tools {
 
 RankScope::RankScope() {
-  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
-    const char* value = std::getenv(variable);
-    const std::string_view text = value == nullptr ? "1" : value;
-    int n = 1;
-    std::from_chars(text.data(), text.data() + text.size(), n);
-    if (n > 1) {
-      fail(ErrorCode::argument_invalid, "one of ", n, " ranks (", variable,
-           "), but this program was built without MPI: build it with -Dmpi=enabled, or use --shard and ffmem merge");
-    }
-  }
+  refuse_lone_rank("this program was built without MPI: build it with -Dmpi=enabled, or use --shard and ffmem merge");
 }
 
 RankScope::~RankScope() = default;

@@ -91,6 +91,8 @@ void run(const Options& options) {
   check_validation_text(bench);
   timed(timings, "trigger search", [&] { bench.triggers(); });
   timed(timings, "value table", [&] { bench.values(); });
+  // Of a former run, whose figures are drawn anew below.
+  for (const char* page : {"report.html", "manifest.json"}) std::filesystem::remove(asked.out / page);
   const std::vector<Result> results = run_experiments(bench, timings);
   timed(timings, "memory pages", [&] { write_pages(bench); });
   const Facts facts = describe(bench);

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
@@ -31,7 +32,8 @@ std::int64_t next_sentence(const SafetensorsFile& file) {
 template <class Wanted>
 std::vector<std::filesystem::path> beside(const std::filesystem::path& path, Wanted&& wanted) {
   std::vector<std::filesystem::path> found;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::absolute(path).parent_path())) {
+  std::error_code unlisted;  // a folder that one may write but not read
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::absolute(path).parent_path(), unlisted)) {
     if (wanted(entry.path().filename().string())) found.push_back(entry.path());
   }
   return found;

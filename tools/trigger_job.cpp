@@ -59,11 +59,11 @@ ShardSet shards_of_rank(const ShardSet& asked) {
 
 void search_with_progress(TriggerJob& job, TriggerSearch& search, bool quiet) {
   const auto most = job.info.max_sentences;
-  Progress progress("triggers", most ? static_cast<double>(*most) : static_cast<double>(job.corpus_bytes) / 1e6,
-                    most ? "sentences" : "MB", quiet);
+  Progress progress("triggers", most ? static_cast<double>(*most) : static_cast<double>(job.corpus_bytes) / 1e3,
+                    most ? "sentences" : "kB", quiet);
   bool first = true;
   job.search.progress = [&](const SentenceBatch& batch) {
-    const double done = most ? static_cast<double>(batch.next_sentence) : static_cast<double>(batch.bytes_done) / 1e6;
+    const double done = most ? static_cast<double>(batch.next_sentence) : static_cast<double>(batch.bytes_done) / 1e3;
     if (first) progress.set_already_done(done);
     first = false;
     progress.update(done);

@@ -185,3 +185,11 @@ TEST_CASE("ffmem perplexity: --lines puts beginning-of-text before each line tha
           a.size() + b.size() + 1);
   }
 }
+
+TEST_CASE("ffmem: one of several processes that do not see each other is refused") {
+  ::setenv("PMI_SIZE", "2", 1);  // as a launcher sets it that this program's MPI, if it has one, does not know
+  const CommandResult result = ffmem_command({"info", kDemo});
+  ::unsetenv("PMI_SIZE");
+  CHECK(result.exit_code == 1);
+  CHECK_MESSAGE(contains(result.err, "one of 2 ranks (PMI_SIZE), but this program"), result.err);
+}

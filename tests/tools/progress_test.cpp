@@ -33,7 +33,7 @@ TEST_CASE("progress: with --max-sentences it is of those sentences, else of the 
 
   const std::string whole = shown({"triggers", kDemo, corpus, "-o", path("whole"), "--top", "2"});
   CHECK_MESSAGE(contains(whole, "triggers: 100.0 %"), whole);
-  CHECK_MESSAGE(contains(whole, "MB/s"), whole);
+  CHECK_MESSAGE(contains(whole, "kB/s"), whole);
   const std::string first = shown({"triggers", kDemo, corpus, "-o", path("first"), "--top", "2", "--max-sentences", "5"});
   CHECK_MESSAGE(contains(first, "triggers: 100.0 %"), first);
   CHECK_MESSAGE(contains(first, "sentences/s"), first);

@@ -67,6 +67,16 @@ TEST_CASE("trigger_array: the merged shards have the bytes of one search, and go
   CHECK_FALSE(std::filesystem::exists(array.path("out.shard-0-of-2")));
 }
 
+TEST_CASE("trigger_array: where the whole result is there already, nothing is searched or merged, unless it is of others") {
+  const Array array;
+  array.folder.write("other", "It rained all day.\nThe king died in 1432.\n");
+  CHECK(array.shell("'" FFMEM_COMMAND "' triggers model corpus -o out") == 0);
+  CHECK(array.searched("corpus").empty());
+  CHECK(contains(array.err(), "out is done"));
+  CHECK(array.run("", "--merge 2 model out corpus") == 0);
+  CHECK(array.searched("other") == "01");
+}
+
 TEST_CASE("trigger_array: a shard that is done is searched again where it is of another corpus or model, else not") {
   const Array array;
   array.folder.write("same", kText);

@@ -18,9 +18,10 @@ output=${output:-$PWD/demo-report}
 model=tools/demo/wikitext2-relu-12x256
 
 sh tools/install_packages.sh
-[ -f build/build.ninja ] || meson setup build -Dtests=disabled -Dbench=disabled
-meson compile -C build
 mkdir -p "$output"
+[ -f build/build.ninja ] || meson setup build -Dtests=disabled -Dbench=disabled -Dtools=enabled
+meson compile -C build
+[ -x build/tools/ffmem ] || { echo "run.sh: build/ was set up without the tools: remove it, and run this again" >&2; exit 1; }
 
 build/tools/ffmem info "$model"
 build/tools/ffmem suite "$model" --train tools/demo/wikitext-2-slice.txt --valid tools/demo/wikitext-2-valid-slice.txt -o "$output/paper"

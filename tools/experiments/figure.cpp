@@ -165,14 +165,16 @@ Drawing drawing_of(const Figure& figure) {
           .plots = join(plots)};
 }
 
-/// Runs gnuplot on the script in `folder`, without the user's own settings (-d); its messages go to `log`. Returns its exit
-/// code, 127 where it is not installed.
-int run_gnuplot(const std::filesystem::path& folder, const std::string& script, const std::string& log) {
+/// Runs gnuplot on the script in `folder`, without the user's own settings (-d); its figures get `suffix`, its messages go to
+/// `log`. Returns its exit code, 127 where it is not installed.
+int run_gnuplot(const std::filesystem::path& folder, const std::string& script, const std::string& suffix,
+                const std::string& log) {
+  const std::string setting = "suffix='" + suffix + "'";
   const pid_t child = fork();
   if (child < 0) fail(ErrorCode::figure_failed, script, ": a process for gnuplot could not be started");
   if (child == 0) {
     if (chdir(folder.c_str()) != 0 || std::freopen(log.c_str(), "w", stderr) == nullptr) _exit(126);
-    execlp("gnuplot", "gnuplot", "-d", "-e", "suffix='.tmp'", script.c_str(), static_cast<char*>(nullptr));
+    execlp("gnuplot", "gnuplot", "-d", "-e", setting.c_str(), script.c_str(), static_cast<char*>(nullptr));
     _exit(127);
   }
   int status = 0;
@@ -228,14 +230,15 @@ bool draw_figure(const std::filesystem::path& folder, const Figure& figure) {
   write_file(folder / (figure.name + ".csv"), to_csv(figure.data));
   if (figure.paper) write_file(folder / (figure.name + ".paper.csv"), to_csv(*figure.paper));
   write_file(folder / (figure.name + ".gp"), gnuplot_script(figure));
-  const std::string log = figure.name + ".gnuplot.tmp";
-  const int code = run_gnuplot(folder, figure.name + ".gp", log);
+  const std::string suffix = ".tmp." + std::to_string(::getpid());
+  const std::string log = figure.name + ".gnuplot" + suffix;
+  const int code = run_gnuplot(folder, figure.name + ".gp", suffix, log);
   const std::string message = first_line(folder / log);
   std::filesystem::remove(folder / log);
   const bool keep = code == 0 && !interrupted();
   for (const char* type : {".svg", ".png"}) {
     const std::filesystem::path drawn = folder / (figure.name + type);
-    const std::filesystem::path aside = drawn.string() + ".tmp";
+    const std::filesystem::path aside = drawn.string() + suffix;
     if (keep) {
       std::filesystem::rename(aside, drawn);
     } else {

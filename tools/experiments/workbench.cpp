@@ -21,8 +21,9 @@ namespace {
 
 constexpr std::size_t kValueTokens = 10;
 
-/// In the folders of OUT: of every file but figures, which gnuplot writes.
+/// In the folders of OUT: what this program writes, and what gnuplot does.
 constexpr std::array<std::string_view, 8> kWritten{".csv", ".gp", ".html", ".js", ".json", ".partial", ".safetensors", ".txt"};
+constexpr std::array<std::string_view, 3> kDrawn{".gnuplot", ".png", ".svg"};
 
 /// The names in OUT of what a run writes there, and of the folders that it makes.
 constexpr std::array kPages{"manifest.json", "report.html"};
@@ -36,7 +37,10 @@ std::vector<std::string_view> folders_of_runs() {
 /// there.
 void remove_leftovers_of_runs(const std::filesystem::path& out) {
   for (const char* page : kPages) remove_leftovers(out / page);
-  for (const std::string_view folder : folders_of_runs()) remove_leftovers_in(out / folder, kWritten);
+  for (const std::string_view folder : folders_of_runs()) {
+    remove_leftovers_in(out / folder, kWritten);
+    remove_leftovers_in(out / folder, kDrawn);
+  }
 }
 
 /// A text that a run would write over. OUT may be a folder of the user's, and so may OUT/data, whose texts are then not ours.

@@ -4,8 +4,8 @@
 #   tools/slurm/trigger_array.sh N_SHARDS MODEL OUT CORPUS...
 #
 # submits both jobs. The result has the bytes of a search in one process. A task that ran out of time goes on from its
-# checkpoint when the same command is given again. Shards that are done are not searched twice: each says of which corpus and
-# model it is, by their contents, and one of others is searched anew. FFMEM names the program if it is not in PATH; options of
+# checkpoint when the same command is given again. What is done, a shard or OUT, is not searched twice: it says of which corpus
+# and model it is, by their contents, and one of others is searched anew. FFMEM names the program if it is not in PATH; options of
 # your cluster (partition, account) go into SBATCH_PARTITION, SBATCH_ACCOUNT, or the lines below.
 #
 # The same by hand, without Slurm:
@@ -25,9 +25,10 @@ fail() { # EXIT_CODE MESSAGE
   exit "$1"
 }
 
-merging=false
+mode=submit
+[ -z "${SLURM_ARRAY_TASK_ID:-}" ] || mode=search
 if [ "${1:-}" = --merge ]; then
-  merging=true
+  mode=merge
   shift
 fi
 if [ $# -lt 4 ]; then
@@ -47,24 +48,27 @@ done
 
 shard_file() { echo "$out.shard-$1-of-$n_shards"; }
 
-# One shard of this corpus and model; `ffmem merge` takes no other ones beside it, and none twice.
-check_first_shard() {
+corpus=("$@")
+is_done() { # FILE OPTION...: whether it is the finished search of this corpus and model
   local plan
-  plan=$("$ffmem" triggers "$model" "$@" -o "${shards[0]}" --shard "0/$n_shards" --plan --json)
-  [[ $plan == *'"done": true'* ]] || fail 1 "${shards[0]}: is not the finished search of this corpus and model"
+  plan=$("$ffmem" triggers "$model" "${corpus[@]}" -o "$1" "${@:2}" --plan --json)
+  [[ $plan == *'"done": true'* ]]
 }
 
-if [ "$merging" = true ]; then
+if [ $mode != submit ] && [ -e "$out" ] && is_done "$out"; then
+  echo "$out is done" >&2
+elif [ $mode = merge ]; then
   shards=()
   for ((i = 0; i < n_shards; i++)); do shards+=("$(shard_file "$i")"); done
-  check_first_shard "$@"
+  # `ffmem merge` takes no other ones beside it, and none twice.
+  is_done "${shards[0]}" --shard "0/$n_shards" || fail 1 "${shards[0]}: is not the finished search of this corpus and model"
   status=0
   said=$("$ffmem" merge "${shards[@]}" -o "$out" 2>&1) || status=$?
   echo "$said" >&2
   [ "$status" = 0 ] || exit "$status"
   [[ $said == *": the whole corpus, "* ]] || fail 1 "$out: is not of the whole corpus; the shards stay"
   rm -- "${shards[@]}"
-elif [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
+elif [ $mode = search ]; then
   exec "$ffmem" triggers "$model" "$@" -o "$(shard_file "$SLURM_ARRAY_TASK_ID")" --shard "$SLURM_ARRAY_TASK_ID/$n_shards" \
     --unless-done --threads "${SLURM_CPUS_PER_TASK:-$(nproc)}"
 else
