@@ -20,10 +20,14 @@ struct Best {
   float score = 0.0F;
 };
 
-/// Keeps the k best of two lists that are each in order; equal scores by smaller token.
+/// Keeps the k best of two lists that are each in order; equal scores by smaller token. NaN comes first: what is no number is
+/// not known to be behind any other, and must show.
 void keep_best(std::vector<Best>& best, std::span<const Best> more, std::size_t k) {
   std::vector<Best> merged(std::min(k, best.size() + more.size()));
-  auto better = [](const Best& a, const Best& b) { return a.score > b.score || (a.score == b.score && a.token < b.token); };
+  auto better = [](const Best& a, const Best& b) {
+    if (std::isnan(a.score) || std::isnan(b.score)) return std::isnan(a.score);
+    return a.score > b.score || (a.score == b.score && a.token < b.token);
+  };
   std::size_t i = 0;
   std::size_t j = 0;
   for (Best& slot : merged) {

@@ -31,7 +31,8 @@ enum class Lens {
   final_norm,  // the model's final norm first, then E (the logit lens); the same as raw where a model has no final norm
 };
 
-/// The k best tokens of each row, best first, equal scores by smaller id.
+/// The k best tokens of each row, best first, equal scores by smaller id. A NaN among the logits of a softmax makes all of its
+/// probabilities NaN, and these come before all others.
 struct TopTokens {
   std::size_t k = 0;
   std::vector<TokenId> tokens;           // [rows, k]

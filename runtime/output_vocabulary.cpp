@@ -9,8 +9,9 @@
 namespace ffmem {
 namespace {
 
-/// log(exp(a) + exp(b)), also where one of them is -inf.
+/// log(exp(a) + exp(b)), also where one of them is -inf; NaN, which std::max may pass over, where one is NaN.
 double log_add(double a, double b) {
+  if (std::isnan(a) || std::isnan(b)) return a + b;
   const double high = std::max(a, b);
   return std::isinf(high) ? high : high + std::log1p(std::exp(std::min(a, b) - high));
 }

@@ -47,13 +47,14 @@ LogitRows logits_for_ranks(const OutputVocabulary& vocabulary, ConstMatrixView h
                   .n_bands = vocabulary.bands().size(),
                   .offsets = std::vector<float>(hidden.rows * vocabulary.bands().size()),
                   .scored = std::vector<std::uint8_t>(hidden.rows * vocabulary.bands().size(), 0)};
-  std::vector<float> lowest(hidden.rows);  // of a row's queries, all in band 0
+  std::vector<float> lowest(hidden.rows);  // of a row's queries; -inf where one is in another band, or NaN
   const auto find_lowest = [&] {
     std::ranges::fill(lowest, std::numeric_limits<float>::max());
     for (const TargetQuery& query : queries) {
       const std::size_t row = query.row - first_row;
       const bool in_head = vocabulary.band_of(query.token) == 0;
-      lowest[row] = in_head ? std::min(lowest[row], found.logits.row(row)[static_cast<std::size_t>(query.token)]) : -INFINITY;
+      const float logit = in_head ? found.logits.row(row)[static_cast<std::size_t>(query.token)] : -INFINITY;
+      lowest[row] = std::isnan(logit) ? -INFINITY : std::min(lowest[row], logit);
     }
   };
   vocabulary.walk(hidden,

@@ -41,7 +41,7 @@ std::vector<std::size_t> units_between(std::size_t begin, std::size_t end) {
   return units;
 }
 
-/// A NaN anywhere in a row of scores makes all of its probabilities NaN.
+/// Probabilities that are not numbers come first in a row.
 void check_numbers(const TopTokens& top, std::size_t layer, std::size_t first_unit) {
   for (std::size_t i = 0; i < top.log_probabilities.size(); i += top.k) {
     if (!std::isnan(top.log_probabilities[i])) continue;

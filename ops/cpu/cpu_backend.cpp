@@ -24,6 +24,11 @@ namespace {
 // An element of exp, tanh or erf costs about so many multiply-adds.
 constexpr std::size_t kFunctionWork = 16;
 
+// log_sum_exp of a row whose largest number is infinite: the sum would hold inf - inf.
+float infinite_log_sum(std::span<const float> row, float most) noexcept {
+  return std::ranges::any_of(row, [](float x) { return std::isnan(x); }) ? std::nanf("") : most;
+}
+
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const KernelTable& kernels) : kernels_(kernels) {
@@ -128,8 +133,7 @@ class CpuBackend final : public Backend {
       float most = 0;
       double sum = 0;
       kernels_.exp_sum(x.row_data(t), x.cols, &most, &sum);
-      // With an infinite maximum the sum holds inf - inf.
-      out[t] = std::isinf(most) ? most : static_cast<float>(most + std::log(sum));
+      out[t] = std::isinf(most) ? infinite_log_sum(x.row(t), most) : static_cast<float>(most + std::log(sum));
       if (largest != nullptr) largest[t] = most;
     });
   }

@@ -170,7 +170,7 @@ class ScalarBackend final : public Backend {
       const float most = *std::max_element(row.begin(), row.end());
       if (largest != nullptr) largest[t] = most;
       if (std::isinf(most)) {  // inf - inf below would be NaN
-        out[t] = most;
+        out[t] = std::ranges::any_of(row, [](float value) { return std::isnan(value); }) ? std::nanf("") : most;
         continue;
       }
       double sum = 0;

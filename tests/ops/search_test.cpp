@@ -34,18 +34,22 @@ TEST_CASE("log_sum_exp: matches the scalar version up to vocabulary size") {
 
 TEST_CASE("log_sum_exp: infinities and NaN") {
   for_each_isa([](const Backend& backend) {
-    Matrix x(4, 21);
+    Matrix x(6, 21);
     std::fill_n(x.row(0), 21, -kInfinity);
     x.row(1)[20] = kInfinity;
     std::fill_n(x.row(2), 21, -kInfinity);
     x.row(2)[17] = 3;
     x.row(3)[5] = kNan;
-    std::vector<float> out(4);
+    std::fill_n(x.row(4), 21, -kInfinity);
+    x.row(4)[6] = kNan;
+    x.row(5)[7] = kInfinity;
+    x.row(5)[19] = kNan;
+    std::vector<float> out(6);
     backend.log_sum_exp(x.view(), out.data());
     CHECK(out[0] == -kInfinity);
     CHECK(out[1] == kInfinity);
     CHECK(out[2] == 3);
-    CHECK(std::isnan(out[3]));
+    for (const std::size_t t : {3, 4, 5}) CHECK(std::isnan(out[t]));
   });
 }
 

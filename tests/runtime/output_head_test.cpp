@@ -169,6 +169,58 @@ TEST_CASE("output head: where logits are no numbers or infinite, NaN ranks last 
   CHECK(found.ranks[3] == 2);
 }
 
+TEST_CASE("output head: a NaN among the logits makes all probabilities NaN, in whichever block of the vocabulary it is") {
+  LoadedCheckpoint checkpoint = load_checkpoint(FFMEM_DEMO_MODEL);
+  const std::size_t d = checkpoint.config.d_model;
+  const std::size_t vocab_size = checkpoint.config.vocab_size = 2 * OutputHead::kVocabularyBlock + 100;
+  std::vector<float> table(vocab_size * d, 0.0F);
+  checkpoint.weights.head = {
+      .matrix = {.data = table.data(), .dtype = DType::f32, .rows = vocab_size, .cols = d, .row_stride = d, .col_stride = 1},
+      .bias = {}};
+  const auto backend = make_cpu_backend();
+  const AlignedBuffer hidden = random_hidden(1, d);
+  const ConstMatrixView row = hidden.matrix(1, d);
+  for (const std::size_t word : {std::size_t{5}, OutputHead::kVocabularyBlock + 5, 2 * OutputHead::kVocabularyBlock + 5}) {
+    CAPTURE(word);
+    table[word * d] = NAN;
+    const OutputHead head(checkpoint.config, checkpoint.weights, *backend);
+    const AlignedBuffer log_p(vocab_size);
+    head.log_probabilities(row, log_p.matrix(1, vocab_size));
+    CHECK(std::all_of(log_p.data(), log_p.data() + vocab_size, [](float x) { return std::isnan(x); }));
+    float of_target = 0.0F;
+    head.log_probabilities_of(row, std::vector<TokenId>{7}, &of_target);
+    CHECK(std::isnan(of_target));
+    for (const float x : head.top_tokens(row, 3).log_probabilities) CHECK(std::isnan(x));
+    CHECK(std::isnan(head.band_tops(row).log_probabilities[0]));
+    CHECK(std::isnan(head.ranks_of(row, std::vector<TargetQuery>{{0, 7}}).log_probabilities[0]));
+    table[word * d] = 0.0F;
+  }
+}
+
+TEST_CASE("output head: words of an adaptive softmax's band that holds NaN come before all others") {
+  LoadedCheckpoint checkpoint = load_checkpoint(std::filesystem::path(FFMEM_TEST_DATA) / "fairseq" / "adaptive");
+  AdaptiveBand& band = checkpoint.weights.bands[1];  // words 24 to 39
+  WeightMatrix& table = band.out_table.empty() ? band.table : band.out_table;
+  std::vector<float> broken(table.rows * table.cols);
+  for (std::size_t r = 0; r < table.rows; ++r) read_row(table, r, broken.data() + r * table.cols);
+  broken[3 * table.cols] = NAN;
+  table = {.data = broken.data(),
+           .dtype = DType::f32,
+           .rows = table.rows,
+           .cols = table.cols,
+           .row_stride = table.cols,
+           .col_stride = 1};
+  const auto backend = make_cpu_backend();
+  const OutputHead head(checkpoint.config, checkpoint.weights, *backend);
+  const AlignedBuffer hidden = random_hidden(1, head.hidden_width());
+  const TopTokens top = head.top_tokens(hidden.matrix(1, head.hidden_width()), head.vocab_size());
+  for (std::size_t i = 0; i < top.k; ++i) {
+    CAPTURE(i);
+    CHECK(std::isnan(top.log_probabilities[i]) == (i < 16));
+    CHECK((top.tokens[i] >= 24 && top.tokens[i] < 40) == (i < 16));
+  }
+}
+
 TEST_CASE("output head: ranks of no rows are none") {
   const OutputHead& head = demo_model()->head();
   CHECK(head.ranks_of({nullptr, 0, head.hidden_width()}, {}).ranks.empty());

@@ -102,7 +102,7 @@ class Comparison {
     for (std::size_t w = 0; w < after.size(); ++w) {
       const auto before = static_cast<double>(base_.data()[w]);
       const double p = std::exp(before);
-      if (p > 0.0) divergence += p * (before - static_cast<double>(after[w]));
+      if (p != 0.0) divergence += p * (before - static_cast<double>(after[w]));
     }
     removal.divergence = static_cast<float>(std::max(divergence, 0.0));
     removal.log_p_change = after[target] - base_.data()[target];
