@@ -8,6 +8,7 @@
 
 #include "ops/error.hpp"
 #include "tools/fingerprint.hpp"
+#include "tools/number_check.hpp"
 #include "tools/speed/blind_hook.hpp"
 #include "tools/speed/seconds.hpp"
 #include "tools/trigger_store.hpp"
@@ -58,7 +59,8 @@ TriggerSearch::TriggerSearch(std::shared_ptr<const Model> model, std::shared_ptr
 
 void TriggerSearch::run_batch(Session& session, const SentenceBatch& batch) {
   hook_.next_batch(batch.sentences, info_.prefix_token ? 1 : 0);
-  const std::array<Hook*, 1> hooks{&hook_};
+  NumberCheck check(model_->config().n_layers);
+  const std::array<Hook*, 2> hooks{&check, &hook_};
   session.run({.tokens = batch.tokens, .offsets = batch.offsets}, LogitsRows::none, hooks);
 }
 

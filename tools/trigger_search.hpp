@@ -50,7 +50,7 @@ class TriggerSearch {
                 std::vector<std::filesystem::path> files, TriggerInfo info, std::optional<TriggerCheckpoint> start);
 
   /// To the end of the corpus. When stop() says so: writes a checkpoint and throws interrupted. Throws corpus_empty where there
-  /// is no sentence at all, and what reading and running throw.
+  /// is no sentence at all, argument_invalid where coefficients are NaN, and what reading and running throw.
   void run(const TriggerSearchOptions& options);
 
   /// After run(): counts in what another search has found over other shards of the same corpus.

@@ -11,6 +11,7 @@
 #include "ops/aligned_buffer.hpp"
 #include "ops/error.hpp"
 #include "tools/lens.hpp"
+#include "tools/number_check.hpp"
 #include "tools/numbers.hpp"
 
 namespace ffmem::tools {
@@ -41,13 +42,8 @@ std::vector<std::size_t> units_between(std::size_t begin, std::size_t end) {
   return units;
 }
 
-/// Probabilities that are not numbers come first in a row.
-void check_numbers(const TopTokens& top, std::size_t layer, std::size_t first_unit) {
-  for (std::size_t i = 0; i < top.log_probabilities.size(); i += top.k) {
-    if (!std::isnan(top.log_probabilities[i])) continue;
-    fail(ErrorCode::argument_invalid, "the probabilities that value ", first_unit + i / top.k, " of layer ", layer,
-         " gives are not numbers: do the model's weights hold NaN or infinities?");
-  }
+std::string probabilities_of(std::size_t layer, std::size_t unit) {
+  return concat("the probabilities that value ", unit, " of layer ", layer, " gives");
 }
 
 /// Of a file that another program may have written.
@@ -77,13 +73,17 @@ void add_asked(const Model& model, std::size_t layer, std::span<const std::size_
 TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t first_unit, std::size_t n_units, std::size_t k,
                            Lens lens) {
   const AlignedBuffer hidden = hidden_of(model, layer, units_between(first_unit, first_unit + n_units), lens);
-  return model.head().top_tokens(hidden.matrix(n_units, model.head().hidden_width()), k);
+  TopTokens top = model.head().top_tokens(hidden.matrix(n_units, model.head().hidden_width()), k);
+  check_numbers(top.log_probabilities, [&](std::size_t i) { return probabilities_of(layer, first_unit + i / top.k); });
+  return top;
 }
 
 TargetRanks value_ranks(const Model& model, std::size_t layer, std::span<const std::size_t> units,
                         std::span<const TargetQuery> queries, Lens lens) {
   const AlignedBuffer hidden = hidden_of(model, layer, units, lens);
-  return model.head().ranks_of(hidden.matrix(units.size(), model.head().hidden_width()), queries);
+  TargetRanks found = model.head().ranks_of(hidden.matrix(units.size(), model.head().hidden_width()), queries);
+  check_numbers(found.log_probabilities, [&](std::size_t q) { return probabilities_of(layer, units[queries[q].row]); });
+  return found;
 }
 
 void compute_values(const Model& model, ValueTable& table, const std::function<void(std::size_t)>& done) {
@@ -98,7 +98,6 @@ void compute_values(const Model& model, ValueTable& table, const std::function<v
     for (std::size_t unit = 0, n = 0; unit < table.d_memory; unit += n) {
       n = std::min(OutputHead::kRowBlock, table.d_memory - unit);
       const TopTokens top = value_top_tokens(model, layer, unit, n, table.k, table.lens);
-      check_numbers(top, layer, unit);
       table.tokens.insert(table.tokens.end(), top.tokens.begin(), top.tokens.end());
       std::ranges::transform(top.log_probabilities, std::back_inserter(table.probabilities),
                              [](float log_p) { return std::exp(log_p); });

@@ -39,7 +39,8 @@ struct ValueTable {
 };
 
 /// Values [first_unit, first_unit + n_units) of a layer. An adaptive softmax scores them bare, not times a coefficient. Working
-/// memory as OutputHead::top_tokens. Throws layer_out_of_range, unit_out_of_range.
+/// memory as OutputHead::top_tokens. Throws layer_out_of_range, unit_out_of_range, and argument_invalid where what a value
+/// gives are no numbers.
 TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t first_unit, std::size_t n_units, std::size_t k,
                            Lens lens);
 
@@ -49,7 +50,7 @@ TargetRanks value_ranks(const Model& model, std::size_t layer, std::span<const s
                         std::span<const TargetQuery> queries, Lens lens);
 
 /// Fills what is computed of `table`, whose sizes, lens and asked tokens say what is wanted, in blocks of values. After each
-/// block done(values so far); it may throw. Throws argument_invalid where what a value gives are no numbers.
+/// block done(values so far); it may throw. Throws argument_invalid as above.
 void compute_values(const Model& model, ValueTable& table, const std::function<void(std::size_t)>& done);
 
 /// Throws file_unwritable.

@@ -250,6 +250,27 @@ TEST_CASE("command line: weights or interventions that are no numbers end in an 
   CHECK_FALSE(std::filesystem::exists(folder.path() / "values"));
 }
 
+TEST_CASE("ffmem: weights that are no numbers end a search, and the show of a memory that has them") {
+  const TemporaryFolder folder;
+  const std::string corpus = folder.write("corpus", "w1 w2 w3\nw4 w5\n");
+  const std::string store = folder.path() / "store";
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  const std::vector<float> nan(std::size_t{44} * 24, std::numeric_limits<float>::quiet_NaN());
+  const auto break_tensor = [&](const std::string& name) {
+    model.edit_tensors([&](auto& tensors) {
+      tensors.at(name).dtype = DType::f32;
+      tensors.at(name).data = nan.data();
+    });
+  };
+  break_tensor("transformer.h.0.mlp.c_fc.weight");
+  check_complaint({"triggers", model.path(), corpus, "-o", store, "--quiet"}, 1, {"coefficients of layer 2", "not numbers"});
+  CHECK_FALSE(std::filesystem::exists(store));
+  break_tensor("transformer.h.2.mlp.c_proj.weight");  // which no coefficient rests on
+  CHECK(ffmem_command({"triggers", model.path(), corpus, "-o", store, "--quiet"}).exit_code == 0);
+  check_complaint({"show", store, "2", "22"}, 1, {"value 22 of layer 2", "not numbers"});
+}
+
 TEST_CASE("ffmem capture: an output that cannot be written leaves nothing behind") {
   const TemporaryFolder folder;
   const Arguments capture{"capture", kTiny, "--tokens", "5,6,7", "--points", "all"};

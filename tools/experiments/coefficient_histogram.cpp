@@ -8,6 +8,7 @@
 #include "runtime/session.hpp"
 #include "tools/experiments/example_set.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/number_check.hpp"
 #include "tools/progress.hpp"
 #include "tools/sentence_batches.hpp"
 #include "tools/trigger_search.hpp"
@@ -27,7 +28,8 @@ CoefficientHistogram compute(const Workbench& bench) {
                            .enough_tokens = kHistogramTokens});
   Histogram histogram(bench.n_layers(), bench.d_memory());
   histogram.skip_first(job.info.prefix_token.has_value());
-  const std::array<Hook*, 1> hooks{&histogram};
+  NumberCheck check(bench.n_layers());
+  const std::array<Hook*, 2> hooks{&check, &histogram};
   Progress progress("coefficient histogram", static_cast<double>(kHistogramTokens), "tokens", options.quiet);
   SentenceBatch batch;
   std::size_t n_tokens = 0;

@@ -12,6 +12,7 @@
 #include "tools/interrupt.hpp"
 #include "tools/l2_norm.hpp"
 #include "tools/lens.hpp"
+#include "tools/number_check.hpp"
 #include "tools/progress.hpp"
 
 namespace ffmem::tools {
@@ -93,6 +94,7 @@ class Pass {
     const OutputHead& head = model_.head();
     const Lens lens = bench_.options().stream_lens;
     const TopTokens output = head.top_tokens(hidden(rows_.output(), lens), 1);
+    check_scores(output.log_probabilities);
     place(batch, output.tokens, result_.output);
 
     std::vector<TokenId> targets(output.tokens.size());
@@ -101,6 +103,7 @@ class Pass {
     }
     std::vector<float> log_p(targets.size());
     place(batch, head.top_tokens(hidden(rows_.residual(), lens), 1, targets, log_p.data()).tokens, result_.residual);
+    check_scores(log_p);
     place(batch, log_p, result_.log_p_final);
 
     const std::vector<TokenId> ffn = head.top_tokens(hidden(rows_.ffn(), lens), 1).tokens;
@@ -108,6 +111,13 @@ class Pass {
     const Lens value_lens = bench_.options().value_lens;
     const bool same = value_lens == lens || !model_.weights().final_norm.present;
     place(batch, same ? ffn : head.top_tokens(hidden(rows_.ffn(), value_lens), 1).tokens, result_.ffn_value_lens);
+  }
+
+  /// log_p [layers * examples].
+  void check_scores(std::span<const float> log_p) const {
+    const std::size_t n = log_p.size() / bench_.n_layers();
+    check_numbers(log_p,
+                  [&](std::size_t i) { return concat("the probabilities behind layer ", i / n, " on a sampled prefix"); });
   }
 
   void count_memories(const ExampleBatch& batch) {

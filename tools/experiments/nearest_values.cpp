@@ -8,6 +8,7 @@
 #include "ops/aligned_buffer.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/l2_norm.hpp"
+#include "tools/number_check.hpp"
 #include "tools/progress.hpp"
 
 namespace ffmem::tools {
@@ -65,6 +66,10 @@ NearestValues compute(const Workbench& bench, std::size_t k) {
       ++n_kept;
     }
   }
+  const auto cosines_of = [&](std::size_t i) {
+    return concat("the cosines of value ", i / k % bench.d_memory(), " of layer ", i / k / bench.d_memory());
+  };
+  check_numbers(nearest.cosine, cosines_of);
   return nearest;
 }
 

@@ -5,11 +5,13 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <utility>
 
 #include "runtime/norm.hpp"
 #include "tools/experiments/layer_rows.hpp"
 #include "tools/experiments/removal_algebra.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/number_check.hpp"
 #include "tools/progress.hpp"
 
 namespace ffmem::tools {
@@ -237,7 +239,9 @@ std::vector<TokenId> best_tokens(const Model& model, ConstMatrixView vectors, Le
   const AlignedBuffer buffer(vectors.rows * model.head().hidden_width());
   const MatrixView hidden = buffer.matrix(vectors.rows, model.head().hidden_width());
   model.head().to_hidden(vectors, lens, hidden);
-  return model.head().top_tokens(hidden, 1).tokens;
+  TopTokens top = model.head().top_tokens(hidden, 1);
+  check_numbers(top.log_probabilities, [](std::size_t) { return "the probabilities on a sampled prefix"; });
+  return std::move(top.tokens);
 }
 
 std::vector<Removal> removals_of(const RemovalInputs& inputs, std::size_t n_examples, std::size_t d_memory) {

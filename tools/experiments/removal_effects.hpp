@@ -35,7 +35,7 @@ struct RemovalInputs {
   std::vector<TokenId> prediction;  // [R]: t
 };
 
-/// The best token of each row of `vectors` [R, d] under the lens: [R].
+/// The best token of each row of `vectors` [R, d] under the lens: [R]. Throws argument_invalid where probabilities are NaN.
 std::vector<TokenId> best_tokens(const Model& model, ConstMatrixView vectors, Lens lens);
 
 /// Runs the examples.
