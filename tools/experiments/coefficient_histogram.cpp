@@ -7,6 +7,7 @@
 #include "loaders/safetensors_writer.hpp"
 #include "runtime/session.hpp"
 #include "tools/experiments/example_set.hpp"
+#include "tools/experiments/stored_array.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/number_check.hpp"
 #include "tools/progress.hpp"
@@ -47,18 +48,18 @@ CoefficientHistogram compute(const Workbench& bench) {
 CoefficientHistogram coefficient_histogram(const Workbench& bench) {
   Origin origin = bench.valid_origin();
   origin.emplace("tokens", std::to_string(kHistogramTokens));
-  const auto path = bench.stored("coefficient-histogram", origin, [&](const auto& file, const Origin& metadata) {
+  const std::vector<std::size_t> shape{bench.n_layers(), bench.d_memory(), Histogram::kBins};
+  const auto make = [&](const std::filesystem::path& file, const Origin& metadata) {
     const CoefficientHistogram histogram = compute(bench);
     const auto n_tokens = static_cast<std::int64_t>(histogram.n_tokens);
-    write_safetensors(file,
-                      {{"n_tokens", DType::i64, {1}, &n_tokens},
-                       {"counts", DType::u32, {bench.n_layers(), bench.d_memory(), Histogram::kBins}, histogram.counts.data()}},
+    write_safetensors(file, {{"n_tokens", DType::i64, {1}, &n_tokens}, {"counts", DType::u32, shape, histogram.counts.data()}},
                       metadata);
+  };
+  return bench.stored("coefficient-histogram", origin, make, [&](const SafetensorsFile& file) {
+    const std::int64_t n_tokens = stored_array<std::int64_t>(file, "n_tokens", {1}, 0, INT64_MAX).front();
+    return CoefficientHistogram{.n_tokens = static_cast<std::size_t>(n_tokens),
+                                .counts = stored_array<std::uint32_t>(file, "counts", shape)};
   });
-  const SafetensorsFile file(path);
-  const auto counts = file.at("counts").values<std::uint32_t>();
-  return {.n_tokens = static_cast<std::size_t>(file.at("n_tokens").values<std::int64_t>()[0]),
-          .counts = {counts.begin(), counts.end()}};
 }
 
 }  // namespace ffmem::tools

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <map>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
+#include "tools/experiments/stored_array.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/lens.hpp"
 
@@ -84,7 +87,7 @@ void compute(const Workbench& bench, EffectTable& table) {
   fill_own_views(bench, table);
 }
 
-/// The fields of the removals as arrays of their own: visit(name, type, vector, member).
+/// The fields of the removals as arrays of their own, [cases]: visit(name, type, vector, member).
 template <class Visit>
 void for_each_field(Visit&& visit) {
   visit("example", DType::i32, std::vector<std::int32_t>{}, &Removal::example);
@@ -95,21 +98,21 @@ void for_each_field(Visit&& visit) {
   visit("top_after", DType::i32, std::vector<std::int32_t>{}, &Removal::top_after);
 }
 
-/// The other arrays.
+/// The other arrays, of tokens and ranks: visit(name, elements, vector).
 template <class Table, class Visit>
 void for_each_array(Table& table, Visit&& visit) {
-  visit("prediction", table.prediction);
-  visit("layer_prediction", table.layer_prediction);
-  visit("own_top", table.own_top);
-  visit("rank_prediction", table.rank_prediction);
-  visit("rank_layer", table.rank_layer);
+  visit("prediction", table.examples.size(), table.prediction);
+  visit("layer_prediction", table.examples.size(), table.layer_prediction);
+  visit("own_top", table.removals.size(), table.own_top);
+  visit("rank_prediction", table.removals.size(), table.rank_prediction);
+  visit("rank_layer", table.removals.size(), table.rank_layer);
 }
 
 void write(const std::filesystem::path& file, const Origin& metadata, const EffectTable& table) {
   const StoredPrefixes prefixes(table.examples);
   std::vector<TensorToWrite> tensors = prefixes.tensors();
-  for_each_array(table, [&](const char* name, const std::vector<std::int32_t>& values) {
-    tensors.push_back({name, DType::i32, {values.size()}, values.data()});
+  for_each_array(table, [&](const char* name, std::size_t n, const std::vector<std::int32_t>& values) {
+    tensors.push_back({name, DType::i32, {n}, values.data()});
   });
   std::vector<std::vector<std::byte>> fields;
   for_each_field([&](const char* name, DType dtype, auto values, auto member) {
@@ -122,19 +125,31 @@ void write(const std::filesystem::path& file, const Origin& metadata, const Effe
   write_safetensors(file, tensors, prefixes.metadata(metadata));
 }
 
-void read(const std::filesystem::path& path, EffectTable& table) {
-  const SafetensorsFile file(path);
-  table.examples = StoredPrefixes::read(file);
-  for_each_array(table,
-                 [&](const char* name, std::vector<std::int32_t>& values) { values = file.at(name).copy<std::int32_t>(); });
+/// What the whole numbers of a field are below.
+std::size_t end_of(std::string_view field, const EffectTable& table, const Model& model) {
+  if (field == "example") return table.examples.size();
+  return field == "unit" ? model.config().d_memory : model.head().vocab_size();
+}
+
+EffectTable read(const SafetensorsFile& file, const Model& model, EffectTable table) {
+  table.examples = StoredPrefixes::read(file, model.head().vocab_size());
   table.removals.resize(file.at("unit").n_elements);
+  for_each_array(table, [&](const char* name, std::size_t n, std::vector<std::int32_t>& values) {
+    values = stored_array<std::int32_t>(file, name, {n}, 0, model.head().vocab_size());
+  });
   for_each_field([&](const char* name, DType, auto values, auto member) {
-    const auto stored = file.at(name).template values<typename decltype(values)::value_type>();
-    for (std::size_t i = 0; i < stored.size(); ++i) {
+    using T = typename decltype(values)::value_type;
+    if constexpr (std::is_integral_v<T>) {
+      values = stored_array<T>(file, name, {table.removals.size()}, 0, end_of(name, table, model));
+    } else {
+      values = stored_array<T>(file, name, {table.removals.size()});
+    }
+    for (std::size_t i = 0; i < values.size(); ++i) {
       auto& field = table.removals[i].*member;
-      field = static_cast<std::remove_reference_t<decltype(field)>>(stored[i]);
+      field = static_cast<std::remove_reference_t<decltype(field)>>(values[i]);
     }
   });
+  return table;
 }
 
 }  // namespace
@@ -148,15 +163,15 @@ EffectTable effect_table(Workbench& bench) {
   origin.emplace("format", "ffmem-memory-effects-2");
   origin.emplace("layer", std::to_string(table.layer));
   origin.emplace("value_lens", lens_name(options.value_lens));
-  const auto path = bench.stored("memory-effects", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
+  const auto make = [&](const std::filesystem::path& file, const Origin& metadata) {
     EffectTable computed{.examples = sample_examples(bench, options.effect_examples, "memory-effects"),
                          .layer = table.layer,
                          .method = table.method};
     compute(bench, computed);
     write(file, metadata, computed);
-  });
-  read(path, table);
-  return table;
+  };
+  return bench.stored("memory-effects", origin, make,
+                      [&](const SafetensorsFile& file) { return read(file, *bench.model(), table); });
 }
 
 }  // namespace ffmem::tools

@@ -1,12 +1,14 @@
 #include "tools/experiments/example_set.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "ops/error.hpp"
+#include "tools/experiments/stored_array.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/numbers.hpp"
 #include "tools/sentence_batches.hpp"
@@ -73,6 +75,17 @@ void take_sentences(ExampleSet& set, const Workbench& bench, const TriggerInfo& 
   });
 }
 
+/// Prefixes of at least one token, by sentence, then by length.
+void check_order(const SafetensorsFile& file, std::span<const std::int64_t> sentences, std::span<const std::int64_t> offsets) {
+  const auto length = [&](std::size_t i) { return offsets[i + 1] - offsets[i]; };
+  for (std::size_t i = 0; i < sentences.size(); ++i) {
+    const bool is_first = i == 0 || sentences[i - 1] < sentences[i];
+    if (length(i) > 0 && (is_first || (sentences[i - 1] == sentences[i] && length(i - 1) < length(i)))) continue;
+    fail(ErrorCode::store_invalid, file.path().string(), ": prefix ", i,
+         ": expected prefixes by sentence, then by length, found ", length(i), " tokens of sentence ", sentences[i]);
+  }
+}
+
 }  // namespace
 
 TriggerJob validation_job(const Workbench& bench) {
@@ -135,7 +148,7 @@ Origin StoredPrefixes::metadata(Origin origin) const {
   return origin;
 }
 
-ExampleSet StoredPrefixes::read(const SafetensorsFile& file) {
+ExampleSet StoredPrefixes::read(const SafetensorsFile& file, std::size_t vocab_size) {
   const auto number = [&](const char* key) {
     const auto found = file.metadata().find(key);
     if (found == file.metadata().end()) fail(ErrorCode::store_invalid, file.path().string(), ": metadata has no '", key, "'");
@@ -146,17 +159,20 @@ ExampleSet StoredPrefixes::read(const SafetensorsFile& file) {
     }
     return *value;
   };
-  const auto sentences = file.at("sentence").values<std::int64_t>();
-  const auto offsets = file.at("prefix_offsets").values<std::int64_t>();
-  const auto tokens = file.at("prefix_tokens").values<TokenId>();
-  const auto next = file.at("next").values<TokenId>();
+  const std::size_t n = file.at("sentence").n_elements;
+  const std::size_t n_tokens = file.at("prefix_tokens").n_elements;
+  const auto sentences = stored_array<std::int64_t>(file, "sentence", {n}, 0, INT64_MAX);
+  const auto offsets = stored_array<std::int64_t>(file, "prefix_offsets", {n + 1}, 0, n_tokens + 1);
+  const auto tokens = stored_array<TokenId>(file, "prefix_tokens", {n_tokens}, 0, vocab_size);
+  const auto next = stored_array<TokenId>(file, "next", {n}, 0, vocab_size);
+  check_order(file, sentences, offsets);
   ExampleSet set;
   set.n_prefixes = number("n_prefixes");
   set.n_sentences = number("n_sentences");
-  for (std::size_t i = 0; i < sentences.size(); ++i) {
-    const auto prefix =
-        tokens.subspan(static_cast<std::size_t>(offsets[i]), static_cast<std::size_t>(offsets[i + 1] - offsets[i]));
-    const bool is_longest = i + 1 == sentences.size() || sentences[i + 1] != sentences[i];
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto begin = static_cast<std::size_t>(offsets[i]);
+    const auto prefix = std::span(tokens).subspan(begin, static_cast<std::size_t>(offsets[i + 1]) - begin);
+    const bool is_longest = i + 1 == n || sentences[i + 1] != sentences[i];
     set.examples.push_back({set.sentences.size(), prefix.size()});
     if (!is_longest) continue;
     std::vector<TokenId> own(prefix.begin(), prefix.end());

@@ -60,8 +60,8 @@ class StoredPrefixes {
   Origin metadata(Origin origin) const;
 
   /// The examples of such a file. Their sentences end with the token behind the longest prefix. Throws what SafetensorsFile::at
-  /// throws; store_invalid where the metadata is missing.
-  static ExampleSet read(const SafetensorsFile& file);
+  /// throws; store_invalid where the metadata is missing, or arrays are not as StoredPrefixes leaves them.
+  static ExampleSet read(const SafetensorsFile& file, std::size_t vocab_size);
 
  private:
   std::vector<std::int64_t> sentence_;

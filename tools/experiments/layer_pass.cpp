@@ -9,6 +9,7 @@
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
 #include "tools/experiments/layer_rows.hpp"
+#include "tools/experiments/stored_array.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/l2_norm.hpp"
 #include "tools/lens.hpp"
@@ -19,6 +20,8 @@ namespace ffmem::tools {
 namespace {
 
 constexpr double kMassShare = 0.9;
+
+constexpr const char* kLogP = "log_p_final";
 
 /// Coefficients that are held at once: enough rows for full-rate products with the vocabulary, and no more.
 constexpr std::size_t kCoefficientBytes = std::size_t{1} << 26;
@@ -161,27 +164,40 @@ class Pass {
   AlignedBuffer hidden_;
 };
 
-/// The names of the arrays in the file.
+/// The names of the arrays in the file, but for log_p_final, which alone holds no whole numbers, and what these are below.
 template <class Visit>
-void for_each_array(LayerPass& pass, Visit&& visit) {
-  visit("active", DType::i32, pass.active);
-  visit("mass90", DType::i32, pass.mass);
-  visit("agree_active", DType::i32, pass.agree_active);
-  visit("agree_all", DType::i32, pass.agree_all);
-  visit("ffn_value_lens", DType::i32, pass.ffn_value_lens);
-  visit("residual", DType::i32, pass.residual);
-  visit("ffn", DType::i32, pass.ffn);
-  visit("output", DType::i32, pass.output);
-  visit("log_p_final", DType::f32, pass.log_p_final);
+void for_each_array(const Model& model, LayerPass& pass, Visit&& visit) {
+  const std::size_t counts = model.config().d_memory + 1;
+  const std::size_t tokens = model.head().vocab_size();
+  visit("active", counts, pass.active);
+  visit("mass90", counts, pass.mass);
+  visit("agree_active", counts, pass.agree_active);
+  visit("agree_all", counts, pass.agree_all);
+  visit("ffn_value_lens", tokens, pass.ffn_value_lens);
+  visit("residual", tokens, pass.residual);
+  visit("ffn", tokens, pass.ffn);
+  visit("output", tokens, pass.output);
 }
 
-void write(const std::filesystem::path& file, const Origin& metadata, LayerPass& pass) {
+void write(const std::filesystem::path& file, const Origin& metadata, const Model& model, LayerPass& pass) {
   const StoredPrefixes prefixes(pass.examples);
+  const std::vector<std::size_t> shape{pass.examples.size(), pass.n_layers};
   std::vector<TensorToWrite> tensors = prefixes.tensors();
-  for_each_array(pass, [&](const char* name, DType dtype, const auto& array) {
-    tensors.push_back({name, dtype, {pass.examples.size(), pass.n_layers}, array.data()});
+  for_each_array(model, pass, [&](const char* name, std::size_t, const std::vector<std::int32_t>& array) {
+    tensors.push_back({name, DType::i32, shape, array.data()});
   });
+  tensors.push_back({kLogP, DType::f32, shape, pass.log_p_final.data()});
   write_safetensors(file, tensors, prefixes.metadata(metadata));
+}
+
+LayerPass read(const SafetensorsFile& file, const Model& model) {
+  LayerPass pass{.examples = StoredPrefixes::read(file, model.head().vocab_size()), .n_layers = model.config().n_layers};
+  const std::vector<std::size_t> shape{pass.examples.size(), pass.n_layers};
+  for_each_array(model, pass, [&](const char* name, std::size_t end, std::vector<std::int32_t>& array) {
+    array = stored_array<std::int32_t>(file, name, shape, 0, end);
+  });
+  pass.log_p_final = stored_array<float>(file, kLogP, shape);
+  return pass;
 }
 
 }  // namespace
@@ -198,7 +214,9 @@ std::size_t n_carrying(std::vector<float>& weights, double share) {
 
 LayerPass measure_layers(Workbench& bench, const ValuePredictions& values, ExampleSet examples) {
   LayerPass pass{.examples = std::move(examples), .n_layers = bench.n_layers()};
-  for_each_array(pass, [&](const char*, DType, auto& array) { array.resize(pass.examples.size() * pass.n_layers); });
+  const std::size_t n = pass.examples.size() * pass.n_layers;
+  for_each_array(*bench.model(), pass, [&](const char*, std::size_t, auto& array) { array.resize(n); });
+  pass.log_p_final.resize(n);
   Pass(bench, values, pass).run();
   return pass;
 }
@@ -209,18 +227,12 @@ LayerPass layer_pass(Workbench& bench) {
   origin.emplace("value_lens", lens_name(bench.options().value_lens));
   origin.emplace("stream_lens", lens_name(bench.options().stream_lens));
   origin.emplace("active_above", fmt::format("{}", bench.options().active_above));
-  const auto path = bench.stored("layer-pass", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
+  const auto make = [&](const std::filesystem::path& file, const Origin& metadata) {
     ExampleSet examples = sample_examples(bench, bench.options().n_examples, "examples");
     LayerPass measured = measure_layers(bench, ValuePredictions(bench), std::move(examples));
-    write(file, metadata, measured);
-  });
-  const SafetensorsFile file(path);
-  LayerPass pass{.examples = StoredPrefixes::read(file), .n_layers = bench.n_layers()};
-  for_each_array(pass, [&](const char* name, DType, auto& array) {
-    using T = typename std::remove_reference_t<decltype(array)>::value_type;
-    array = file.at(name).template copy<T>();
-  });
-  return pass;
+    write(file, metadata, *bench.model(), measured);
+  };
+  return bench.stored("layer-pass", origin, make, [&](const SafetensorsFile& file) { return read(file, *bench.model()); });
 }
 
 }  // namespace ffmem::tools

@@ -6,6 +6,7 @@
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
 #include "ops/aligned_buffer.hpp"
+#include "tools/experiments/stored_array.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/l2_norm.hpp"
 #include "tools/number_check.hpp"
@@ -79,16 +80,17 @@ NearestValues nearest_values(const Workbench& bench, std::size_t k) {
   const std::size_t n = bench.n_layers() * bench.d_memory();
   k = std::min(k, n - 1);
   if (k == 0) return {};
-  const auto path = bench.stored("nearest-values", {{"k", std::to_string(k)}}, [&](const auto& file, const Origin& metadata) {
+  const auto make = [&](const std::filesystem::path& file, const Origin& metadata) {
     const NearestValues nearest = compute(bench, k);
     write_safetensors(
         file, {{"memory", DType::i32, {n, k}, nearest.memory.data()}, {"cosine", DType::f32, {n, k}, nearest.cosine.data()}},
         metadata);
+  };
+  return bench.stored("nearest-values", {{"k", std::to_string(k)}}, make, [&](const SafetensorsFile& file) {
+    return NearestValues{.k = k,
+                         .memory = stored_array<std::int32_t>(file, "memory", {n, k}, 0, n),
+                         .cosine = stored_array<float>(file, "cosine", {n, k})};
   });
-  const SafetensorsFile file(path);
-  const auto memory = file.at("memory").values<std::int32_t>();
-  const auto cosine = file.at("cosine").values<float>();
-  return {.k = k, .memory = {memory.begin(), memory.end()}, .cosine = {cosine.begin(), cosine.end()}};
 }
 
 }  // namespace ffmem::tools

@@ -8,6 +8,7 @@
 #include "loaders/safetensors_writer.hpp"
 #include "ops/error.hpp"
 #include "tools/experiments/coefficient_reads.hpp"
+#include "tools/experiments/stored_array.hpp"
 #include "tools/experiments/token_removal.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/progress.hpp"
@@ -158,27 +159,33 @@ void write(const std::filesystem::path& path, const RemovedCoefficients& table, 
                     metadata);
 }
 
+RemovedCoefficients read(const SafetensorsFile& file, const Workbench& bench) {
+  const std::size_t n_layers = bench.n_layers();
+  const std::size_t n_keys = std::min(bench.options().removal_keys, bench.d_memory());
+  const std::size_t top = bench.options().triggers.top;
+  const std::vector<std::size_t> shape{n_layers, n_keys, top};
+  return {.n_layers = n_layers,
+          .n_keys = n_keys,
+          .top = top,
+          .unit = stored_array<std::int32_t>(file, "unit", {n_layers, n_keys}, 0, bench.d_memory()),
+          .coefficient = stored_array<float>(file, "coefficient", shape),
+          .removed_coefficient = stored_array<float>(file, "removed_coefficient", {n_layers, n_keys, top, kRemovals}),
+          .random_position = stored_array<std::int32_t>(file, "random_position", shape, -1, bench.context()),
+          .n_prefix_tokens = stored_array<std::int32_t>(file, "n_prefix_tokens", shape, 0, bench.context() + 1)};
+}
+
 }  // namespace
 
 RemovedCoefficients removed_coefficients(Workbench& bench) {
   Origin origin = bench.trigger_origin();
   origin.emplace("keys", std::to_string(bench.options().removal_keys));
   origin.emplace("seed", std::to_string(bench.options().seed));
-  const auto path = bench.stored("token-removal", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
+  const auto make = [&](const std::filesystem::path& file, const Origin& metadata) {
     Checkpoint checkpoint(file, metadata, bench.options().triggers.checkpoint_seconds);
     write(file, compute(bench, checkpoint), metadata);
     checkpoint.remove();
-  });
-  const SafetensorsFile file(path);
-  const auto& shape = file.at("coefficient").shape;
-  return {.n_layers = shape[0],
-          .n_keys = shape[1],
-          .top = shape[2],
-          .unit = file.at("unit").copy<std::int32_t>(),
-          .coefficient = file.at("coefficient").copy<float>(),
-          .removed_coefficient = file.at("removed_coefficient").copy<float>(),
-          .random_position = file.at("random_position").copy<std::int32_t>(),
-          .n_prefix_tokens = file.at("n_prefix_tokens").copy<std::int32_t>()};
+  };
+  return bench.stored("token-removal", origin, make, [&](const SafetensorsFile& file) { return read(file, bench); });
 }
 
 }  // namespace ffmem::tools

@@ -2,6 +2,7 @@
 
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
+#include "tools/experiments/stored_array.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/progress.hpp"
 #include "tools/sentence_batches.hpp"
@@ -32,13 +33,13 @@ std::vector<std::int64_t> count(const Workbench& bench) {
 }  // namespace
 
 std::vector<std::int64_t> token_counts(const Workbench& bench) {
-  const auto path = bench.stored("token-counts", bench.train_origin(), [&](const auto& file, const Origin& metadata) {
+  const auto make = [&](const std::filesystem::path& file, const Origin& metadata) {
     const std::vector<std::int64_t> counts = count(bench);
     write_safetensors(file, {{"count", DType::i64, {counts.size()}, counts.data()}}, metadata);
+  };
+  return bench.stored("token-counts", bench.train_origin(), make, [&](const SafetensorsFile& file) {
+    return stored_array<std::int64_t>(file, "count", {bench.model()->config().vocab_size}, 0, INT64_MAX);
   });
-  const SafetensorsFile file(path);
-  const auto counts = file.at("count").values<std::int64_t>();
-  return {counts.begin(), counts.end()};
 }
 
 }  // namespace ffmem::tools

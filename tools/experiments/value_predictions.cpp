@@ -8,6 +8,7 @@
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
 #include "ops/aligned_buffer.hpp"
+#include "tools/experiments/stored_array.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/lens.hpp"
 #include "tools/progress.hpp"
@@ -94,7 +95,7 @@ ValuePredictions::ValuePredictions(Workbench& bench)
 void ValuePredictions::score_bare(const Workbench& bench, Sign& sign) const {
   const std::size_t n_layers = model_->config().n_layers;
   const Origin origin{{"lens", std::string(lens_name(lens_))}};
-  const auto path = bench.stored("negative-values", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
+  const auto make = [&](const std::filesystem::path& file, const Origin& metadata) {
     Progress progress("negative values", static_cast<double>(n_layers * d_memory_), "values", bench.options().quiet);
     std::vector<TokenId> tokens;
     ScaledValues values(*model_, lens_, OutputHead::kRowBlock);
@@ -109,10 +110,10 @@ void ValuePredictions::score_bare(const Workbench& bench, Sign& sign) const {
       }
     }
     write_safetensors(file, {{"tokens", DType::i32, {n_layers, d_memory_}, tokens.data()}}, metadata);
+  };
+  sign.tokens = bench.stored("negative-values", origin, make, [&](const SafetensorsFile& file) {
+    return stored_array<TokenId>(file, "tokens", {n_layers, d_memory_}, 0, model_->head().vocab_size());
   });
-  const SafetensorsFile file(path);
-  const auto tokens = file.at("tokens").values<TokenId>();
-  sign.tokens.assign(tokens.begin(), tokens.end());
 }
 
 /// Units of the layer whose best word may depend on |m|: all but those whose best word, of band 0, beats every band's entry,

@@ -6,6 +6,7 @@
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
 #include "tools/experiments/key_targets.hpp"
+#include "tools/experiments/stored_array.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/lens.hpp"
 #include "tools/progress.hpp"
@@ -60,21 +61,23 @@ ValueScores value_scores(Workbench& bench) {
   Origin origin = bench.trigger_origin();
   origin.emplace("lens", lens_name(bench.options().value_lens));
   origin.emplace("target", bench.options().target == Target::next ? "next" : "last-read");
-  const auto path = bench.stored("value-scores", origin, [&](const std::filesystem::path& file, const Origin& metadata) {
+  const std::vector<std::size_t> shape{bench.n_layers(), bench.d_memory()};
+  const auto make = [&](const std::filesystem::path& file, const Origin& metadata) {
     const ValueScores scores = compute(bench);
-    const std::vector<std::size_t> shape{scores.n_layers, scores.d_memory};
     write_safetensors(file,
                       {{"target", DType::i32, shape, scores.target.data()},
                        {"rank", DType::i32, shape, scores.rank.data()},
                        {"log_probability", DType::f32, shape, scores.log_probability.data()}},
                       metadata);
+  };
+  return bench.stored("value-scores", origin, make, [&](const SafetensorsFile& file) {
+    const std::size_t vocab_size = bench.model()->head().vocab_size();
+    return ValueScores{.n_layers = bench.n_layers(),
+                       .d_memory = bench.d_memory(),
+                       .target = stored_array<TokenId>(file, "target", shape, -1, vocab_size),
+                       .rank = stored_array<std::int32_t>(file, "rank", shape, -1, vocab_size),
+                       .log_probability = stored_array<float>(file, "log_probability", shape)};
   });
-  const SafetensorsFile file(path);
-  return {.n_layers = bench.n_layers(),
-          .d_memory = bench.d_memory(),
-          .target = file.at("target").copy<TokenId>(),
-          .rank = file.at("rank").copy<std::int32_t>(),
-          .log_probability = file.at("log_probability").copy<float>()};
 }
 
 }  // namespace ffmem::tools

@@ -9,6 +9,7 @@
 #include "loaders/safetensors.hpp"
 #include "ops/error.hpp"
 #include "tools/experiments/experiments.hpp"
+#include "tools/experiments/stored_array.hpp"
 #include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/leftovers.hpp"
@@ -168,7 +169,7 @@ const ValueTable& Workbench::values() {
   const std::size_t k = std::min(kValueTokens, model_->head().vocab_size());
   const std::string weights(name(model_->weight_mode()));
   const Origin origin{{"lens", std::string(lens_name(options_.value_lens))}, {"first_layer", "0"}, {"weights", weights}};
-  const auto path = stored("values", origin, [&](const std::filesystem::path& file, const Origin&) {
+  const auto make = [&](const std::filesystem::path& file, const Origin&) {
     ValueTable table{.first_layer = 0,
                      .n_layers = n_layers(),
                      .d_memory = d_memory(),
@@ -183,21 +184,19 @@ const ValueTable& Workbench::values() {
       progress.update(static_cast<double>(done));
     });
     write_value_table(file, table);
-  });
-  values_ = std::make_unique<ValueTable>(read_value_table(path));
+  };
+  const auto read = [&](const SafetensorsFile& file) {
+    stored_array<TokenId>(file, "tokens", {n_layers(), d_memory(), k}, 0, model_->head().vocab_size());
+    return read_value_table(file.path());
+  };
+  values_ = std::make_unique<ValueTable>(stored("values", origin, make, read));
   return *values_;
 }
 
-std::filesystem::path Workbench::stored(
-    std::string_view name, Origin origin,
-    const std::function<void(const std::filesystem::path&, const Origin& metadata)>& make) const {
+std::filesystem::path Workbench::stored_path(std::string_view name) const {
   const WeightMode mode = model_->weight_mode();
   const std::string_view mode_name = mode == WeightMode::f32 ? "" : ffmem::name(mode);
-  std::filesystem::path path =
-      options_.out / "data" / concat(name, mode == WeightMode::f32 ? "" : "-", mode_name, ".safetensors");
-  origin.emplace("model_fingerprint", model_fingerprint_);
-  if (!comes_from(path, origin)) make(path, origin);
-  return path;
+  return options_.out / "data" / concat(name, mode == WeightMode::f32 ? "" : "-", mode_name, ".safetensors");
 }
 
 Origin Workbench::train_origin() const {

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,7 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include "loaders/safetensors.hpp"
 #include "loaders/tokenizer.hpp"
+#include "ops/error.hpp"
 #include "runtime/model.hpp"
 #include "runtime/output_head.hpp"
 #include "tools/corpus.hpp"
@@ -107,11 +108,22 @@ class Workbench {
   /// The ten best tokens of every value of every layer by options().value_lens: OUT/data/values.safetensors.
   const ValueTable& values();
 
-  /// OUT/data/NAME.safetensors (NAME-int8.safetensors and so on in other weight modes than f32). If it is there and its
-  /// metadata holds all of `origin` (which always gets the model's fingerprint), it is used; else make(path, metadata) must
-  /// write it with that metadata, whole or not at all.
-  std::filesystem::path stored(std::string_view name, Origin origin,
-                               const std::function<void(const std::filesystem::path&, const Origin& metadata)>& make) const;
+  /// What read(file) gives of OUT/data/NAME.safetensors (NAME-int8.safetensors and so on in other weight modes than f32). If
+  /// the file is there, its metadata holds all of `origin` (which always gets the model's fingerprint), and read() does not
+  /// throw an Error over it, it is used; else make(path, metadata) must write it with that metadata, whole or not at all.
+  template <class Make, class Read>
+  auto stored(std::string_view name, Origin origin, Make&& make, Read&& read) const {
+    const std::filesystem::path path = stored_path(name);
+    origin.emplace("model_fingerprint", model_fingerprint_);
+    if (comes_from(path, origin)) {
+      try {
+        return read(SafetensorsFile(path));
+      } catch (const Error&) {  // damaged
+      }
+    }
+    make(path, origin);
+    return read(SafetensorsFile(path));
+  }
 
   /// What a result that rests on the training text, on the trigger examples, on the validation text, or on n_examples prefixes
   /// sampled from it was made from, for stored().
@@ -124,6 +136,7 @@ class Workbench {
 
  private:
   TriggerJob trigger_job() const;
+  std::filesystem::path stored_path(std::string_view name) const;
 
   ExperimentOptions options_;
   std::shared_ptr<const Model> model_;

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <numeric>
@@ -12,12 +13,17 @@
 #include <string>
 #include <vector>
 
+#include "loaders/mapped_file.hpp"
+#include "loaders/safetensors.hpp"
+#include "loaders/safetensors_writer.hpp"
 #include "tests/tools/experiments/experiment_models.hpp"
 #include "tools/experiments/coefficient_histogram.hpp"
 #include "tools/experiments/effect_table.hpp"
 #include "tools/experiments/layer_pass.hpp"
+#include "tools/experiments/nearest_values.hpp"
 #include "tools/experiments/token_counts.hpp"
 #include "tools/experiments/token_removal.hpp"
+#include "tools/experiments/value_predictions.hpp"
 #include "tools/experiments/value_scores.hpp"
 
 using namespace ffmem;
@@ -36,7 +42,8 @@ Files files_of_run(const ExperimentOptions& options) {
   coefficient_histogram(bench);
   layer_pass(bench);
   effect_table(bench);
-  bench.values();
+  nearest_values(bench, 2);
+  const ValuePredictions values(bench);
   Files files;
   for (const auto& entry : std::filesystem::directory_iterator(options.out / "data")) {
     files[entry.path().stem().string()] = entry.last_write_time();
@@ -54,6 +61,43 @@ std::set<std::string> written_again(const ExperimentModel& model, const std::fun
     if (!before.contains(name) || before.at(name) != time) names.insert(name);
   }
   return names;
+}
+
+std::vector<std::string> names_of_tensors(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : file.tensors()) names.push_back(name);
+  return names;
+}
+
+/// Writes the file again after `edit` changed the declaration of one tensor.
+void edit_tensor(const std::filesystem::path& path, const std::string& name, const std::function<void(TensorToWrite&)>& edit) {
+  const SafetensorsFile file(path);
+  std::vector<TensorToWrite> tensors;
+  for (const auto& [key, tensor] : file.tensors()) {
+    tensors.push_back({key, tensor.dtype, tensor.shape, tensor.data});
+    if (key == name) edit(tensors.back());
+  }
+  write_safetensors(path, tensors, file.metadata());
+}
+
+void shorten_tensor(const std::filesystem::path& path, const std::string& name) {
+  edit_tensor(path, name, [](TensorToWrite& tensor) { --tensor.shape.front(); });
+}
+
+/// Makes the last of a tensor of signed whole numbers the largest there is; false for another tensor.
+bool spoil_tensor(const std::filesystem::path& path, const std::string& name) {
+  std::vector<std::byte> bytes;
+  {
+    const SafetensorsFile file(path);
+    const StoredTensor& tensor = file.at(name);
+    if (tensor.dtype != DType::i32 && tensor.dtype != DType::i64) return false;
+    bytes.assign(tensor.data, tensor.data + tensor.n_bytes);
+    std::fill(bytes.end() - static_cast<std::ptrdiff_t>(tensor.n_bytes / tensor.n_elements), bytes.end() - 1, std::byte{0xFF});
+    bytes.back() = std::byte{0x7F};  // little-endian
+  }
+  edit_tensor(path, name, [&](TensorToWrite& tensor) { tensor.data = bytes.data(); });
+  return true;
 }
 
 }  // namespace
@@ -78,6 +122,27 @@ TEST_CASE("Workbench: an option that changes has what rests on it computed again
         Names{"triggers", "token-removal", "value-scores"});
   CHECK(written_again(model, [](ExperimentOptions& o) { o.triggers.max_sentences = 2; }) ==
         Names{"triggers", "token-removal", "value-scores", "token-counts"});
+}
+
+TEST_CASE("Workbench: a result whose arrays are damaged is computed again, to the same bytes") {
+  const ExperimentModel model("hf/llama");  // whose coefficients may be negative
+  const ExperimentOptions options = model.options();
+  for (const auto& [stem, time] : files_of_run(options)) {
+    if (stem == "triggers") continue;
+    const std::filesystem::path path = options.out / "data" / (stem + ".safetensors");
+    CAPTURE(path);
+    const std::string whole = read_text_file(path);
+    for (const std::string& name : names_of_tensors(path)) {
+      if (name == "max_probability") continue;  // which no experiment reads
+      CAPTURE(name);
+      shorten_tensor(path, name);
+      files_of_run(options);
+      CHECK(read_text_file(path) == whole);
+      if (!spoil_tensor(path, name)) continue;
+      files_of_run(options);
+      CHECK(read_text_file(path) == whole);
+    }
+  }
 }
 
 TEST_CASE("Workbench: what a killed run left half written is removed, and a user's file of such a name in OUT is not") {
