@@ -32,10 +32,16 @@ std::shared_ptr<const Model> load_model_of(const TriggerStore& store, ModelArgum
 
 void check_values_of(const TriggerStore& store, const ValueTable& values, const std::filesystem::path& file) {
   const TriggerInfo& info = store.info();
-  if (info.model_fingerprint == values.model_fingerprint && info.weights == values.weights) return;
-  fail(ErrorCode::store_invalid, file.string(), ": expected the values of model ", info.model_fingerprint, " with ",
-       info.weights, " weights, as in ", store.path().string(), ", found those of model ", values.model_fingerprint, " with ",
-       values.weights, " weights");
+  if (info.model_fingerprint != values.model_fingerprint || info.weights != values.weights) {
+    fail(ErrorCode::store_invalid, file.string(), ": expected the values of model ", info.model_fingerprint, " with ",
+         info.weights, " weights, as in ", store.path().string(), ", found those of model ", values.model_fingerprint, " with ",
+         values.weights, " weights");
+  }
+  for (const TokenId token : values.tokens) {
+    if (static_cast<std::size_t>(token) < store.vocab_size()) continue;
+    fail(ErrorCode::store_invalid, file.string(), ": tokens: expected ids below ", store.vocab_size(),
+         ", the model's vocabulary, found ", token);
+  }
 }
 
 }  // namespace ffmem::tools

@@ -75,8 +75,8 @@ std::optional<TriggerCheckpoint> read_checkpoint(const std::filesystem::path& pa
   if (const std::string differs = difference_in_shards_too(info, expected); !differs.empty()) {
     fail(ErrorCode::store_invalid, path.string(), ": belongs to another search (", differs, ")");
   }
-  TriggerCheckpoint checkpoint{
-      .table = read_trigger_table(file), .info = std::move(info), .next_sentence = next_sentence(file)};
+  TriggerTable found = read_trigger_table(file, info.smallest);
+  TriggerCheckpoint checkpoint{.table = std::move(found), .info = std::move(info), .next_sentence = next_sentence(file)};
   const TriggerTable& table = checkpoint.table;
   if (table.n_layers != n_layers || table.d_memory != d_memory || table.t != expected.top) {
     fail(ErrorCode::store_invalid, path.string(), ": expected a table of shape ",

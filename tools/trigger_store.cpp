@@ -13,31 +13,35 @@ namespace {
 constexpr std::string_view kFormat = "ffmem-triggers";
 constexpr const char* kNeverFired = "n_keys_never_fired";
 
-/// Each key's examples: positive (or negative) numbers in falling order, then the empty places.
-void check_lists(const TriggerTable& table, const std::filesystem::path& file) {
-  for (std::size_t i = 0; i < table.sentence.size(); ++i) {
-    const bool first = i % table.t == 0;
-    const bool empty = table.sentence[i] == -1;
-    const float c = table.coefficient[i];
-    bool good =
-        empty ? c == 0.0F && table.position[i] == -1 : std::fabs(c) > 0.0F && table.sentence[i] >= 0 && table.position[i] >= 0;
-    if (!first && !empty) {
-      good = good && table.sentence[i - 1] != -1 && std::fabs(table.coefficient[i - 1]) >= std::fabs(c) &&
-             std::signbit(table.coefficient[i - 1]) == std::signbit(c);
-    }
-    if (!good) {
-      fail(ErrorCode::store_invalid, file.string(), ": layer ", i / table.t / table.d_memory, ", unit ",
-           i / table.t % table.d_memory, ", example ", i % table.t, ": coefficient ", c, ", sentence ", table.sentence[i],
-           ", position ", table.position[i], " cannot follow what stands before");
-    }
+/// The places of one key's examples, [t].
+struct KeyPlaces {
+  std::span<const float> coefficient;
+  std::span<const std::int64_t> sentence;
+  std::span<const std::int32_t> position;
+};
+
+/// Positive (smallest: negative) numbers in falling order of magnitude, then the empty places.
+bool is_good_place(const KeyPlaces& key, std::size_t i, bool smallest) {
+  const float c = key.coefficient[i];
+  if (key.sentence[i] == -1) return c == 0.0F && key.position[i] == -1;
+  const bool follows = i == 0 || (key.sentence[i - 1] != -1 && std::fabs(key.coefficient[i - 1]) >= std::fabs(c));
+  return follows && (smallest ? c < 0.0F : c > 0.0F) && key.sentence[i] >= 0 && key.position[i] >= 0;
+}
+
+void check_places(const KeyPlaces& key, bool smallest, const std::filesystem::path& file, std::size_t layer, std::size_t unit) {
+  for (std::size_t i = 0; i < key.sentence.size(); ++i) {
+    if (is_good_place(key, i, smallest)) continue;
+    fail(ErrorCode::store_invalid, file.string(), ": layer ", layer, ", unit ", unit, ", example ", i, ": coefficient ",
+         key.coefficient[i], ", sentence ", key.sentence[i], ", position ", key.position[i], ": a search for the ",
+         smallest ? "smallest" : "largest", " coefficients leaves no such list");
   }
 }
 
 std::vector<std::size_t> table_shape(const SafetensorsFile& file) {
   const std::vector<std::size_t>& shape = file.at("coefficient").shape;
-  if (shape.size() != 3 || shape[2] == 0) {
-    fail(ErrorCode::store_invalid, file.path().string(), ": coefficient: expected shape [layers, memories, examples], found ",
-         shape_text(shape));
+  if (shape.size() != 3 || std::ranges::find(shape, std::size_t{0}) != shape.end()) {
+    fail(ErrorCode::store_invalid, file.path().string(),
+         ": coefficient: expected shape [layers, memories, examples], at least one of each, found ", shape_text(shape));
   }
   for (const char* name : {"sentence", "position"}) {
     if (file.at(name).shape != shape) {
@@ -104,7 +108,7 @@ void write_trigger_store(const std::filesystem::path& path, const TriggerTable& 
   writer.commit();
 }
 
-TriggerTable read_trigger_table(const SafetensorsFile& file) {
+TriggerTable read_trigger_table(const SafetensorsFile& file, bool smallest) {
   const auto shape = table_shape(file);
   TriggerTable table(0, 0, shape[2]);
   table.n_layers = shape[0];
@@ -112,7 +116,11 @@ TriggerTable read_trigger_table(const SafetensorsFile& file) {
   table.coefficient = file.at("coefficient").copy<float>();
   table.sentence = file.at("sentence").copy<std::int64_t>();
   table.position = file.at("position").copy<std::int32_t>();
-  check_lists(table, file.path());
+  for (std::size_t key = 0; key < table.n_layers * table.d_memory; ++key) {
+    const auto places = [&](const auto& array) { return std::span(array).subspan(key * table.t, table.t); };
+    check_places({places(table.coefficient), places(table.sentence), places(table.position)}, smallest, file.path(),
+                 key / table.d_memory, key % table.d_memory);
+  }
   return table;
 }
 
@@ -156,8 +164,10 @@ std::size_t TriggerStore::first_place(std::size_t layer, std::size_t unit) const
 }
 
 std::size_t TriggerStore::n_examples(std::size_t layer, std::size_t unit) const {
-  const auto places = sentence_.subspan(first_place(layer, unit), top_);
-  return static_cast<std::size_t>(std::ranges::find(places, std::int64_t{-1}) - places.begin());
+  const std::size_t first = first_place(layer, unit);
+  const KeyPlaces key{coefficient_.subspan(first, top_), sentence_.subspan(first, top_), position_.subspan(first, top_)};
+  check_places(key, info_.smallest, path(), layer, unit);
+  return static_cast<std::size_t>(std::ranges::find(key.sentence, std::int64_t{-1}) - key.sentence.begin());
 }
 
 TriggerStore::Example TriggerStore::example(std::size_t layer, std::size_t unit, std::size_t i) const {
@@ -191,7 +201,13 @@ std::span<const TokenId> TriggerStore::sentence_tokens(std::int64_t sentence) co
   }
   const auto i = static_cast<std::size_t>(found - sentence_index_.begin());
   const auto begin = static_cast<std::size_t>(sentence_offsets_[i]);
-  return sentence_tokens_.subspan(begin, static_cast<std::size_t>(sentence_offsets_[i + 1]) - begin);
+  const auto tokens = sentence_tokens_.subspan(begin, static_cast<std::size_t>(sentence_offsets_[i + 1]) - begin);
+  for (const TokenId token : tokens) {
+    if (token >= 0 && static_cast<std::size_t>(token) < vocab_size()) continue;
+    fail(ErrorCode::store_invalid, path().string(), ": sentence ", sentence, ": expected token ids of a vocabulary of ",
+         vocab_size(), ", found ", token);
+  }
+  return tokens;
 }
 
 std::string TriggerStore::text_before_trigger(const Example& example, std::size_t max_tokens) const {

@@ -59,9 +59,9 @@ std::size_t keys_with_fewer_than(std::size_t n, const TriggerTable& table);
 void write_trigger_store(const std::filesystem::path& path, const TriggerTable& table, const TriggerInfo& info,
                          const NamedSentences& sentences, const Vocabulary& vocabulary);
 
-/// A copy of the three arrays of a store or a checkpoint. Throws store_invalid, naming key and place, for a list that is not in
-/// order or not of what a search leaves.
-TriggerTable read_trigger_table(const SafetensorsFile& file);
+/// A copy of the three arrays of a store or a checkpoint of a search for the largest or the smallest coefficients. Throws
+/// store_invalid, naming key and place, for a list that is not in order or not of what such a search leaves.
+TriggerTable read_trigger_table(const SafetensorsFile& file, bool smallest);
 
 /// A store opened for reading. The views that it gives live as long as it does.
 class TriggerStore {
@@ -88,13 +88,13 @@ class TriggerStore {
   /// The at most `max` best examples of a key, best first. Throws layer_out_of_range, unit_out_of_range, store_invalid.
   std::vector<Example> examples(std::size_t layer, std::size_t unit, std::size_t max = static_cast<std::size_t>(-1)) const;
 
-  /// How many examples a key has. Throws layer_out_of_range, unit_out_of_range.
+  /// How many examples a key has. Throws layer_out_of_range, unit_out_of_range; store_invalid as read_trigger_table.
   std::size_t n_examples(std::size_t layer, std::size_t unit) const;
 
   /// The i-th best of them, i < n_examples(layer, unit). Throws as examples().
   Example example(std::size_t layer, std::size_t unit, std::size_t i) const;
 
-  /// The own tokens of a sentence that some key names. Throws store_invalid for another.
+  /// The own tokens of a sentence that some key names. Throws store_invalid for another, and for a token beyond the vocabulary.
   std::span<const TokenId> sentence_tokens(std::int64_t sentence) const;
 
   std::size_t vocab_size() const noexcept { return vocabulary_offsets_.size() - 1; }
@@ -111,7 +111,7 @@ class TriggerStore {
 
   Vocabulary vocabulary() const;
 
-  TriggerTable table() const { return read_trigger_table(file_); }
+  TriggerTable table() const { return read_trigger_table(file_, info_.smallest); }
 
  private:
   std::size_t first_place(std::size_t layer, std::size_t unit) const;

@@ -71,12 +71,12 @@ TEST_CASE("ffmem report: memories with too few examples make no pattern, and a l
   CHECK(contains(page, "style=\"width:5.00em\"></span>50.0 %"));  // of both memories
   CHECK_FALSE(contains(page, "No memory of this layer"));
 
-  small.table.sentence[3] = -1;  // the second memory has one
+  small.make_empty(3);  // the second memory has one example
   const std::string one = report_page(small);
   CHECK(contains(one, "style=\"width:5.00em\"></span>50.0 %"));
   CHECK_FALSE(contains(one, "memory 1</h3>"));
 
-  small.table.sentence[1] = -1;
+  small.make_empty(1);
   const std::string none = report_page(small);
   CHECK(contains(none, "<p>No memory of this layer has 2 examples.</p>"));
   CHECK(contains(none, "<td>\u2013</td>"));

@@ -37,6 +37,13 @@ struct SmallStore {
     for (float& coefficient : table.coefficient) coefficient = -coefficient;
   }
 
+  /// Takes an example away.
+  void make_empty(std::size_t place) {
+    table.coefficient[place] = 0.0F;
+    table.sentence[place] = -1;
+    table.position[place] = -1;
+  }
+
   std::string path(const std::string& name) const { return (folder.path() / name).string(); }
 
   /// The files "store" and "values".

@@ -147,14 +147,59 @@ TEST_CASE("trigger_store: lists that no search leaves are errors that name the k
   CHECK(out_of_order.code() == ErrorCode::store_invalid);
   CHECK(contains(out_of_order.what(), "layer 0, unit 0, example 1"));
   const std::vector<std::function<void(TriggerTable&)>> changes{
-      [](TriggerTable& t) { t.coefficient[1] = -1.0F; },                     // both signs
-      [](TriggerTable& t) { t.coefficient[0] = t.coefficient[1] = NAN; },    // no number
-      [](TriggerTable& t) { t.sentence[0] = -1, t.coefficient[0] = 0.0F; },  // an empty place before a full one
-      [](TriggerTable& t) { t.position[1] = 3; },                            // behind the sentence's end
+      [](TriggerTable& t) { t.coefficient[1] = -1.0F; },                        // both signs
+      [](TriggerTable& t) { t.coefficient = {-2.5F, -1.0F, -0.5F, 0, 0, 0}; },  // of a search for the smallest
+      [](TriggerTable& t) { t.coefficient[0] = t.coefficient[1] = NAN; },       // no number
+      [](TriggerTable& t) { t.sentence[0] = -1, t.coefficient[0] = 0.0F; },     // an empty place before a full one
+      [](TriggerTable& t) { t.position[1] = 3; },                               // behind the sentence's end
       [](TriggerTable& t) { t.position[1] = -1; },
       [](TriggerTable& t) { t.sentence[1] = 5; },  // not in the store
   };
   for (const auto& change : changes) CHECK(example.after(change).code() == ErrorCode::store_invalid);
+}
+
+TEST_CASE("trigger_store: a key's examples are checked where that key alone is read, and another's do not matter") {
+  const Example example;
+  TriggerTable table = example_table();
+  table.coefficient[2] = NAN;
+  example.write(table);
+  const TriggerStore store(example.path);
+  CHECK(store.examples(0, 0).size() == 2);
+  CHECK(contains(thrown([&] { store.examples(0, 1); }).what(), "store: layer 0, unit 1, example 0: coefficient nan"));
+  CHECK(thrown([&] { store.n_examples(0, 1); }).code() == ErrorCode::store_invalid);
+}
+
+TEST_CASE("trigger_store: a token beyond the vocabulary is an error that names the file") {
+  const Example example;
+  for (const TokenId token : {-1, 5}) {
+    CAPTURE(token);
+    NamedSentences sentences = example_sentences();
+    sentences.walk = [&](const NamedSentences::Sink& append) { append(std::vector<TokenId>{1, 2, 3, 3, token}); };
+    write_trigger_store(example.path, example_table(), example_info(), sentences, example_vocabulary());
+    const TriggerStore store(example.path);
+    const Error error = thrown([&] { store.examples(0, 0); });
+    CHECK(error.code() == ErrorCode::store_invalid);
+    CHECK(contains(error.what(), concat("store: sentence 7: expected token ids of a vocabulary of 5, found ", token)));
+    CHECK(store.examples(0, 1).size() == 1);
+  }
+}
+
+TEST_CASE("trigger_store: a table without layers, memories or examples is refused") {
+  const Example example;
+  for (const auto& shape :
+       std::vector<std::vector<std::size_t>>{{0, 3, 2}, {1, 0, 2}, {1, 3, 0}, {std::size_t{1} << 40, 0, 8}}) {
+    example.write(example_table());
+    std::vector<TensorToWrite> tensors;
+    const SafetensorsFile file(example.path);
+    for (const auto& [name, tensor] : file.tensors()) {
+      const bool is_place = name == "coefficient" || name == "sentence" || name == "position";
+      tensors.push_back({name, tensor.dtype, is_place ? shape : tensor.shape, tensor.data});
+    }
+    write_safetensors(example.folder.path() / "empty", tensors, file.metadata());
+    const Error error = thrown([&] { TriggerStore store(example.folder.path() / "empty"); });
+    CHECK(error.code() == ErrorCode::store_invalid);
+    CHECK(contains(error.what(), concat("at least one of each, found ", shape_text(shape))));
+  }
 }
 
 TEST_CASE("trigger_store: another file, another version and missing metadata are errors that say so") {
