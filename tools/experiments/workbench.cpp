@@ -66,6 +66,9 @@ void check_texts(const ExperimentOptions& options) {
 /// experiments.
 void check_options(const ExperimentOptions& options, const ModelConfig& config) {
   if (options.out.empty()) throw UsageError("-o: expected a folder, found an empty path");
+  if (std::error_code error; std::filesystem::equivalent(options.out, options.model.folder, error)) {
+    throw UsageError(concat("-o ", options.out.string(), ": expected a folder for the results, found the model's own"));
+  }
   check_storable(model_name_of(options.model.folder), options.model.folder);
   check_texts(options);
   for (const auto& path : options.annotations) {

@@ -124,6 +124,14 @@ TEST_CASE("Workbench: an option that changes has what rests on it computed again
         Names{"triggers", "token-removal", "value-scores", "token-counts"});
 }
 
+TEST_CASE("Workbench: the model's own folder takes no results") {
+  const ExperimentModel model;
+  ExperimentOptions options = model.options();
+  options.out = options.model.folder / ".";
+  CHECK_THROWS_AS(Workbench{options}, UsageError);
+  CHECK_FALSE(std::filesystem::exists(options.model.folder / "data"));
+}
+
 TEST_CASE("Workbench: a result whose arrays are damaged is computed again, to the same bytes") {
   const ExperimentModel model("hf/llama");  // whose coefficients may be negative
   const ExperimentOptions options = model.options();
