@@ -31,7 +31,7 @@ class Tokenizer {
 
   /// Any bytes are accepted: every maximal invalid part of the UTF-8 counts as U+FFFD. Text that looks like an added token is
   /// that token. Throws tokenizer_invalid where the vocabulary has neither a word nor the token for unknown ones,
-  /// tokenizer_unsupported where the file's regular expressions or replacements would take or make too much of the text,
+  /// tokenizer_unsupported where the file's regular expressions or other steps would take or make too much of the text,
   /// argument_invalid for 2 GiB of text.
   virtual std::vector<TokenId> encode(std::string_view text, Special special = Special::none) const = 0;
 
@@ -53,7 +53,7 @@ class Tokenizer {
   virtual bool is_special(TokenId id) const noexcept = 0;
 
   /// The bytes this token adds when it stands inside a text (" the", "\n", one byte of a character): for displays that show
-  /// tokens one by one. Not always valid UTF-8. Throws token_out_of_range.
+  /// tokens one by one. Not always valid UTF-8. Throws as decode() does.
   virtual std::string token_bytes(TokenId id) const = 0;
 
   /// The beginning- and end-of-text tokens that tokenizer_config.json or special_tokens_map.json names (fairseq: by
@@ -62,12 +62,12 @@ class Tokenizer {
   virtual std::optional<TokenId> eos() const noexcept = 0;
 
   /// Decodes one token after another. What it returns, joined, is decode() of all ids; never half a character. The tokenizer
-  /// must outlive it. One thread at a time.
+  /// must outlive it. One thread at a time. Both throw as decode() does.
   class Stream {
    public:
     virtual ~Stream() = default;
-    virtual std::string push(TokenId id) = 0;  // throws token_out_of_range
-    virtual std::string finish() = 0;          // what was held back (an unfinished character becomes U+FFFD)
+    virtual std::string push(TokenId id) = 0;
+    virtual std::string finish() = 0;  // what was held back (an unfinished character becomes U+FFFD)
   };
   virtual std::unique_ptr<Stream> stream(SpecialText special = SpecialText::keep) const = 0;
 };

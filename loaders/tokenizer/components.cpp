@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "loaders/tokenizer/text_budget.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {
@@ -13,6 +14,7 @@ std::string type_of(const JsonNode& node) { return node.at("type").text(); }
 /// A component, or the components of (nested) Sequences, in order. `list` is the name of a Sequence's field.
 void flatten(const JsonNode& node, std::string_view list, std::vector<JsonNode>& components) {
   if (type_of(node) != "Sequence") {
+    if (components.size() == kMostSteps) node.unsupported(concat("more than ", kMostSteps, " components in a row"));
     components.push_back(node);
     return;
   }
@@ -87,7 +89,7 @@ std::unique_ptr<const Normalizer> read_normalizer(const JsonNode& node) {
   if (type == "NFKC") return unicode_normalizer(UnicodeForm::nfkc);
   if (type == "NFKD") return unicode_normalizer(UnicodeForm::nfkd);
   if (type == "Lowercase") return lowercase_normalizer();
-  if (type == "Prepend") return prepend_normalizer(node.at("prepend").text());
+  if (type == "Prepend") return prepend_normalizer(node.at("prepend").text(), node.origin());
   if (type == "Replace") {
     return replace_normalizer(pattern_of(node.at("pattern")), node.at("content").text(), node.origin());
   }
@@ -126,8 +128,8 @@ std::unique_ptr<const DecoderStep> read_decoder_step(const JsonNode& node) {
   if (type == "Replace") {
     const JsonNode pattern = node.at("pattern");
     std::string content = node.at("content").text();
-    if (pattern.find("Regex")) return replace_pattern_step(regex_of(pattern), std::move(content));
-    return replace_text_step(literal_of(pattern), std::move(content));
+    if (pattern.find("Regex")) return replace_pattern_step(regex_of(pattern), std::move(content), node.origin());
+    return replace_text_step(literal_of(pattern), std::move(content), node.origin());
   }
   if (type == "Strip") return strip_step(node.at("content").character(), node.at("start").size(), node.at("stop").size());
   if (type == "Metaspace") {
@@ -187,6 +189,7 @@ Normalizers read_normalizers(const JsonNode& node) {
 
 PreTokenizerChain read_pre_tokenizers(const JsonNode& node, bool model_takes_bytes) {
   PreTokenizerChain chain;
+  chain.origin = node.origin();
   const auto components = flattened(node, "pretokenizers");
   chain.puts_out_bytes = model_takes_bytes && !components.empty() && type_of(components.back()) == "ByteLevel";
   for (std::size_t i = 0; i < components.size(); ++i) {

@@ -21,10 +21,6 @@ std::shared_ptr<const Vocabulary> read_vocabulary(const JsonNode& node);
 
 Normalizers read_normalizers(const JsonNode& node);
 
-struct PreTokenizerChain {
-  PreTokenizers steps;
-  bool puts_out_bytes = false;  // ends with a ByteLevel that leaves the spelling to the model
-};
 /// With `model_takes_bytes`, the spelling is left to the model where that is possible.
 PreTokenizerChain read_pre_tokenizers(const JsonNode& node, bool model_takes_bytes);
 

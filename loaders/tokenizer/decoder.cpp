@@ -13,8 +13,8 @@ namespace {
 
 class SpaceJoining final : public DecoderStep {
  public:
-  std::unique_ptr<DecoderSink> start(DecoderSink& next) const override { return std::make_unique<Sink>(next); }
-  std::string inside(std::string token) const override {
+  std::unique_ptr<DecoderSink> start(DecoderSink& next, TextBudget&) const override { return std::make_unique<Sink>(next); }
+  std::string inside(std::string token, TextBudget&) const override {
     std::string joined(1, ' ');
     return joined += token;
   }
@@ -39,8 +39,8 @@ class SpaceJoining final : public DecoderStep {
 
 class Fuse final : public DecoderStep {
  public:
-  std::unique_ptr<DecoderSink> start(DecoderSink& next) const override { return std::make_unique<Sink>(next); }
-  std::string inside(std::string token) const override { return token; }
+  std::unique_ptr<DecoderSink> start(DecoderSink& next, TextBudget&) const override { return std::make_unique<Sink>(next); }
+  std::string inside(std::string token, TextBudget&) const override { return token; }
 
  private:
   class Sink final : public PassingSink {
@@ -56,8 +56,8 @@ class Fuse final : public DecoderStep {
 
 class ByteLevelDecoding final : public DecoderStep {
  public:
-  std::unique_ptr<DecoderSink> start(DecoderSink& next) const override { return std::make_unique<Sink>(next); }
-  std::string inside(std::string token) const override {
+  std::unique_ptr<DecoderSink> start(DecoderSink& next, TextBudget&) const override { return std::make_unique<Sink>(next); }
+  std::string inside(std::string token, TextBudget&) const override {
     auto bytes = bytes_of_spelling(token);
     return bytes ? std::move(*bytes) : token;
   }
@@ -118,8 +118,8 @@ std::optional<char> byte_of_token(std::string_view token) {
 
 class ByteFallback final : public DecoderStep {
  public:
-  std::unique_ptr<DecoderSink> start(DecoderSink& next) const override { return std::make_unique<Sink>(next); }
-  std::string inside(std::string token) const override {
+  std::unique_ptr<DecoderSink> start(DecoderSink& next, TextBudget&) const override { return std::make_unique<Sink>(next); }
+  std::string inside(std::string token, TextBudget&) const override {
     const auto byte = byte_of_token(token);
     return byte ? std::string{*byte} : token;
   }
@@ -181,7 +181,7 @@ class Decoding::Collector final : public DecoderSink {
 
 Decoding::Decoding(const DecoderSteps& steps) : collector_(std::make_unique<Collector>()) {
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    sinks_.push_back((*step)->start(sinks_.empty() ? static_cast<DecoderSink&>(*collector_) : *sinks_.back()));
+    sinks_.push_back((*step)->start(sinks_.empty() ? static_cast<DecoderSink&>(*collector_) : *sinks_.back(), budget_));
   }
 }
 
@@ -189,6 +189,7 @@ Decoding::~Decoding() = default;
 
 std::string Decoding::push(std::string_view token) {
   DecoderSink& first = sinks_.empty() ? static_cast<DecoderSink&>(*collector_) : *sinks_.back();
+  budget_.add(token);
   first.text(token);
   first.end_token();
   return take();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "loaders/tokenizer/pattern.hpp"
+#include "loaders/tokenizer/text_budget.hpp"
 
 namespace ffmem::tokenization {
 
@@ -28,11 +29,11 @@ class DecoderStep {
  public:
   virtual ~DecoderStep() = default;
 
-  /// The step at work on one text, feeding `next`, which must outlive it.
-  virtual std::unique_ptr<DecoderSink> start(DecoderSink& next) const = 0;
+  /// The step at work on one text, feeding `next`. Both arguments must outlive it.
+  virtual std::unique_ptr<DecoderSink> start(DecoderSink& next, TextBudget& budget) const = 0;
 
   /// What the step makes of one token inside a text; may be bytes that are no whole characters.
-  virtual std::string inside(std::string token) const = 0;
+  virtual std::string inside(std::string token, TextBudget& budget) const = 0;
 };
 using DecoderSteps = std::vector<std::unique_ptr<const DecoderStep>>;
 
@@ -48,9 +49,11 @@ std::unique_ptr<const DecoderStep> byte_level_step();
 /// A run of tokens <0x00> to <0xFF> into the text of these bytes, or one U+FFFD for each if they are not valid UTF-8.
 std::unique_ptr<const DecoderStep> byte_fallback_step();
 
-/// Occurrences of a text (not empty), or of a pattern, within each token.
-std::unique_ptr<const DecoderStep> replace_text_step(std::string text, std::string content);
-std::unique_ptr<const DecoderStep> replace_pattern_step(std::unique_ptr<const Pattern> pattern, std::string content);
+/// Occurrences of a text (not empty), or of a pattern, within each token. `origin` ("tokenizer.json: decoder") starts the
+/// message of tokenizer_unsupported, thrown where a text gets too long.
+std::unique_ptr<const DecoderStep> replace_text_step(std::string text, std::string content, std::string origin);
+std::unique_ptr<const DecoderStep> replace_pattern_step(std::unique_ptr<const Pattern> pattern, std::string content,
+                                                        std::string origin);
 
 /// Takes up to `start` characters `content` off the front of each token, and up to `stop` off its end.
 std::unique_ptr<const DecoderStep> strip_step(char32_t content, std::size_t start, std::size_t stop);
@@ -73,6 +76,7 @@ class Decoding {
 
   std::string take();
 
+  TextBudget budget_;
   std::unique_ptr<Collector> collector_;
   std::vector<std::unique_ptr<DecoderSink>> sinks_;  // from the last step to the first
 };

@@ -11,19 +11,23 @@ namespace {
 
 class ReplaceText final : public DecoderStep {
  public:
-  ReplaceText(std::string text, std::string content) : text_(std::move(text)), content_(std::move(content)) {}
-  std::unique_ptr<DecoderSink> start(DecoderSink& next) const override { return std::make_unique<Sink>(next, *this); }
-  std::string inside(std::string token) const override {
+  ReplaceText(std::string text, std::string content, std::string origin)
+      : text_(std::move(text)), content_(std::move(content)), origin_(std::move(origin)) {}
+  std::unique_ptr<DecoderSink> start(DecoderSink& next, TextBudget& budget) const override {
+    return std::make_unique<Sink>(next, *this, budget);
+  }
+  std::string inside(std::string token, TextBudget& budget) const override {
     std::string replaced;
-    const std::size_t rest = replace(token, replaced);
+    const std::size_t rest = replace(token, replaced, budget);
     return replaced.append(token, rest);
   }
 
  private:
   /// Appends all up to the last occurrence; where the rest begins.
-  std::size_t replace(std::string_view token, std::string& replaced) const {
+  std::size_t replace(std::string_view token, std::string& replaced, TextBudget& budget) const {
     std::size_t begin = 0;
     for (std::size_t found; (found = token.find(text_, begin)) != std::string_view::npos; begin = found + text_.size()) {
+      budget.spend(content_.size(), origin_);
       replaced.append(token, begin, found - begin).append(content_);
     }
     return begin;
@@ -31,11 +35,11 @@ class ReplaceText final : public DecoderStep {
 
   class Sink final : public PassingSink {
    public:
-    Sink(DecoderSink& next, const ReplaceText& step) : PassingSink(next), step_(step) {}
+    Sink(DecoderSink& next, const ReplaceText& step, TextBudget& budget) : PassingSink(next), step_(step), budget_(budget) {}
     void text(std::string_view chunk) override {
       held_ += chunk;
       std::string replaced;
-      const std::size_t rest = step_.replace(held_, replaced);
+      const std::size_t rest = step_.replace(held_, replaced, budget_);
       const std::size_t start = start_of_occurrence(rest);
       replaced.append(held_, rest, start - rest);
       held_.erase(0, start);
@@ -57,21 +61,25 @@ class ReplaceText final : public DecoderStep {
     }
 
     const ReplaceText& step_;
+    TextBudget& budget_;
     std::string held_;
   };
 
-  std::string text_, content_;
+  std::string text_, content_, origin_;
 };
 
 class ReplacePattern final : public DecoderStep {
  public:
-  ReplacePattern(std::unique_ptr<const Pattern> pattern, std::string content)
-      : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  std::unique_ptr<DecoderSink> start(DecoderSink& next) const override { return std::make_unique<Sink>(next, *this); }
-  std::string inside(std::string token) const override {
+  ReplacePattern(std::unique_ptr<const Pattern> pattern, std::string content, std::string origin)
+      : pattern_(std::move(pattern)), content_(std::move(content)), origin_(std::move(origin)) {}
+  std::unique_ptr<DecoderSink> start(DecoderSink& next, TextBudget& budget) const override {
+    return std::make_unique<Sink>(next, *this, budget);
+  }
+  std::string inside(std::string token, TextBudget& budget) const override {
     std::string replaced;
     if (token.empty()) return replaced;
     pattern_->for_each_part(token, [&](Pattern::Part part) {
+      if (part.is_match) budget.spend(content_.size(), origin_);
       replaced +=
           part.is_match ? std::string_view(content_) : std::string_view(token).substr(part.begin, part.end - part.begin);
     });
@@ -81,28 +89,31 @@ class ReplacePattern final : public DecoderStep {
  private:
   class Sink final : public PassingSink {
    public:
-    Sink(DecoderSink& next, const ReplacePattern& step) : PassingSink(next), step_(step) {}
+    Sink(DecoderSink& next, const ReplacePattern& step, TextBudget& budget) : PassingSink(next), step_(step), budget_(budget) {}
     void text(std::string_view chunk) override { token_ += chunk; }
     void end_token() override {
-      next_.text(step_.inside(std::move(token_)));
+      next_.text(step_.inside(std::move(token_), budget_));
       token_.clear();
       next_.end_token();
     }
 
    private:
     const ReplacePattern& step_;
+    TextBudget& budget_;
     std::string token_;
   };
 
   std::unique_ptr<const Pattern> pattern_;
-  std::string content_;
+  std::string content_, origin_;
 };
 
 class Strip final : public DecoderStep {
  public:
   Strip(char32_t content, std::size_t start, std::size_t stop) : start_(start), stop_(stop) { append_utf8(content_, content); }
-  std::unique_ptr<DecoderSink> start(DecoderSink& next) const override { return std::make_unique<Sink>(next, *this); }
-  std::string inside(std::string token) const override { return token; }
+  std::unique_ptr<DecoderSink> start(DecoderSink& next, TextBudget&) const override {
+    return std::make_unique<Sink>(next, *this);
+  }
+  std::string inside(std::string token, TextBudget&) const override { return token; }
 
  private:
   class Sink final : public PassingSink {
@@ -146,8 +157,10 @@ class MetaspaceDecoding final : public DecoderStep {
   MetaspaceDecoding(char32_t replacement, bool drop_in_first) : drop_in_first_(drop_in_first) {
     append_utf8(replacement_, replacement);
   }
-  std::unique_ptr<DecoderSink> start(DecoderSink& next) const override { return std::make_unique<Sink>(next, *this); }
-  std::string inside(std::string token) const override { return replaced(token, " "); }
+  std::unique_ptr<DecoderSink> start(DecoderSink& next, TextBudget&) const override {
+    return std::make_unique<Sink>(next, *this);
+  }
+  std::string inside(std::string token, TextBudget&) const override { return replaced(token, " "); }
 
  private:
   std::string replaced(std::string_view token, std::string_view by) const {
@@ -179,11 +192,12 @@ class MetaspaceDecoding final : public DecoderStep {
 
 }  // namespace
 
-std::unique_ptr<const DecoderStep> replace_text_step(std::string text, std::string content) {
-  return std::make_unique<ReplaceText>(std::move(text), std::move(content));
+std::unique_ptr<const DecoderStep> replace_text_step(std::string text, std::string content, std::string origin) {
+  return std::make_unique<ReplaceText>(std::move(text), std::move(content), std::move(origin));
 }
-std::unique_ptr<const DecoderStep> replace_pattern_step(std::unique_ptr<const Pattern> pattern, std::string content) {
-  return std::make_unique<ReplacePattern>(std::move(pattern), std::move(content));
+std::unique_ptr<const DecoderStep> replace_pattern_step(std::unique_ptr<const Pattern> pattern, std::string content,
+                                                        std::string origin) {
+  return std::make_unique<ReplacePattern>(std::move(pattern), std::move(content), std::move(origin));
 }
 std::unique_ptr<const DecoderStep> strip_step(char32_t content, std::size_t start, std::size_t stop) {
   return std::make_unique<Strip>(content, start, stop);

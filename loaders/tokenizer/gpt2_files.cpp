@@ -106,7 +106,8 @@ std::shared_ptr<const Tokenizer> load_gpt2_files(const std::filesystem::path& vo
   const nlohmann::json vocabulary = read_tokenizer_file(vocab);
   parts.vocabulary = read_vocabulary(JsonNode(vocabulary, parts.origin));
   const bool takes_bytes = Bpe::has_byte_alphabet(*parts.vocabulary);
-  parts.pre_tokenizers.push_back(byte_level_pre_tokenizer({config.add_prefix_space, true, !takes_bytes}));
+  parts.pre_tokenizers.origin = parts.origin;
+  parts.pre_tokenizers.steps.push_back(byte_level_pre_tokenizer({config.add_prefix_space, true, !takes_bytes}));
   parts.model = std::make_unique<Bpe>(parts.vocabulary, read_merges_txt(merges, *parts.vocabulary), BpeOptions{},
                                       takes_bytes ? Bpe::Input::bytes : Bpe::Input::characters, parts.origin);
   parts.added_tokens = read_added_tokens(config, *parts.vocabulary, folder);

@@ -128,13 +128,16 @@ class Lowercase final : public Normalizer {
 
 class Prepend final : public Normalizer {
  public:
-  explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
+  Prepend(std::string prefix, std::string origin) : prefix_(std::move(prefix)), origin_(std::move(origin)) {}
   void apply(NormalizedText& text) const override {
-    if (!text.text.empty()) text.text.insert(0, prefix_);
+    if (text.text.empty()) return;
+    text.budget.spend(prefix_.size(), origin_);
+    text.text.insert(0, prefix_);
   }
 
  private:
   std::string prefix_;
+  std::string origin_;
 };
 
 class Replace final : public Normalizer {
@@ -154,11 +157,8 @@ class Replace final : public Normalizer {
       // What replaces several characters counts as coming from the last of them.
       if (part.begin == 0 && part.end > 0 && (content_.empty() || utf8_at(text.text, 0).length < part.end))
         text.at_start = false;
+      text.budget.spend(content_.size(), origin_);
       replaced += content_;
-      if (replaced.size() > text.longest) {
-        fail(ErrorCode::tokenizer_unsupported, origin_, ": expected to make at most ", text.longest,
-             " bytes of this text, found more");
-      }
     });
     text.text = std::move(replaced);
   }
@@ -211,8 +211,8 @@ class StripAccents final : public Normalizer {
 
 std::unique_ptr<const Normalizer> unicode_normalizer(UnicodeForm form) { return std::make_unique<UnicodeNormalizer>(form); }
 std::unique_ptr<const Normalizer> lowercase_normalizer() { return std::make_unique<Lowercase>(); }
-std::unique_ptr<const Normalizer> prepend_normalizer(std::string prefix) {
-  return std::make_unique<Prepend>(std::move(prefix));
+std::unique_ptr<const Normalizer> prepend_normalizer(std::string prefix, std::string origin) {
+  return std::make_unique<Prepend>(std::move(prefix), std::move(origin));
 }
 std::unique_ptr<const Normalizer> replace_normalizer(std::unique_ptr<const Pattern> pattern, std::string content,
                                                      std::string origin) {

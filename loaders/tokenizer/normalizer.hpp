@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "loaders/tokenizer/pattern.hpp"
+#include "loaders/tokenizer/text_budget.hpp"
 
 namespace ffmem::tokenization {
 
@@ -13,8 +14,7 @@ namespace ffmem::tokenization {
 struct NormalizedText {
   std::string text;  // valid UTF-8
   bool at_start;     // its first character comes from the first one of the whole text
-  // Steps that each double a text would never end: what replacing may make of it.
-  std::size_t longest = (std::size_t{1} << 20) + 64 * text.size();
+  TextBudget& budget;
 };
 
 /// Immutable; safe to use from several threads.
@@ -31,10 +31,11 @@ std::unique_ptr<const Normalizer> unicode_normalizer(UnicodeForm form);
 /// Character by character, without regard to context.
 std::unique_ptr<const Normalizer> lowercase_normalizer();
 
-/// Puts `prefix` before every stretch that is not empty.
-std::unique_ptr<const Normalizer> prepend_normalizer(std::string prefix);
+/// Puts `prefix` before every stretch that is not empty. `origin` ("tokenizer.json: normalizer") starts the message of
+/// tokenizer_unsupported, thrown where a text gets too long.
+std::unique_ptr<const Normalizer> prepend_normalizer(std::string prefix, std::string origin);
 
-/// `origin` ("tokenizer.json: normalizer") starts the message of tokenizer_unsupported, thrown where a text gets too long.
+/// `origin` as above.
 std::unique_ptr<const Normalizer> replace_normalizer(std::unique_ptr<const Pattern> pattern, std::string content,
                                                      std::string origin);
 

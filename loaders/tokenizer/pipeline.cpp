@@ -11,7 +11,8 @@ namespace ffmem::tokenization {
 namespace {
 
 std::string normalized(const Normalizers& normalizers, std::string_view text) {
-  NormalizedText result{std::string(text), true};
+  TextBudget budget(text);
+  NormalizedText result{std::string(text), true, budget};
   for (const auto& normalizer : normalizers) normalizer->apply(result);
   return std::move(result.text);
 }
@@ -102,11 +103,12 @@ std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, Special sp
   if (special == Special::add) ids = parts_.prefix;
   if (!text.empty()) {
     const WorkspacePool::Lease workspace(workspaces_);
+    Encoding encoding{ids, *workspace, TextBudget(text)};
     raw_finder_.split(text, [&](AddedTokenFinder::Part part) {
       if (part.token) {
         ids.push_back(*part.token);
       } else {
-        encode_section(part.text, part.text.data() == text.data(), *workspace, ids);
+        encode_section(part.text, part.text.data() == text.data(), encoding);
       }
     });
   }
@@ -114,23 +116,22 @@ std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, Special sp
   return ids;
 }
 
-void PipelineTokenizer::encode_section(std::string_view section, bool at_start, Workspace& workspace,
-                                       std::vector<TokenId>& ids) const {
-  if (parts_.normalizers.empty()) return encode_normalized(section, at_start, workspace, ids);
-  NormalizedText text{std::string(section), at_start};
+void PipelineTokenizer::encode_section(std::string_view section, bool at_start, Encoding& encoding) const {
+  if (parts_.normalizers.empty()) return encode_normalized(section, at_start, encoding);
+  NormalizedText text{std::string(section), at_start, encoding.budget};
   for (const auto& normalizer : parts_.normalizers) normalizer->apply(text);
-  if (!text.text.empty()) encode_normalized(text.text, text.at_start, workspace, ids);
+  if (!text.text.empty()) encode_normalized(text.text, text.at_start, encoding);
 }
 
-void PipelineTokenizer::encode_normalized(std::string_view text, bool at_start, Workspace& workspace,
-                                          std::vector<TokenId>& ids) const {
+void PipelineTokenizer::encode_normalized(std::string_view text, bool at_start, Encoding& encoding) const {
   normalized_finder_.split(text, [&](AddedTokenFinder::Part part) {
     if (part.token) {
-      ids.push_back(*part.token);
+      encoding.ids.push_back(*part.token);
       return;
     }
     const Piece piece{part.text, at_start && part.text.data() == text.data()};
-    pre_tokenize(parts_.pre_tokenizers, piece, [&](Piece p) { parts_.model->encode(p.text, workspace, ids); });
+    pre_tokenize(parts_.pre_tokenizers, piece, encoding.budget,
+                 [&](Piece p) { parts_.model->encode(p.text, encoding.workspace, encoding.ids); });
   });
 }
 
@@ -158,7 +159,8 @@ bool PipelineTokenizer::is_special(TokenId id) const noexcept {
 
 std::string PipelineTokenizer::token_bytes(TokenId id) const {
   std::string bytes = decoded_token(id);
-  for (const auto& step : parts_.decoder) bytes = step->inside(std::move(bytes));
+  TextBudget budget(bytes);
+  for (const auto& step : parts_.decoder) bytes = step->inside(std::move(bytes), budget);
   return bytes;
 }
 

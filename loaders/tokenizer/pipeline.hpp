@@ -14,6 +14,7 @@
 #include "loaders/tokenizer/model.hpp"
 #include "loaders/tokenizer/normalizer.hpp"
 #include "loaders/tokenizer/pre_tokenizer.hpp"
+#include "loaders/tokenizer/text_budget.hpp"
 #include "loaders/tokenizer/vocabulary.hpp"
 
 namespace ffmem::tokenization {
@@ -24,7 +25,7 @@ struct PipelineParts {
   std::shared_ptr<const Vocabulary> vocabulary;  // the model's
   std::vector<AddedToken> added_tokens;
   Normalizers normalizers;
-  PreTokenizers pre_tokenizers;
+  PreTokenizerChain pre_tokenizers;
   std::unique_ptr<const Model> model;
   std::vector<TokenId> prefix, suffix;  // around a text, with Special::add
   DecoderSteps decoder;
@@ -53,8 +54,14 @@ class PipelineTokenizer final : public Tokenizer {
   class DecodingStream;
 
   void add_tokens();
-  void encode_section(std::string_view section, bool at_start, Workspace& workspace, std::vector<TokenId>& ids) const;
-  void encode_normalized(std::string_view text, bool at_start, Workspace& workspace, std::vector<TokenId>& ids) const;
+  /// Of one text: what encoding it fills and uses up.
+  struct Encoding {
+    std::vector<TokenId>& ids;
+    Workspace& workspace;
+    TextBudget budget;
+  };
+  void encode_section(std::string_view section, bool at_start, Encoding& encoding) const;
+  void encode_normalized(std::string_view text, bool at_start, Encoding& encoding) const;
   const std::string& known_token(TokenId id) const;
   const std::string& decoded_token(TokenId id) const;
 

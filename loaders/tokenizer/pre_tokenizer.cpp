@@ -6,12 +6,29 @@
 #include "loaders/utf8.hpp"
 
 namespace ffmem::tokenization {
+namespace {
 
-void pre_tokenize(std::span<const std::unique_ptr<const PreTokenizer>> steps, Piece piece, PieceSink sink) {
-  if (steps.empty()) return sink(piece);
-  steps.front()->split(piece, [&](Piece part) {
-    if (!part.text.empty()) pre_tokenize(steps.subspan(1), part, sink);
-  });
+/// One text on its way through the steps.
+struct Passage {
+  const PreTokenizerChain& chain;
+  TextBudget& budget;
+  PieceSink sink;
+
+  /// Through the steps from number `step` on.
+  void run(std::size_t step, Piece piece) {
+    if (step == chain.steps.size()) return sink(piece);
+    chain.steps[step]->split(piece, [&](Piece part) {
+      if (part.text.empty()) return;
+      budget.spend(part.text.size(), chain.origin);
+      run(step + 1, part);
+    });
+  }
+};
+
+}  // namespace
+
+void pre_tokenize(const PreTokenizerChain& chain, Piece piece, TextBudget& budget, PieceSink sink) {
+  Passage{chain, budget, sink}.run(0, piece);
 }
 
 bool is_white_space(char32_t code) { return CharTable::get().is(code, CharKind::space); }

@@ -4,13 +4,13 @@
 #pragma once
 
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "loaders/tokenizer/function_ref.hpp"
 #include "loaders/tokenizer/pattern.hpp"
+#include "loaders/tokenizer/text_budget.hpp"
 
 namespace ffmem::tokenization {
 
@@ -29,8 +29,15 @@ class PreTokenizer {
 };
 using PreTokenizers = std::vector<std::unique_ptr<const PreTokenizer>>;
 
-/// Sends the piece through all steps; what comes out is not empty.
-void pre_tokenize(std::span<const std::unique_ptr<const PreTokenizer>> steps, Piece piece, PieceSink sink);
+struct PreTokenizerChain {
+  std::string origin;  // "tokenizer.json: pre_tokenizer", for messages
+  PreTokenizers steps;
+  bool puts_out_bytes = false;  // ends with a ByteLevel that leaves the spelling to the model
+};
+
+/// Sends the piece through all steps; what comes out is not empty. Throws tokenizer_unsupported where the steps would make too
+/// much of the text.
+void pre_tokenize(const PreTokenizerChain& chain, Piece piece, TextBudget& budget, PieceSink sink);
 
 /// What becomes of a match.
 enum class SplitBehavior {

@@ -74,10 +74,9 @@ void read_model(const JsonNode& root, PipelineParts& parts) {
   const std::string type = model_type(model);
   if (type != "BPE" && type != "WordLevel") model.unsupported("the model " + type);
   parts.vocabulary = read_vocabulary(model.at("vocab"));
-  PreTokenizerChain chain;
+  PreTokenizerChain& chain = parts.pre_tokenizers;
   const bool takes_bytes = type == "BPE" && Bpe::has_byte_alphabet(*parts.vocabulary);
   if (const auto node = root.find("pre_tokenizer")) chain = read_pre_tokenizers(*node, takes_bytes);
-  parts.pre_tokenizers = std::move(chain.steps);
   if (type == "WordLevel") {
     parts.model = std::make_unique<WordLevel>(parts.vocabulary, model.text("unk_token").value_or("<unk>"), model.origin());
     return;

@@ -25,8 +25,9 @@ const json& cases() {
 
 std::vector<std::string> pieces(const json& spec, const std::string& text) {
   const auto chain = read_pre_tokenizers(JsonNode(spec, kFile), false);
+  TextBudget budget(text);
   std::vector<std::string> result;
-  if (!text.empty()) pre_tokenize(chain.steps, {text, true}, [&](Piece piece) { result.emplace_back(piece.text); });
+  if (!text.empty()) pre_tokenize(chain, {text, true}, budget, [&](Piece piece) { result.emplace_back(piece.text); });
   return result;
 }
 
@@ -55,7 +56,8 @@ TEST_CASE("normalizers: texts are those of the reference library") {
     CAPTURE(c["spec"].dump());
     const auto normalizers = read_normalizers(JsonNode(c["spec"], kFile));
     for (std::size_t i = 0; i < cases()["texts"].size(); ++i) {
-      NormalizedText text{cases()["texts"][i].get<std::string>(), true};
+      TextBudget budget;
+      NormalizedText text{cases()["texts"][i].get<std::string>(), true, budget};
       for (const auto& normalizer : normalizers) normalizer->apply(text);
       CHECK(text.text == c["texts"][i].get<std::string>());
     }
@@ -83,7 +85,8 @@ TEST_CASE("pre-tokenizers: bytes left to the model are those that ByteLevel woul
   const auto chain = read_pre_tokenizers(JsonNode(spec, kFile), true);
   CHECK(chain.puts_out_bytes);
   std::vector<std::string> result;
-  pre_tokenize(chain.steps, {"é 中", true}, [&](Piece piece) { result.emplace_back(piece.text); });
+  TextBudget budget;
+  pre_tokenize(chain, {"é 中", true}, budget, [&](Piece piece) { result.emplace_back(piece.text); });
   CHECK(result == std::vector<std::string>{" é", " 中"});
 }
 
@@ -159,6 +162,33 @@ TEST_CASE("components: what is unknown is refused with its name and place") {
   CHECK(contains(refused(read_normalizers, {{"type", "Precompiled"}}), "the normalizer Precompiled"));
   CHECK(contains(refused(read_decoder, {{"type", "WordPiece"}}), "the decoder WordPiece"));
   CHECK(contains(refused(read_post_processor, {{"type", "BertProcessing"}}), "the post-processor BertProcessing"));
+}
+
+json sequence(const std::string& list, std::size_t n, const json& component) {
+  return {{"type", "Sequence"}, {list, json(n, component)}};
+}
+
+TEST_CASE("components: 64 in a row are read, one more is refused with its place") {
+  const auto check = [](auto&& read, const std::string& list, const json& component) {
+    CAPTURE(list);
+    const json all = sequence(list, kMostSteps, component);
+    read(JsonNode(all, kFile));
+    const json nested = sequence(list, 2, all);
+    const Error error = thrown([&] { read(JsonNode(nested, kFile)); });
+    CHECK(error.code() == ErrorCode::tokenizer_unsupported);
+    CHECK(contains(error.what(), list + "[1]." + list + "[0]: this program does not implement more than 64 components"));
+  };
+  check(read_normalizers, "normalizers", {{"type", "Lowercase"}});
+  check([](const JsonNode& node) { read_pre_tokenizers(node, false); }, "pretokenizers", {{"type", "Whitespace"}});
+  check(read_decoder, "decoders", {{"type", "Fuse"}});
+  check(read_post_processor, "processors", {{"type", "ByteLevel"}});
+}
+
+TEST_CASE("pre-tokenizers: as many as there may be cut up a long text") {
+  std::string text;
+  for (int i = 0; i < 10'000; ++i) text += "word ";
+  CHECK(pieces(sequence("pretokenizers", kMostSteps, {{"type", "Whitespace"}}), text).size() == 10'000);
+  CHECK(pieces(sequence("pretokenizers", kMostSteps, {{"type", "Digits"}}), text) == std::vector{text});
 }
 
 TEST_CASE("components: malformed ones are refused with the place") {

@@ -86,29 +86,65 @@ TEST_CASE("tokenizer.json: what this program does not implement is refused by na
       "added_tokens: ' '");
 }
 
-TEST_CASE("tokenizer.json: small files that ask for endless work are refused") {
-  const auto repeated = [](const std::string& element, std::size_t n) {
-    std::string list = element;
-    for (std::size_t i = 1; i < n; ++i) list += ", " + element;
-    return "[" + list + "]";
-  };
-  const std::string vocab = bpe(R"({"a": 0})");
-  const std::string twice = R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"})";
-  const std::string normalizer = R"("normalizer": {"type": "Sequence", "normalizers": )" + repeated(twice, 64) + "}";
-  const TemporaryFolder folder;
-  folder.write("tokenizer.json", tokenizer_json(vocab, normalizer));
-  const auto tokenizer = Tokenizer::load(folder.path());
-  const Error error = thrown([&] { tokenizer->encode("banana"); });
-  CHECK(error.code() == ErrorCode::tokenizer_unsupported);
-  CHECK(contains(error.what(), ": expected to make at most "));
-  check_invalid(tokenizer_json(vocab, normalizer + R"(, "added_tokens": [{"id": 1, "content": "aaa", "normalized": true}])"),
-                ": expected to make at most ", ErrorCode::tokenizer_unsupported);
+std::string repeated(const std::string& element, std::size_t n) {
+  std::string list = element;
+  for (std::size_t i = 1; i < n; ++i) list += ", " + element;
+  return "[" + list + "]";
+}
 
+TEST_CASE("tokenizer.json: steps that make too much of a text are refused by name") {
+  const std::string vocab = bpe(R"({"a": 0})");
+  const auto check = [&](const std::string& fields, auto&& call, const std::string& place) {
+    const TemporaryFolder folder;
+    folder.write("tokenizer.json", tokenizer_json(vocab, fields));
+    const auto tokenizer = Tokenizer::load(folder.path());
+    const Error error = thrown([&] { call(*tokenizer); });
+    CAPTURE(error.what());
+    CHECK(error.code() == ErrorCode::tokenizer_unsupported);
+    CHECK(contains(error.what(), "tokenizer.json: " + place + ": expected to make at most "));
+  };
+  const auto encode = [](const std::string& text) { return [text](const Tokenizer& t) { t.encode(text); }; };
+  const auto decode = [](const Tokenizer& t) { t.decode(Ids{0, 0}); };
+  const auto show = [](const Tokenizer& t) { t.token_bytes(0); };
+
+  const std::string twice = R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"})";
+  const std::string normalizers = R"("normalizer": {"type": "Sequence", "normalizers": )" + repeated(twice, 64) + "}";
+  check(normalizers, encode("banana"), "normalizer.normalizers[9]");
+  check_invalid(tokenizer_json(vocab, normalizers + R"(, "added_tokens": [{"id": 1, "content": "aaa", "normalized": true}])"),
+                "normalizer.normalizers[9]: expected to make at most ", ErrorCode::tokenizer_unsupported);
+
+  // Each of many stretches of a text gets little, all of them together much.
+  const std::string prefix = R"("normalizer": {"type": "Prepend", "prepend": ")" + std::string(4000, 'a') + R"("})";
+  std::string stretches;
+  for (int i = 0; i < 100; ++i) stretches += "b<s>";
+  check(prefix + R"(, "added_tokens": [{"id": 1, "content": "<s>", "normalized": false}])", encode(stretches), "normalizer");
+
+  const auto pre = [](const std::string& component, std::size_t n) {
+    return R"("pre_tokenizer": {"type": "Sequence", "pretokenizers": )" + repeated(component, n) + "}";
+  };
+  check(pre(R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false})", 32), encode("é"), "pre_tokenizer");
+  const auto metaspace = [](const std::string& replacement) {
+    return R"({"type": "Metaspace", "replacement": ")" + replacement + R"(", "prepend_scheme": "always", "split": true})";
+  };
+  check(pre(metaspace("A") + ", " + metaspace("B"), 20), encode("Hello"), "pre_tokenizer");
+
+  const std::string decoders = R"("decoder": {"type": "Sequence", "decoders": )" + repeated(twice, 31) + "}";
+  check(decoders, decode, "decoder.decoders[11]");
+  check(decoders, show, "decoder.decoders[11]");
+  const std::string everywhere =
+      R"("decoder": {"type": "Replace", "pattern": {"Regex": "b?"}, "content": ")" + std::string(5000, 'a') + R"("})";
+  check(everywhere, decode, "decoder");
+  check(everywhere, show, "decoder");
+}
+
+TEST_CASE("tokenizer.json: small files that ask for endless work are refused") {
+  const std::string vocab = bpe(R"({"a": 0})");
   const auto added = [&](std::size_t n_bytes) {
     return tokenizer_json(vocab, R"("added_tokens": [{"id": 1, "content": ")" + std::string(n_bytes, 'a') + R"("}])");
   };
   check_invalid(added(1025), "added_tokens: id 1: expected a token of at most 1024 bytes, found 1025",
                 ErrorCode::tokenizer_unsupported);
+  const TemporaryFolder folder;
   folder.write("tokenizer.json", added(1024));
   CHECK(Tokenizer::load(folder.path())->encode(std::string(1024, 'a')) == Ids{1});
 
