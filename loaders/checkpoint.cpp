@@ -4,6 +4,7 @@
 #include <set>
 
 #include "loaders/json_file.hpp"
+#include "loaders/mapped_file.hpp"
 #include "loaders/safetensors_header.hpp"
 #include "ops/error.hpp"
 
@@ -39,8 +40,7 @@ std::vector<SafetensorsFile> open_shards(const std::map<std::string, std::string
   std::vector<SafetensorsFile> files;
   for (const std::string& name : names) {
     const std::filesystem::path path = index.parent_path() / name;
-    std::error_code ignored;
-    if (!std::filesystem::exists(path, ignored)) {
+    if (!may_exist(path)) {
       fail(ErrorCode::shard_index_invalid, index.string(), ": expected the file ", shown_name(name), " beside it, found none");
     }
     files.emplace_back(path);
@@ -53,12 +53,11 @@ std::vector<SafetensorsFile> open_shards(const std::map<std::string, std::string
 Checkpoint::Checkpoint(const std::filesystem::path& folder) {
   const std::filesystem::path single = folder / "model.safetensors";
   const std::filesystem::path index = folder / "model.safetensors.index.json";
-  std::error_code ignored;
   std::map<std::string, std::string> weight_map;
-  if (std::filesystem::exists(single, ignored)) {
+  if (may_exist(single)) {
     description_ = single;
     files_.emplace_back(single);
-  } else if (std::filesystem::exists(index, ignored)) {
+  } else if (may_exist(index)) {
     description_ = index;
     weight_map = read_weight_map(index);
     files_ = open_shards(weight_map, index);

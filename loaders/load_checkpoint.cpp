@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <system_error>
 
 #include "loaders/families/config_fields.hpp"
 #include "loaders/families/family.hpp"
 #include "loaders/json_file.hpp"
+#include "loaders/mapped_file.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
@@ -88,8 +88,7 @@ ModelConfig read_config(const Family& family, const JsonFields& fields) {
 
 /// The end tokens that generation_config.json, where it is there, sets in place of config.json's.
 void read_generation_config(const std::filesystem::path& file, ModelConfig& config) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) return;
+  if (!may_exist(file)) return;
   const nlohmann::json json = read_json_file(file);
   read_generation_end(JsonFields(json, file), config);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "loaders/file_errors.hpp"
@@ -26,8 +27,9 @@ class OpenFile {
     descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor_ < 0) {
       const int error = errno;
-      if (error == ENOENT || error == ENOTDIR) fail(ErrorCode::file_not_found, path.string(), ": no such file");
-      fail_unreadable(path, system_text(error));
+      if (error != ENOENT && error != ENOTDIR) fail_unreadable(path, system_text(error));
+      if (may_exist(path)) fail_unreadable(path, "it is a link to nothing");
+      fail(ErrorCode::file_not_found, path.string(), ": no such file");
     }
     try {
       measure(path);
@@ -94,6 +96,11 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
+}
+
+bool may_exist(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::symlink_status(path, ignored).type() != std::filesystem::file_type::not_found;
 }
 
 std::string read_text_file(const std::filesystem::path& path) { return read_all(OpenFile(path), path); }

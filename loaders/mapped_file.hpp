@@ -16,7 +16,7 @@ class MappedFile {
   /// No bytes, and an empty path.
   MappedFile() = default;
 
-  /// Throws file_not_found, or file_unreadable (a directory, no permission, not mappable), naming the path.
+  /// Throws file_not_found, or file_unreadable (a directory, a link to nothing, no permission, not mappable), naming the path.
   explicit MappedFile(const std::filesystem::path& path);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
@@ -31,6 +31,10 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
 };
+
+/// False only where there is surely no such file. True for a link to nothing, and where the folder may not be searched: opening
+/// it says so.
+bool may_exist(const std::filesystem::path& path);
 
 /// The whole of a (small) text file, as bytes. Throws as MappedFile does.
 std::string read_text_file(const std::filesystem::path& path);

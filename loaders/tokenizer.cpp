@@ -1,17 +1,13 @@
 #include "loaders/tokenizer.hpp"
 
-#include <system_error>
-
+#include "loaders/mapped_file.hpp"
 #include "loaders/tokenizer/formats.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
 
 std::shared_ptr<const Tokenizer> Tokenizer::load(const std::filesystem::path& folder) {
-  const auto has = [&](const char* name) {
-    std::error_code ignored;
-    return std::filesystem::exists(folder / name, ignored);
-  };
+  const auto has = [&](const char* name) { return may_exist(folder / name); };
   if (has("tokenizer.json")) return tokenization::load_tokenizer_json(folder / "tokenizer.json");
   if (has("vocab.json") && has("merges.txt")) {
     return tokenization::load_gpt2_files(folder / "vocab.json", folder / "merges.txt");

@@ -95,8 +95,7 @@ std::vector<AddedToken> read_added_tokens_decoder(const JsonNode& node) {
 
 /// An empty object where there is no such file.
 nlohmann::json read_file_if_there(const std::filesystem::path& file) {
-  std::error_code ignored;
-  return std::filesystem::exists(file, ignored) ? read_tokenizer_file(file) : nlohmann::json::object();
+  return may_exist(file) ? read_tokenizer_file(file) : nlohmann::json::object();
 }
 
 }  // namespace

@@ -125,6 +125,17 @@ TEST_CASE("Checkpoint: a shard that does not exist is shard_index_invalid") {
   check_index_refused(folder, "expected the file one.safetensors beside it");
 }
 
+TEST_CASE("Checkpoint: links to nothing are not taken for absent files") {
+  for (const char* name : {"model.safetensors", kIndex, "one.safetensors"}) {
+    const TemporaryFolder folder;
+    if (name == std::string("one.safetensors")) write_index(folder, R"("a":"one.safetensors")");
+    std::filesystem::create_symlink("nowhere", folder.path() / name);
+    const Error error = thrown([&] { Checkpoint{folder.path()}; });
+    CHECK(error.code() == ErrorCode::file_unreadable);
+    CHECK(contains(error.what(), concat(name, ": cannot read: it is a link to nothing")));
+  }
+}
+
 TEST_CASE("Checkpoint: a tensor must be in the stated shard and in no other") {
   const TemporaryFolder folder;
   folder.write("one.safetensors", shard("a"));

@@ -144,6 +144,14 @@ TEST_CASE("load_checkpoint: variants that are not implemented are refused by the
   check_refused("gemma2", {{"use_bidirectional_attention", true}}, unsupported, "use_bidirectional_attention");
 }
 
+TEST_CASE("load_checkpoint: a generation_config.json that is a link to nothing is not taken for absent") {
+  const ChangedCheckpoint changed("gpt2", {});
+  std::filesystem::create_symlink("nowhere", changed.path() / "generation_config.json");
+  const Error error = thrown([&] { load_checkpoint(changed.path()); });
+  CHECK(error.code() == ErrorCode::file_unreadable);
+  CHECK(contains(error.what(), "generation_config.json: cannot read: it is a link to nothing"));
+}
+
 TEST_CASE("load_checkpoint: fields that contradict each other or mean nothing are refused by name") {
   const auto invalid = ErrorCode::config_invalid;
   check_refused("gpt2", {{"n_head", 7}}, invalid, "n_head: expected a divisor");

@@ -91,6 +91,15 @@ TEST_CASE("MappedFile: folders, devices and pipes are file_unreadable, without w
   check_refused(pipe, ErrorCode::file_unreadable, "not a regular file");
 }
 
+TEST_CASE("MappedFile: a link to nothing is there and file_unreadable") {
+  const TemporaryFolder folder;
+  const auto link = folder.path() / "link";
+  std::filesystem::create_symlink("nowhere", link);
+  CHECK(may_exist(link));
+  CHECK(!may_exist(folder.path() / "nowhere"));
+  check_refused(link, ErrorCode::file_unreadable, "it is a link to nothing");
+}
+
 TEST_CASE("MappedFile: a file without read permission is file_unreadable") {
   const TemporaryFolder folder;
   const auto path = folder.write("x", "hello");

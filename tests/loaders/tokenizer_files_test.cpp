@@ -1,10 +1,12 @@
 // The layouts of a tokenizer's folder, and what is wrong with them; GPT-2's is in tokenizer_gpt2_files_test.cpp.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <string>
 
 #include "loaders/tokenizer.hpp"
+#include "tests/loaders/ordinary_rights.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 
@@ -45,6 +47,31 @@ TEST_CASE("tokenizer files: a folder without a tokenizer names the three layouts
   for (const char* part : {folder.path().c_str(), "tokenizer.json", "vocab.json and merges.txt", "dict.txt"}) {
     CHECK(contains(error.what(), part));
   }
+}
+
+TEST_CASE("tokenizer files: links to nothing are not taken for absent files") {
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}) {
+    const TemporaryFolder folder;
+    folder.write("dict.txt", "a 1\n");
+    if (name != std::string("tokenizer.json")) folder.write("tokenizer.json", tokenizer_json(bpe(R"({"a": 0})")));
+    std::filesystem::create_symlink("nowhere", folder.path() / name);
+    const Error error = thrown([&] { Tokenizer::load(folder.path()); });
+    CHECK(error.code() == ErrorCode::file_unreadable);
+    CHECK(contains(error.what(), concat(name, ": cannot read: it is a link to nothing")));
+  }
+}
+
+TEST_CASE("tokenizer files: a folder that may not be searched is file_unreadable") {
+  const TemporaryFolder folder;
+  folder.write("dict.txt", "a 1\n");
+  REQUIRE(::chmod(folder.path().c_str(), 0600) == 0);
+  {
+    const OrdinaryRights rights;
+    const Error error = thrown([&] { Tokenizer::load(folder.path()); });
+    CHECK(error.code() == ErrorCode::file_unreadable);
+    CHECK(contains(error.what(), "Permission denied"));
+  }
+  REQUIRE(::chmod(folder.path().c_str(), 0700) == 0);
 }
 
 TEST_CASE("tokenizer.json: malformed files are refused with the place") {
