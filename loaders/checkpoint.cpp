@@ -5,7 +5,7 @@
 
 #include "loaders/json_file.hpp"
 #include "loaders/mapped_file.hpp"
-#include "loaders/safetensors_header.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
@@ -20,11 +20,11 @@ std::map<std::string, std::string> read_weight_map(const std::filesystem::path& 
   }
   std::map<std::string, std::string> shards;
   for (const auto& [tensor, file] : document["weight_map"].items()) {
-    if (!file.is_string()) refuse("weight_map: ", shown_name(tensor), ": expected a string, found ", file.type_name());
+    if (!file.is_string()) refuse("weight_map: ", shown_text(tensor), ": expected a string, found ", file.type_name());
     const std::string shard = file.get<std::string>();
     if (shard.empty() || shard == "." || shard == ".." || shard.find_first_of(std::string_view("/\\\0", 3)) != shard.npos) {
-      refuse("weight_map: ", shown_name(tensor), ": expected the name of a file in the same folder, found \"",
-             shown_name(shard), "\"");
+      refuse("weight_map: ", shown_text(tensor), ": expected the name of a file in the same folder, found \"",
+             shown_text(shard), "\"");
     }
     shards.emplace(tensor, shard);
   }
@@ -41,7 +41,7 @@ std::vector<SafetensorsFile> open_shards(const std::map<std::string, std::string
   for (const std::string& name : names) {
     const std::filesystem::path path = index.parent_path() / name;
     if (!may_exist(path)) {
-      fail(ErrorCode::shard_index_invalid, index.string(), ": expected the file ", shown_name(name), " beside it, found none");
+      fail(ErrorCode::shard_index_invalid, index.string(), ": expected the file ", shown_text(name), " beside it, found none");
     }
     files.emplace_back(path);
   }
@@ -69,14 +69,14 @@ Checkpoint::Checkpoint(const std::filesystem::path& folder) {
     for (const auto& [name, tensor] : file.tensors()) {
       const auto [place, is_new] = tensors_.emplace(name, &tensor);
       if (is_new) continue;
-      fail(ErrorCode::shard_index_invalid, index.string(), ": ", shown_name(name), ": expected it in one shard, found it in ",
+      fail(ErrorCode::shard_index_invalid, index.string(), ": ", shown_text(name), ": expected it in one shard, found it in ",
            place->second->file->filename().string(), " and ", file.path().filename().string());
     }
   }
   for (const auto& [name, shard] : weight_map) {
     const StoredTensor* tensor = find(name);
     if (tensor != nullptr && tensor->file->filename() == shard) continue;
-    fail(ErrorCode::shard_index_invalid, index.string(), ": ", shown_name(name), ": expected it in ", shown_name(shard),
+    fail(ErrorCode::shard_index_invalid, index.string(), ": ", shown_text(name), ": expected it in ", shown_text(shard),
          ", found it ", tensor == nullptr ? "in no shard" : "in " + tensor->file->filename().string());
   }
 }
@@ -88,7 +88,7 @@ const StoredTensor* Checkpoint::find(std::string_view name) const noexcept {
 
 const StoredTensor& Checkpoint::at(std::string_view name) const {
   if (const StoredTensor* tensor = find(name)) return *tensor;
-  fail(ErrorCode::tensor_missing, description_.string(), ": expected a tensor ", shown_name(name), ", found none of that name");
+  fail(ErrorCode::tensor_missing, description_.string(), ": expected a tensor ", shown_text(name), ", found none of that name");
 }
 
 std::size_t Checkpoint::file_bytes() const noexcept {

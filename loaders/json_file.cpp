@@ -57,8 +57,8 @@ std::string line_and_column(std::string_view text, std::size_t offset) {
 
 }  // namespace
 
-json read_json_file(const std::filesystem::path& path) {
-  const std::string text = read_parsed_file(path, ErrorCode::json_invalid);
+json read_json_file(const std::filesystem::path& path, std::size_t max_bytes) {
+  const std::string text = read_parsed_file(path, ErrorCode::json_invalid, max_bytes);
   if (const std::size_t deep = find_too_deep(text); deep != std::string_view::npos) {
     fail(ErrorCode::json_invalid, path.string(), ": ", line_and_column(text, deep), ": expected at most ", kMaxDepth,
          " arrays and objects inside each other, found more");
@@ -85,9 +85,7 @@ std::string json_error_text(const json::exception& error) {
   const std::string_view mark = message.find("] parse error") != std::string_view::npos ? ": " : "] ";
   const std::size_t found = message.find(mark);
   const std::string_view text = found == std::string_view::npos ? message : message.substr(found + mark.size());
-  // The library quotes what it stumbled over, which may be no character, and the cut may leave half of one.
-  const std::string valid = repair_utf8(text.substr(0, kLimit));
-  return text.size() > kLimit ? valid + "..." : valid;
+  return shown_text(text, kLimit);  // the library quotes what it stumbled over, which may be no character
 }
 
 std::string short_json(const json& value) {
@@ -97,9 +95,7 @@ std::string short_json(const json& value) {
   if (value.is_structured() && (value.size() > kMostElements || std::ranges::any_of(value, nests))) {
     return concat(value.is_array() ? "an array of " : "an object of ", value.size());
   }
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
-  if (text.size() > kLimit) text = text.substr(0, kLimit) + "...";
-  return text;
+  return shown_text(value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace), kLimit);
 }
 
 JsonFields::JsonFields(const json& object, const std::filesystem::path& file, std::string where)
@@ -206,7 +202,8 @@ std::string JsonFields::as_text(std::string_view key, const json& value) const {
 }
 
 std::string JsonFields::place(std::string_view key) const {
-  return where_.empty() ? std::string(key) : concat(where_, ".", key);
+  const std::string shown = shown_text(key);
+  return where_.empty() ? shown : concat(where_, ".", shown);
 }
 
 }  // namespace ffmem

@@ -11,12 +11,14 @@
 #include <string_view>
 #include <vector>
 
+#include "loaders/mapped_file.hpp"
+
 namespace ffmem {
 
-/// Throws what read_text_file throws, and json_invalid naming the file: more than kMaxParsedBytes, or, with line and column,
+/// Throws what read_text_file throws, and json_invalid naming the file: more than `max_bytes`, or, with line and column,
 /// not JSON, or arrays and objects nested more than 64 deep. Of keys that occur twice in an object the last counts, as in
 /// Python.
-nlohmann::json read_json_file(const std::filesystem::path& path);
+nlohmann::json read_json_file(const std::filesystem::path& path, std::size_t max_bytes = kMaxParsedBytes);
 
 /// What the JSON library says of a text, without its exception id and place, cut where it quotes too much; valid UTF-8.
 std::string json_error_text(const nlohmann::json::exception& error);

@@ -7,10 +7,14 @@
 #include "loaders/families/family.hpp"
 #include "loaders/json_file.hpp"
 #include "loaders/mapped_file.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
 namespace {
+
+/// Far more than any model's configuration has; a parsed file takes tens of times its bytes.
+constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 24;
 
 /// Fields of transformers' configuration classes that change no number of a forward pass in evaluation mode, by what they are
 /// about.
@@ -70,14 +74,15 @@ const Family& find_family(const JsonFields& fields, const std::filesystem::path&
   }
   std::string known;
   for (const std::string& name : supported_families()) known.append(known.empty() ? "" : ", ").append(name);
-  fail(ErrorCode::family_unknown, file.string(), ": model_type: \"", model_type, "\" is not supported; supported are ", known);
+  fail(ErrorCode::family_unknown, file.string(), ": model_type: \"", shown_text(model_type),
+       "\" is not supported; supported are ", known);
 }
 
 ModelConfig read_config(const Family& family, const JsonFields& fields) {
   ModelConfig config = family.read_config(fields);
   config.family = family.model_type;
-  if (!(config.norm_epsilon >= 0.0F)) {
-    fail(ErrorCode::config_invalid, fields.location("the norms' epsilon"), ": expected a number from 0, found ",
+  if (!(config.norm_epsilon >= 0.0F && config.norm_epsilon < 1.0F)) {
+    fail(ErrorCode::config_invalid, fields.location("the norms' epsilon"), ": expected a number from 0 and below 1, found ",
          config.norm_epsilon);
   }
   refuse_unless(fields, "is_causal", true, /*if_null=*/false);  // off, every position would see those behind it
@@ -89,7 +94,7 @@ ModelConfig read_config(const Family& family, const JsonFields& fields) {
 /// The end tokens that generation_config.json, where it is there, sets in place of config.json's.
 void read_generation_config(const std::filesystem::path& file, ModelConfig& config) {
   if (!may_exist(file)) return;
-  const nlohmann::json json = read_json_file(file);
+  const nlohmann::json json = read_json_file(file, kMaxConfigBytes);
   read_generation_end(JsonFields(json, file), config);
 }
 
@@ -102,14 +107,14 @@ std::vector<std::string> supported_families() {
 }
 
 ModelConfig load_config(const std::filesystem::path& config_file) {
-  const nlohmann::json json = read_json_file(config_file);
+  const nlohmann::json json = read_json_file(config_file, kMaxConfigBytes);
   const JsonFields fields(json, config_file);
   return read_config(find_family(fields, config_file), fields);
 }
 
 LoadedCheckpoint load_checkpoint(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "config.json";
-  const nlohmann::json json = read_json_file(file);
+  const nlohmann::json json = read_json_file(file, kMaxConfigBytes);
   const JsonFields fields(json, file);
   const Family& family = find_family(fields, file);
 

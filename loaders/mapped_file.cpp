@@ -105,10 +105,10 @@ bool may_exist(const std::filesystem::path& path) {
 
 std::string read_text_file(const std::filesystem::path& path) { return read_all(OpenFile(path), path); }
 
-std::string read_parsed_file(const std::filesystem::path& path, ErrorCode too_large) {
+std::string read_parsed_file(const std::filesystem::path& path, ErrorCode too_large, std::size_t max_bytes) {
   const OpenFile file(path);
-  if (file.size() > kMaxParsedBytes) {
-    fail(too_large, path.string(), ": expected at most ", kMaxParsedBytes, " bytes, found ", file.size());
+  if (file.size() > max_bytes) {
+    fail(too_large, path.string(), ": expected at most ", max_bytes, " bytes, found ", file.size());
   }
   return read_all(file, path);
 }

@@ -39,9 +39,9 @@ bool may_exist(const std::filesystem::path& path);
 /// The whole of a (small) text file, as bytes. Throws as MappedFile does.
 std::string read_text_file(const std::filesystem::path& path);
 
-/// The same for files that are parsed whole, at many times their bytes: one beyond kMaxParsedBytes is refused with `too_large`
+/// The same for files that are parsed whole, at many times their bytes: one beyond `max_bytes` is refused with `too_large`
 /// before it is read.
 inline constexpr std::size_t kMaxParsedBytes = std::size_t{1} << 28;  // several times the largest tokenizer.json in use
-std::string read_parsed_file(const std::filesystem::path& path, ErrorCode too_large);
+std::string read_parsed_file(const std::filesystem::path& path, ErrorCode too_large, std::size_t max_bytes = kMaxParsedBytes);
 
 }  // namespace ffmem

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "loaders/safetensors_header.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
@@ -68,7 +69,7 @@ void check_names(std::vector<HeaderEntry>& entries, const std::string& path) {
   const auto twice =
       std::adjacent_find(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name == b.name; });
   if (twice == entries.end()) return;
-  fail(ErrorCode::tensor_name_duplicate, path, ": ", shown_name(twice->name), ": expected one entry, found two");
+  fail(ErrorCode::tensor_name_duplicate, path, ": ", shown_text(twice->name), ": expected one entry, found two");
 }
 
 /// Checks names and sizes, and that the tensors lie end to end; sorts them by offset. Returns the end of the last one.
@@ -78,7 +79,7 @@ std::uint64_t validate_entries(std::vector<HeaderEntry>& entries, const std::str
                    [](const auto& a, const auto& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   std::uint64_t end = 0;
   for (const HeaderEntry& entry : entries) {
-    const std::string place = concat(path, ": ", shown_name(entry.name), ": ");
+    const std::string place = concat(path, ": ", shown_text(entry.name), ": ");
     if (entry.begin != end || entry.end < entry.begin) {
       fail(ErrorCode::tensor_offsets_invalid, place, "expected data_offsets [", end, ", ", end, " or more], found [",
            entry.begin, ", ", entry.end, "]");
@@ -113,12 +114,12 @@ std::string shape_text(const std::vector<std::size_t>& shape) {
 template <class T>
 std::span<const T> StoredTensor::values() const {
   if (dtype != dtype_of<T>()) {
-    fail(ErrorCode::tensor_dtype, file->string(), ": ", shown_name(name), ": expected ", ffmem::name(dtype_of<T>()), ", found ",
+    fail(ErrorCode::tensor_dtype, file->string(), ": ", shown_text(name), ": expected ", ffmem::name(dtype_of<T>()), ", found ",
          ffmem::name(dtype));
   }
   if (n_elements == 0) return {};
   if (reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0) {
-    fail(ErrorCode::tensor_dtype, file->string(), ": ", shown_name(name), ": expected data aligned to ", alignof(T),
+    fail(ErrorCode::tensor_dtype, file->string(), ": ", shown_text(name), ": expected data aligned to ", alignof(T),
          " bytes, found it unaligned");
   }
   return {reinterpret_cast<const T*>(data), n_elements};
@@ -162,7 +163,7 @@ const StoredTensor* SafetensorsFile::find(std::string_view name) const noexcept 
 
 const StoredTensor& SafetensorsFile::at(std::string_view name) const {
   if (const StoredTensor* tensor = find(name)) return *tensor;
-  fail(ErrorCode::tensor_missing, path_->string(), ": expected a tensor ", shown_name(name), ", found none of that name");
+  fail(ErrorCode::tensor_missing, path_->string(), ": expected a tensor ", shown_text(name), ", found none of that name");
 }
 
 }  // namespace ffmem

@@ -186,7 +186,7 @@ class HeaderReader final : public json::json_sax_t {
     if (const auto dtype = dtype_from_name(text)) return *dtype;
     const bool known = std::find(kUnsupportedTypes.begin(), kUnsupportedTypes.end(), text) != kUnsupportedTypes.end();
     fail(ErrorCode::tensor_dtype_unknown, place(),
-         ": expected dtype BOOL, U8, I8, I16, U16, F16, BF16, I32, U32, F32, F64, I64 ", "or U64, found ", shown_name(text),
+         ": expected dtype BOOL, U8, I8, I16, U16, F16, BF16, I32, U32, F32, F64, I64 ", "or U64, found ", shown_text(text),
          known ? ", which is not supported" : ", which is no type of the format");
   }
 
@@ -218,7 +218,7 @@ class HeaderReader final : public json::json_sax_t {
   std::string place() const {
     if (slot_ == Slot::header) return file_.string() + ": header";
     if (slot_ == Slot::metadata || level_ == Level::metadata) return file_.string() + ": __metadata__";
-    return file_.string() + ": " + shown_name(header_.entries.back().name);
+    return file_.string() + ": " + shown_text(header_.entries.back().name);
   }
 
   const std::filesystem::path& file_;
@@ -248,13 +248,6 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, const std::fil
   HeaderReader reader(file);
   json::sax_parse(text.begin(), text.end(), &reader);
   return reader.take();
-}
-
-std::string shown_name(std::string_view name) {
-  constexpr std::size_t kLimit = 120;
-  const bool cut = name.size() > kLimit;
-  const std::string text = json(name.substr(0, kLimit)).dump(-1, ' ', false, json::error_handler_t::replace);
-  return text.substr(1, text.size() - 2) + (cut ? "..." : "");
 }
 
 }  // namespace ffmem

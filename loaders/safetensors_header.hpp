@@ -33,7 +33,4 @@ struct SafetensorsHeader {
 /// Throws header_not_utf8, header_not_json, header_not_an_object and tensor_dtype_unknown, naming `file` and tensor.
 SafetensorsHeader parse_safetensors_header(std::string_view text, const std::filesystem::path& file);
 
-/// A name from an untrusted file for an error message: control characters escaped, cut where it gets long.
-std::string shown_name(std::string_view name);
-
 }  // namespace ffmem

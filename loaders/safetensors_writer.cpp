@@ -8,6 +8,7 @@
 #include "loaders/atomic_file.hpp"
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_header.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 #include "ops/rounding.hpp"
 
@@ -21,7 +22,7 @@ std::string quoted(const std::string& text, const std::filesystem::path& path) {
   try {
     return nlohmann::json(text).dump();
   } catch (const nlohmann::json::type_error&) {
-    fail(ErrorCode::argument_invalid, path.string(), ": expected names and metadata in UTF-8, found \"", shown_name(text),
+    fail(ErrorCode::argument_invalid, path.string(), ": expected names and metadata in UTF-8, found \"", shown_text(text),
          "\"");
   }
 }
@@ -31,7 +32,7 @@ std::size_t tensor_bytes(const SafetensorsWriter::Declaration& tensor, std::size
   std::size_t n_bytes = element_bytes(tensor.dtype);
   for (const std::size_t dimension : tensor.shape) {
     if (dimension != 0 && n_bytes > limit / dimension) {
-      fail(ErrorCode::argument_invalid, path.string(), ": ", shown_name(tensor.name),
+      fail(ErrorCode::argument_invalid, path.string(), ": ", shown_text(tensor.name),
            ": expected a file size of 63 bits, found ", "shape ", shape_text(tensor.shape));
     }
     n_bytes *= dimension;
@@ -43,7 +44,7 @@ void check_names(const std::vector<SafetensorsWriter::Declaration>& tensors, con
   std::set<std::string_view> names = {"__metadata__"};  // reserved
   for (const auto& tensor : tensors) {
     if (names.insert(tensor.name).second) continue;
-    fail(ErrorCode::argument_invalid, path.string(), ": ", shown_name(tensor.name),
+    fail(ErrorCode::argument_invalid, path.string(), ": ", shown_text(tensor.name),
          ": expected a name of its own, found it taken");
   }
 }
@@ -150,7 +151,7 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Tens
   for (std::size_t i = 0; i < order.size(); ++i) {
     const std::size_t n_bytes = tensor_bytes(declarations[i], std::numeric_limits<std::size_t>::max(), path);
     if (order[i]->data == nullptr && n_bytes > 0) {
-      fail(ErrorCode::argument_invalid, path.string(), ": ", shown_name(order[i]->name), ": expected data, found null");
+      fail(ErrorCode::argument_invalid, path.string(), ": ", shown_text(order[i]->name), ": expected data, found null");
     }
     writer.append(order[i]->data, n_bytes);
   }

@@ -93,4 +93,9 @@ std::string repair_utf8(std::string_view text) {
   return repaired;
 }
 
+std::string shown_text(std::string_view text, std::size_t most_bytes) {
+  const std::string shown = repair_utf8(text.substr(0, most_bytes));
+  return text.size() > most_bytes ? shown + "..." : shown;
+}
+
 }  // namespace ffmem

@@ -53,4 +53,7 @@ std::size_t valid_utf8_prefix(std::string_view text) noexcept;
 /// Every maximal invalid part becomes U+FFFD, as with Python's errors="replace".
 std::string repair_utf8(std::string_view text);
 
+/// A text from a file for the message of an Error: valid UTF-8, and of more than `most_bytes` the first ones and "...".
+std::string shown_text(std::string_view text, std::size_t most_bytes = 120);
+
 }  // namespace ffmem

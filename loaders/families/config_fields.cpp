@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
@@ -41,7 +42,7 @@ std::vector<TokenId> read_end_tokens(const JsonFields& fields) {
 Activation read_activation(const JsonFields& fields, std::string_view key, std::string_view fallback) {
   const std::string text = fields.text(key, fallback);
   if (const auto activation = activation_from_name(text)) return *activation;
-  fail(ErrorCode::activation_unknown, fields.location(key), ": unknown activation \"", text, "\"; known are ",
+  fail(ErrorCode::activation_unknown, fields.location(key), ": unknown activation \"", shown_text(text), "\"; known are ",
        known_activation_names());
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem {
@@ -42,7 +43,7 @@ void scale(const JsonFields& rope, std::size_t max_positions, std::vector<float>
   } else if (type == "llama3") {
     scale_llama3(rope, max_positions, inv_freq);
   } else if (type != "default") {
-    fail(ErrorCode::config_unsupported, rope.location("rope_type"), ": rotary positions of type \"", type,
+    fail(ErrorCode::config_unsupported, rope.location("rope_type"), ": rotary positions of type \"", shown_text(type),
          "\" are not supported; supported are default, linear and llama3");
   }
   for (const std::string& key : rope.unread()) {

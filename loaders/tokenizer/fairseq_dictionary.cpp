@@ -102,7 +102,7 @@ std::string word_of(std::string_view line, const std::string& place) {
   long long value = 0;
   const auto [end, error] = std::from_chars(count.data(), count.data() + count.size(), value);
   if (space == 0 || count.empty() || error != std::errc() || end != count.data() + count.size()) {
-    fail(ErrorCode::tokenizer_invalid, place, ": expected a word, a space and a count, found '", line, "'");
+    fail(ErrorCode::tokenizer_invalid, place, ": expected a word, a space and a count, found '", shown_text(line), "'");
   }
   return std::string(line.substr(0, space));
 }

@@ -7,6 +7,7 @@
 #include "loaders/tokenizer/formats.hpp"
 #include "loaders/tokenizer/json_node.hpp"
 #include "loaders/tokenizer/pipeline.hpp"
+#include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tokenization {
@@ -18,12 +19,14 @@ Bpe::Merge read_merge_line(std::string_view line, const std::filesystem::path& f
   const std::size_t space = line.find(' ');
   const bool is_pair = space != std::string_view::npos && space > 0 && space + 1 < line.size() &&
                        line.find(' ', space + 1) == std::string_view::npos;
-  if (!is_pair) fail(ErrorCode::tokenizer_invalid, place(), ": expected two tokens and one space, found '", line, "'");
+  if (!is_pair)
+    fail(ErrorCode::tokenizer_invalid, place(), ": expected two tokens and one space, found '", shown_text(line), "'");
   const std::string left(line.substr(0, space));
   const std::string right(line.substr(space + 1));
   const auto id_of = [&](const std::string& token) {
     const auto id = vocabulary.find(token);
-    if (!id) fail(ErrorCode::tokenizer_invalid, place(), ": expected tokens of vocab.json, which lacks '", token, "'");
+    if (!id)
+      fail(ErrorCode::tokenizer_invalid, place(), ": expected tokens of vocab.json, which lacks '", shown_text(token), "'");
     return *id;
   };
   return {id_of(left), id_of(right), id_of(left + right)};
@@ -55,7 +58,7 @@ void check_class(const TokenizerConfig& config, const std::filesystem::path& fol
   if (name == "GPT2Tokenizer" || name == "CodeGenTokenizer") return;
   fail(ErrorCode::tokenizer_unsupported, (folder / "tokenizer_config.json").string(),
        ": tokenizer_class: expected GPT2Tokenizer or CodeGenTokenizer, as which vocab.json and merges.txt are read, found '",
-       *config.tokenizer_class, "'; a tokenizer.json would be read whatever the class");
+       shown_text(*config.tokenizer_class), "'; a tokenizer.json would be read whatever the class");
 }
 
 /// Those that the files beside give an id, and of those that they only name the vocabulary's.
@@ -72,7 +75,7 @@ std::vector<AddedToken> read_added_tokens(const TokenizerConfig& config, const V
     }
     const auto id = vocabulary.find(token.content);
     if (!id) {
-      fail(ErrorCode::tokenizer_invalid, folder.string(), ": special token '", token.content,
+      fail(ErrorCode::tokenizer_invalid, folder.string(), ": special token '", shown_text(token.content),
            "': expected an id in vocab.json, added_tokens.json or tokenizer_config.json's added_tokens_decoder, found none");
     }
     token.id = *id;

@@ -14,7 +14,7 @@ void JsonNode::invalid(std::string_view expected) const {
 }
 
 void JsonNode::unsupported(std::string_view what) const {
-  fail(ErrorCode::tokenizer_unsupported, origin(), ": this program does not implement ", what);
+  fail(ErrorCode::tokenizer_unsupported, origin(), ": this program does not implement ", shown_text(what));
 }
 
 const nlohmann::json& JsonNode::object() const {
@@ -24,8 +24,8 @@ const nlohmann::json& JsonNode::object() const {
 
 JsonNode JsonNode::at(std::string_view key) const {
   const auto field = object().find(key);
-  if (field == value_->end()) invalid(concat("a field '", key, "'"));
-  return {*field, *file_, place_.empty() ? std::string(key) : concat(place_, ".", key)};
+  if (field == value_->end()) invalid(concat("a field '", shown_text(key), "'"));
+  return {*field, *file_, place_.empty() ? shown_text(key) : concat(place_, ".", shown_text(key))};
 }
 
 std::optional<JsonNode> JsonNode::find(std::string_view key) const {

@@ -16,7 +16,8 @@ WordLevel::WordLevel(std::shared_ptr<const Vocabulary> vocabulary, const std::st
 void WordLevel::encode(std::string_view piece, Workspace&, std::vector<TokenId>& ids) const {
   const auto id = vocabulary_->find(piece);
   if (!id && !unknown_) {
-    fail(ErrorCode::tokenizer_invalid, origin_, ": the text has '", piece, "': expected a token for unknown words, found none");
+    fail(ErrorCode::tokenizer_invalid, origin_, ": the text has '", shown_text(piece),
+         "': expected a token for unknown words, found none");
   }
   ids.push_back(id ? *id : *unknown_);
 }
@@ -181,7 +182,7 @@ void Bpe::split_into_symbols(std::string_view piece, std::vector<TokenId>& symbo
 TokenId Bpe::unknown_token(std::string_view character) const {
   const auto id = vocabulary_->find(*options_.unknown_token);
   if (id) return *id;
-  fail(ErrorCode::tokenizer_invalid, origin_, ": unk_token '", *options_.unknown_token,
+  fail(ErrorCode::tokenizer_invalid, origin_, ": unk_token '", shown_text(*options_.unknown_token),
        "': expected a token of the vocabulary, found none (the text has '", character, "')");
 }
 

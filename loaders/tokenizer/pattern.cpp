@@ -72,7 +72,8 @@ std::string pcre2_text(int error) {
 
 class RegexPattern final : public Pattern {
  public:
-  RegexPattern(std::string_view regex, const std::string& origin) : origin_(concat(origin, ": regular expression ", regex)) {
+  RegexPattern(std::string_view regex, const std::string& origin)
+      : origin_(concat(origin, ": regular expression ", shown_text(regex))) {
     const std::string translated = pcre2_from_oniguruma(regex, origin);
     int error = 0;
     std::size_t offset = 0;

@@ -81,7 +81,7 @@ void PipelineTokenizer::add_tokens() {
     }
     std::string form = normalized(parts_.normalizers, token.content);
     if (form.empty()) {
-      fail(ErrorCode::tokenizer_unsupported, origin, ": '", token.content,
+      fail(ErrorCode::tokenizer_unsupported, origin, ": '", shown_text(token.content),
            "': expected a token that normalisation leaves something of");
     }
     check_length(token, form, origin);

@@ -77,11 +77,12 @@ char32_t RegexReader::take_hex(std::size_t least, std::size_t most, bool braced)
 }
 
 void RegexReader::invalid(std::string_view expected) const {
-  fail(ErrorCode::tokenizer_invalid, origin_, ": regular expression ", regex_, ": at byte ", at_, ": expected ", expected);
+  fail(ErrorCode::tokenizer_invalid, origin_, ": regular expression ", shown_text(regex_), ": at byte ", at_, ": expected ",
+       expected);
 }
 
 void RegexReader::unsupported(std::string_view what) const {
-  fail(ErrorCode::tokenizer_unsupported, origin_, ": regular expression ", regex_, ": at byte ", at_,
+  fail(ErrorCode::tokenizer_unsupported, origin_, ": regular expression ", shown_text(regex_), ": at byte ", at_,
        ": this program does not implement ", what);
 }
 

@@ -4,6 +4,7 @@
 #include "loaders/tokenizer/formats.hpp"
 #include "loaders/tokenizer/json_node.hpp"
 #include "loaders/tokenizer/pipeline.hpp"
+#include "loaders/utf8.hpp"
 
 namespace ffmem::tokenization {
 namespace {
@@ -39,7 +40,7 @@ std::vector<Bpe::Merge> read_merges(const JsonNode& node, const Vocabulary& voca
     if (!parts) node.at(i).invalid("two tokens, as 'a b' or ['a', 'b']");
     const auto id_of = [&](const std::string& token) {
       const auto id = vocabulary.find(token);
-      if (!id) node.at(i).invalid("a merge of tokens of the vocabulary, which lacks '" + token + "'");
+      if (!id) node.at(i).invalid("a merge of tokens of the vocabulary, which lacks '" + shown_text(token) + "'");
       return *id;
     };
     merges.push_back({id_of(parts->first), id_of(parts->second), id_of(parts->first + parts->second)});

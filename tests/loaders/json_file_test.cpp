@@ -71,6 +71,13 @@ TEST_CASE("read_json_file: a file of a terabyte is refused before it is read") {
   CHECK(contains(error.what(), "expected at most 268435456 bytes"));
 }
 
+TEST_CASE("read_json_file: a caller may ask for less than the limit") {
+  const TemporaryFolder folder;
+  const auto path = folder.write("config.json", "[1, 2]");
+  CHECK(read_json_file(path, 6).size() == 2);
+  CHECK(contains(thrown([&] { read_json_file(path, 5); }).what(), "config.json: expected at most 5 bytes, found 6"));
+}
+
 TEST_CASE("read_json_file: a zero byte does not end the document") {
   const TemporaryFolder folder;
   const auto path = folder.write("config.json", std::string_view("{}\0garbage", 10));

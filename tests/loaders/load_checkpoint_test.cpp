@@ -144,12 +144,37 @@ TEST_CASE("load_checkpoint: variants that are not implemented are refused by the
   check_refused("gemma2", {{"use_bidirectional_attention", true}}, unsupported, "use_bidirectional_attention");
 }
 
+TEST_CASE("load_checkpoint: norms may have no epsilon") {
+  const ChangedCheckpoint changed("gpt2", {{"layer_norm_epsilon", 0}});
+  CHECK(load_checkpoint(changed.path()).config.norm_epsilon == 0.0F);
+}
+
+TEST_CASE("load_checkpoint: configurations larger than any are refused before they are read") {
+  for (const char* name : {"config.json", "generation_config.json"}) {
+    const ChangedCheckpoint changed("gpt2", {});
+    if (name == std::string("generation_config.json")) changed.write(name, "{}");
+    std::filesystem::resize_file(changed.path() / name, (1 << 24) + 1);  // a hole, which takes no room
+    const Error error = thrown([&] { load_checkpoint(changed.path()); });
+    CHECK(error.code() == ErrorCode::json_invalid);
+    CHECK(contains(error.what(), concat(name, ": expected at most 16777216 bytes, found 16777217")));
+  }
+}
+
 TEST_CASE("load_checkpoint: a generation_config.json that is a link to nothing is not taken for absent") {
   const ChangedCheckpoint changed("gpt2", {});
   std::filesystem::create_symlink("nowhere", changed.path() / "generation_config.json");
   const Error error = thrown([&] { load_checkpoint(changed.path()); });
   CHECK(error.code() == ErrorCode::file_unreadable);
   CHECK(contains(error.what(), "generation_config.json: cannot read: it is a link to nothing"));
+}
+
+TEST_CASE("load_checkpoint: names in messages are cut") {
+  const std::string name(10'000, 'n');
+  for (const auto& changes : {nlohmann::json{{"model_type", name}}, {{"activation_function", name}}, {{name, 1}}}) {
+    const std::string message = error_of("gpt2", changes).what();
+    CHECK(contains(message, "nnn..."));
+    CHECK(message.size() < 1000);
+  }
 }
 
 TEST_CASE("load_checkpoint: fields that contradict each other or mean nothing are refused by name") {
@@ -161,7 +186,9 @@ TEST_CASE("load_checkpoint: fields that contradict each other or mean nothing ar
   check_refused("gpt2", {{"n_inner", 0}}, invalid, "n_inner (memories a layer)");
   check_refused("opt-preln", {{"ffn_dim", 1 << 25}}, invalid, "ffn_dim (memories a layer)");
   check_refused("gpt2", {{"n_embd", 1 << 23}}, invalid, "n_embd (model width)");
-  check_refused("gpt2", {{"layer_norm_epsilon", -1.5}}, invalid, "epsilon: expected a number from 0, found -1.5");
+  check_refused("gpt2", {{"layer_norm_epsilon", -1.5}}, invalid, "epsilon: expected a number from 0 and below 1, found -1.5");
+  check_refused("gpt2", {{"layer_norm_epsilon", 1}}, invalid, "epsilon: expected a number from 0 and below 1, found 1");
+  check_refused("llama", {{"rms_norm_eps", 1e38}}, invalid, "epsilon: expected a number from 0 and below 1, found 1e+38");
   check_refused("llama", {{"num_key_value_heads", 3}}, invalid, "num_key_value_heads");
   check_refused("llama", {{"rope_parameters", {{"rope_type", "linear"}, {"factor", 0.0}}}}, invalid, "factor");
   check_refused(

@@ -194,7 +194,7 @@ TEST_CASE("safetensors: names in messages are escaped and cut") {
   const std::string message = thrown([&] { SafetensorsFile{path}; }).what();
   CHECK(message.size() < 500);
   CHECK_FALSE(contains(message, "\x1b"));
-  CHECK(contains(message, "\\u001b[31mnnn"));
+  CHECK(contains(message, "\\x1B[31mnnn"));
 }
 
 TEST_CASE("safetensors: values gives the stored type and refuses another, or unaligned data") {

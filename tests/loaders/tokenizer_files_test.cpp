@@ -74,6 +74,28 @@ TEST_CASE("tokenizer files: a folder that may not be searched is file_unreadable
   REQUIRE(::chmod(folder.path().c_str(), 0700) == 0);
 }
 
+TEST_CASE("tokenizer files: what messages quote of them is cut") {
+  const std::string name(10'000, 'n');
+  const auto check = [](const Error& error) {
+    const std::string message = error.what();
+    CAPTURE(message);
+    CHECK(contains(message, "nnn..."));
+    CHECK(message.size() < 1000);
+  };
+  const std::string vocab = bpe(R"({"a": 0})");
+  const auto split = [&](const std::string& regex) {
+    return tokenizer_json(vocab, R"("pre_tokenizer": {"type": "Split", "pattern": {"Regex": ")" + regex + R"("}})");
+  };
+  check(load_error("tokenizer.json", split(name + "(")));
+  check(load_error("tokenizer.json", split(name + R"(\\X)")));
+  check(load_error("tokenizer.json", split(name + "(?<=a+)b")));
+  check(load_error("tokenizer.json", tokenizer_json(vocab, R"("decoder": {"type": ")" + name + R"("})")));
+  check(load_error("tokenizer.json", tokenizer_json(bpe(R"({"a": 0})", R"([["a", ")" + name + R"("]])"))));
+  check(load_error("tokenizer.json", tokenizer_json(bpe(R"({")" + name + R"(": -1})"))));
+  check(load_error("tokenizer.json", tokenizer_json(bpe(R"({")" + name + R"(": 0, "a": 0})"))));
+  check(load_error("dict.txt", name));
+}
+
 TEST_CASE("tokenizer.json: malformed files are refused with the place") {
   check_invalid("{", "line 1");
   check_invalid("[]", "expected an object, found []");

@@ -21,6 +21,15 @@ TEST_CASE("utf8: every maximal invalid part becomes one replacement character") 
   CHECK(repair_utf8(std::string(16, 'a') + "\x80" + std::string(16, 'b')) == std::string(16, 'a') + r + std::string(16, 'b'));
 }
 
+TEST_CASE("utf8: what a message shows of a text is valid and of bounded length") {
+  const std::string r(kReplacementCharacter);
+  CHECK(shown_text("") == "");
+  CHECK(shown_text("a\xFFz") == "a" + r + "z");
+  CHECK(shown_text(std::string(120, 'a')) == std::string(120, 'a'));
+  CHECK(shown_text(std::string(1'000'000, 'a')) == std::string(120, 'a') + "...");
+  CHECK(shown_text("\xE4\xB8\xAD\xE4\xB8\xAD", 4) == "\xE4\xB8\xAD" + r + "...");
+}
+
 TEST_CASE("utf8: every character is written and read back") {
   for (char32_t code = 0; code < 0x110000; code += code < 0x3000 ? 1 : 97) {
     if (code >= 0xD800 && code < 0xE000) continue;
