@@ -30,7 +30,7 @@ th { font-weight: 600; color: var(--soft); } td.n, th.n { text-align: right; fon
 .examples td { white-space: nowrap; overflow: hidden; padding: .05rem .3rem .05rem 0; vertical-align: bottom; }
 .examples .m { width: 3.6rem; text-align: right; color: var(--soft); font-variant-numeric: tabular-nums; }
 .examples .prefix { text-align: right; white-space: normal; overflow-wrap: anywhere; }
-.examples .next { width: 7rem; color: var(--soft); text-overflow: ellipsis; } .examples .hit { color: var(--hit); font-weight: 600; }
+.examples .next { width: 5.5rem; color: var(--soft); text-overflow: ellipsis; } .examples .hit { color: var(--hit); font-weight: 600; }
 mark { background: var(--mark); color: var(--mark-ink); border-radius: 3px; padding: 0 .15em; }
 .tokens { font-size: .84rem; margin-top: .5rem; }
 .tokens span { display: inline-block; border: 1px solid var(--line); border-radius: 4px; padding: 0 .35em; margin: 0 .25em .25em 0;

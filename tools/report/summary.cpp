@@ -14,7 +14,7 @@
 namespace ffmem::tools {
 namespace {
 
-constexpr std::size_t kPrefixTokens = 12;  // shown of a prefix, the last ones
+constexpr std::size_t kPrefixTokens = 10;  // shown of a prefix, the last ones
 
 using Examples = std::vector<TriggerStore::Example>;
 
