@@ -53,8 +53,7 @@ Reading read_memory(const Examples& examples, std::size_t unit, TokenId predicte
 }
 
 /// Adds the first `n` of `readings`, highest by `score`, whose trigger token none of the chosen has.
-template <class Score>
-void choose(std::vector<Reading> readings, std::size_t n, Score score, std::set<TokenId>& triggers,
+void choose(std::vector<Reading> readings, std::size_t n, double (*score)(const Reading&), std::set<TokenId>& triggers,
             std::vector<Reading>& chosen) {
   std::ranges::stable_sort(readings, [&](const Reading& a, const Reading& b) { return score(a) > score(b); });
   for (const Reading& reading : readings) {
