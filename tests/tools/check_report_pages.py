@@ -16,6 +16,7 @@ import array
 import json
 import pathlib
 import random
+import re
 import struct
 import sys
 import unicodedata
@@ -62,6 +63,15 @@ class Store:
         return self.header[name]["shape"]
 
 
+def token_text(raw, token):
+    """What a token is called: \\xE4 stands for a byte that is no text."""
+    try:
+        return raw.decode() or f"#{token}"
+    except UnicodeDecodeError:
+        text = raw.decode("utf-8", "backslashreplace")
+        return re.sub(r"\\x..", lambda byte: "\\x" + byte[0][2:].upper(), text)
+
+
 class Memories:
     """What the pages must show, looked up in the stores of REPORT/data."""
 
@@ -75,7 +85,7 @@ class Memories:
         self.place = {sentence: i for i, sentence in enumerate(triggers["sentence_index"])}
         self.best = values["tokens"]
         starts, text = triggers["vocabulary_offsets"], triggers["vocabulary_bytes"].tobytes()
-        self.texts = [text[a:b].decode("utf-8", "replace") or f"#{i}" for i, (a, b) in enumerate(zip(starts, starts[1:]))]
+        self.texts = [token_text(text[a:b], i) for i, (a, b) in enumerate(zip(starts, starts[1:]))]
 
     def __len__(self):
         return self.n_layers * self.d_memory

@@ -81,10 +81,11 @@ class PageWriter {
   std::filesystem::path block_path(std::size_t number) const { return folder_ / concat("block-", number, ".js"); }
 
   /// Bytes that are no text would all become U+FFFD.
-  std::string token_text(TokenId token) const {
-    const std::string text = text_or_number(store_.token_bytes(token), token);
-    return valid_utf8_prefix(text) == text.size() ? text : visible_text(text);
+  static std::string legible(const std::string& bytes) {
+    return valid_utf8_prefix(bytes) == bytes.size() ? bytes : readable_text(bytes);
   }
+
+  std::string token_text(TokenId token) const { return legible(text_or_number(store_.token_bytes(token), token)); }
 
   void write_block(std::size_t number, std::size_t first, std::size_t end) {
     std::string text = "ffmem_block(" + std::to_string(number) + ",[\n";
@@ -129,7 +130,7 @@ class PageWriter {
   Json example_json(const TriggerStore::Example& example, TokenId predicted) const {
     return JsonArray()
         .add(example.coefficient)
-        .add(store_.text_before_trigger(example, kPrefixTokens))
+        .add(legible(store_.text_before_trigger(example, kPrefixTokens)))
         .add(token_text(example.prefix.back()))
         .add(example.next ? std::optional(token_text(*example.next)) : std::nullopt)
         .add(example.next == predicted ? 1 : 0)
