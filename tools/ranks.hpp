@@ -19,8 +19,6 @@ struct RankOutcome {
 /// Made first and once in the program: joins the other ranks, and leaves them when it ends.
 class RankScope {
  public:
-  /// Throws argument_invalid where a launcher started several ranks of a program that was built without MPI, or with one that
-  /// does not understand that launcher.
   RankScope();
   ~RankScope();
   RankScope(const RankScope&) = delete;

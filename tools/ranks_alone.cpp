@@ -1,12 +1,9 @@
 // Ranks without MPI: there is one.
-#include "tools/lone_rank.hpp"
 #include "tools/ranks.hpp"
 
 namespace ffmem::tools {
 
-RankScope::RankScope() {
-  refuse_lone_rank("this program was built without MPI: build it with -Dmpi=enabled, or use --shard and ffmem merge");
-}
+RankScope::RankScope() = default;
 
 RankScope::~RankScope() = default;
 

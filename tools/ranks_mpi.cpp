@@ -18,7 +18,6 @@
 
 #include "ops/error.hpp"
 #include "tools/interrupt.hpp"
-#include "tools/lone_rank.hpp"
 #include "tools/ranks.hpp"
 
 namespace ffmem::tools {
@@ -113,8 +112,6 @@ RankScope::RankScope() {
   if (!has_launcher()) return;
   int provided = 0;
   MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
-  if (n_ranks() == 1)
-    refuse_lone_rank("this program's MPI does not see the others: use its own mpirun, or --shard and ffmem merge");
   if (n_ranks() > 1 && std::getenv("OMP_NUM_THREADS") == nullptr) threads_ = share_of_cores();
 }
 

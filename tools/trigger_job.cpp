@@ -9,6 +9,7 @@
 #include "ops/error.hpp"
 #include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/lone_rank.hpp"
 #include "tools/output.hpp"
 #include "tools/progress.hpp"
 #include "tools/ranks.hpp"
@@ -52,7 +53,10 @@ std::optional<TriggerCheckpoint> find_start(const TriggerJob& job, bool restart,
 
 /// Every rank its own shard.
 ShardSet shards_of_rank(const ShardSet& asked) {
-  if (n_ranks() == 1) return asked;
+  if (n_ranks() == 1) {
+    if (asked.whole()) refuse_lone_rank();
+    return asked;
+  }
   if (!asked.whole()) fail(ErrorCode::argument_invalid, "--shard: the ", n_ranks(), " ranks share the corpus out themselves");
   return {.n = static_cast<std::size_t>(n_ranks()), .parts = {static_cast<std::size_t>(rank())}};
 }

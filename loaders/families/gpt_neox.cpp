@@ -1,5 +1,6 @@
 // GPT-NeoX and Pythia (Black et al. 2022; transformers `GPTNeoXForCausalLM`): query, key and value in one matrix grouped by
 // head, rotary positions on part of each head, two norms of the same stream where the block is parallel.
+#include <algorithm>
 #include <string>
 
 #include "loaders/families/config_fields.hpp"
@@ -13,7 +14,8 @@ namespace {
 void check_repeated_fraction(const JsonFields& fields, const ModelConfig& c) {
   constexpr std::string_view kKey = "partial_rotary_factor";
   if (!fields.optional_number(kKey)) return;
-  const auto turned = static_cast<std::size_t>(fields.at(kKey).get<double>() * static_cast<double>(c.head_dim));
+  const double share = std::clamp(fields.at(kKey).get<double>(), 0.0, 2.0);
+  const auto turned = static_cast<std::size_t>(share * static_cast<double>(c.head_dim));
   if (turned != 2 * c.rotary_inv_freq.size()) fields.refuse(kKey, "the share that rotary_pct says");
 }
 

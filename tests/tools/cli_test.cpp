@@ -186,10 +186,16 @@ TEST_CASE("ffmem perplexity: --lines puts beginning-of-text before each line tha
   }
 }
 
-TEST_CASE("ffmem: one of several processes that do not see each other is refused") {
+TEST_CASE("ffmem: one of several processes that do not see each other searches a shard, not all") {
+  const TemporaryFolder folder;
+  const std::string text = folder.write("text", "The game was released.\nIt rained.\n");
+  std::vector<std::string> search{"triggers", kDemo, text, "-o", folder.path() / "store", "--quiet"};
   ::setenv("PMI_SIZE", "2", 1);  // as a launcher sets it that this program's MPI, if it has one, does not know
-  const CommandResult result = ffmem_command({"info", kDemo});
+  const CommandResult whole = ffmem_command(search);
+  search.insert(search.end(), {"--shard", "0/2"});
+  const CommandResult shard = ffmem_command(search);
   ::unsetenv("PMI_SIZE");
-  CHECK(result.exit_code == 1);
-  CHECK_MESSAGE(contains(result.err, "one of 2 ranks (PMI_SIZE), but this program"), result.err);
+  CHECK(whole.exit_code == 1);
+  CHECK_MESSAGE(contains(whole.err, "one of 2 ranks (PMI_SIZE) that do not see each other"), whole.err);
+  CHECK(shard.exit_code == 0);
 }

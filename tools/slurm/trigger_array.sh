@@ -56,7 +56,7 @@ is_done() { # FILE OPTION...: whether it is the finished search of this corpus a
 }
 
 if [ $mode != submit ] && [ -e "$out" ] && is_done "$out"; then
-  echo "$out is done" >&2
+  echo "$out is done; shard files beside it are not needed any more" >&2
 elif [ $mode = merge ]; then
   shards=()
   for ((i = 0; i < n_shards; i++)); do shards+=("$(shard_file "$i")"); done
