@@ -4,12 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <utility>
 
 #include "ops/error.hpp"
 #include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
-#include "tools/lone_rank.hpp"
+#include "tools/numbers.hpp"
 #include "tools/output.hpp"
 #include "tools/progress.hpp"
 #include "tools/ranks.hpp"
@@ -48,6 +49,19 @@ std::optional<TriggerCheckpoint> find_start(const TriggerJob& job, bool restart,
     return start;
   } catch (const Error& error) {
     fail(error.code(), error.what(), "; a search without it begins anew: delete it (ffmem triggers: --restart does)");
+  }
+}
+
+/// For a single rank that is to search all: its launcher may have started several that do not see each other. Each would do all
+/// of the work, and write over the others' results.
+void refuse_lone_rank() {
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
+    const char* value = std::getenv(variable);
+    const int n = value == nullptr ? 1 : to_number<int>(value).value_or(1);
+    if (n <= 1) continue;
+    fail(ErrorCode::argument_invalid, "one of ", n, " ranks (", variable,
+         ") that do not see each other: use the mpirun of the MPI that this program was built with (-Dmpi=enabled), or --shard "
+         "and ffmem merge");
   }
 }
 

@@ -51,7 +51,8 @@ std::optional<TokenId> prefix_token(const ModelConfig& config, const Tokenizer& 
 std::size_t sentence_context(std::optional<std::size_t> asked, const ModelConfig& config, bool has_prefix_token);
 
 /// Reads the whole corpus once (an error in it shows here). Throws what sentence_context, check_corpus and fingerprint throw,
-/// and argument_invalid where the store could not hold the name of the model or of a corpus file.
+/// and argument_invalid where the store could not hold the name of the model or of a corpus file, and for a search of all where
+/// the launcher started several processes that are no ranks of one another.
 TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments& arguments, std::shared_ptr<const Model> model,
                             std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::filesystem::path> corpus,
                             const std::filesystem::path& out);
