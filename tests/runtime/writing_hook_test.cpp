@@ -51,14 +51,14 @@ TEST_CASE("session: a run goes on with what a hook wrote, at every point that de
                              {Point::final_hidden, Point::logits}};
   const Record text = recorded(kText);
   const Record other = recorded(kOtherText);
-  for (const auto& [patched, reached] : kSteps) {
-    CAPTURE(name(patched));
+  for (const Step& step : kSteps) {
+    CAPTURE(name(step.patched));
     for (std::size_t layer = 0; layer < tiny_model()->config().n_layers; ++layer) {
       CAPTURE(layer);
-      const Record run = recorded(kOtherText, {patch(text, patched, layer)});
-      CHECK(seen(run, reached, layer) == seen(text, reached, layer));
-      CHECK(seen(run, reached, layer) != seen(other, reached, layer));
-      if (!is_per_layer(patched)) break;
+      const Record run = recorded(kOtherText, {patch(text, step.patched, layer)});
+      CHECK(seen(run, step.reached, layer) == seen(text, step.reached, layer));
+      CHECK(seen(run, step.reached, layer) != seen(other, step.reached, layer));
+      if (!is_per_layer(step.patched)) break;
     }
   }
 }
