@@ -109,12 +109,14 @@ class Workbench {
   const ValueTable& values();
 
   /// What read(file) gives of OUT/data/NAME.safetensors (NAME-int8.safetensors and so on in other weight modes than f32). If
-  /// the file is there, its metadata holds all of `origin` (which always gets the model's fingerprint), and read() does not
-  /// throw an Error over it, it is used; else make(path, metadata) must write it with that metadata, whole or not at all.
+  /// the file is there, its metadata holds all of `origin` (which always gets the model's fingerprint and weight mode), and
+  /// read() does not throw an Error over it, it is used; else make(path, metadata) must write it with that metadata, whole or
+  /// not at all.
   template <class Make, class Read>
   auto stored(std::string_view name, Origin origin, Make&& make, Read&& read) const {
     const std::filesystem::path path = stored_path(name);
     origin.emplace("model_fingerprint", model_fingerprint_);
+    origin.emplace("weights", ffmem::name(model_->weight_mode()));
     if (comes_from(path, origin)) {
       try {
         return read(SafetensorsFile(path));

@@ -153,6 +153,20 @@ TEST_CASE("Workbench: a result whose arrays are damaged is computed again, to th
   }
 }
 
+TEST_CASE("Workbench: a result of another weight mode is not taken, whatever its file is called") {
+  const ExperimentModel model;
+  ExperimentOptions options = model.options();
+  const std::filesystem::path data = options.out / "data";
+  files_of_run(options);
+  const std::string exact = read_text_file(data / "layer-pass.safetensors");
+  options.model.weights = WeightMode::int8;
+  files_of_run(options);
+  std::filesystem::copy_file(data / "layer-pass-int8.safetensors", data / "layer-pass.safetensors",
+                             std::filesystem::copy_options::overwrite_existing);
+  files_of_run(model.options());
+  CHECK(read_text_file(data / "layer-pass.safetensors") == exact);
+}
+
 TEST_CASE("Workbench: what a killed run left half written is removed, and a user's file of such a name in OUT is not") {
   const ExperimentModel model;
   const ExperimentOptions options = model.options();
