@@ -69,6 +69,9 @@ std::string as_text(const Options& options, const TriggerStore& store, const std
   } else {
     text += fmt::format("{}coefficient, trigger prefix, next token, or (end) of what was read of the sentence\n",
                         smallest ? "the most negative coefficients: " : "");
+    if (const auto first = store.info().prefix_token) {
+      text += fmt::format("(each sentence read behind {}, token {})\n", token_text(store, *first), *first);
+    }
   }
   for (const auto& example : examples) {
     text += fmt::format("{:9.4f}  {}{} {} {}\n", example.coefficient,
@@ -113,6 +116,7 @@ std::string as_json(const Options& options, const TriggerStore& store, const std
   json.add("layer", options.layer)
       .add("unit", options.unit)
       .add("smallest", store.info().smallest)
+      .add("prefix_token", store.info().prefix_token)
       .add("examples", example_list);
   if (!value) return json.add("value", Json{"null"}).line();
   std::vector<Json> tokens;
@@ -151,7 +155,12 @@ void add_show(CLI::App& app) {
       {"raw", "final-norm"})
       ->capture_default_str();
   command->add_flag("--json", options->json, "One JSON object");
-  command->footer("Example:\n  ffmem show triggers.safetensors 3 17 --top 10");
+  command->footer(
+      "An example's tokens and position leave out the token that the search fed before each sentence (\"prefix_token\" in the\n"
+      "JSON). To see an example's coefficient again, put it in front:\n"
+      "  ffmem trace MODEL --tokens PREFIX_TOKEN,TOKEN,...\n"
+      "Example:\n"
+      "  ffmem show triggers.safetensors 3 17 --top 10");
   command->callback([options] { run(*options); });
 }
 

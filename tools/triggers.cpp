@@ -248,6 +248,8 @@ void add_triggers(CLI::App& app) {
   add_search_options(*command, *options);
   add_run_options(*command, *options);
   command->footer(
+      "Each sentence is read behind the model's beginning-of-text token, or else its end-of-text token, if it has one;\n"
+      "prefixes and positions do not count it.\n"
       "A run that was ended goes on from OUT.partial when the same command is given again; the result has the same bytes.\n"
       "With mpirun (where built with MPI) each of N ranks searches a shard, with its part of the machine's cores and a\n"
       "checkpoint OUT.rank-R-of-N.partial, so that the same N goes on; the result has the bytes of a single process.\n"

@@ -7,6 +7,7 @@
 
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
+#include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command_output.hpp"
 
@@ -258,4 +259,21 @@ TEST_CASE("ffmem trace: a memory with a negative coefficient shows what its nega
   CHECK(negative["coefficient"] == -3.0);
   CHECK(positive["strength"] == negative["strength"]);
   CHECK(positive["tokens"].front()["token"] == negative["tokens"].back()["token"]);
+}
+
+TEST_CASE("ffmem show and trace: behind the prefix token an example's tokens give its coefficient again") {
+  const TemporaryFolder folder;
+  folder.write("text", "The game was released in Japan .\nThe album reached number one .\n");
+  const std::string store = (folder.path() / "store").string();
+  output({"triggers", kDemo, (folder.path() / "text").string(), "-o", store, "--quiet"});
+  const Json shown = json_output({"show", store, "3", "17", "--top", "1", "--json"});
+  const Json& example = shown["examples"][0];
+  std::string tokens = shown["prefix_token"].dump();
+  for (const auto& token : example["tokens"]) tokens.append(",").append(token.dump());
+  const Json traced = json_output({"trace", kDemo, "--tokens", tokens, "--json", "--memories", "1024", "--tokens-shown", "1"});
+  const Json& memories = traced["layers"][3]["memories"];
+  const auto memory = std::ranges::find_if(memories, [](const Json& m) { return m["unit"] == 17; });
+  REQUIRE(memory != memories.end());
+  CHECK((*memory)["coefficient"] == example["coefficient"]);
+  CHECK(contains(output({"show", store, "3", "17"}), "(each sentence read behind <|endoftext|>, token 0)"));
 }
