@@ -14,6 +14,8 @@
 // | final_hidden  | [tokens, d']  | ln_final.hook_normalized (*)      | what the output matrix reads          |
 // | logits        | [tokens, V]   | (the unembedding's output)        | scores; adaptive: log-probabilities   |
 //
+// In blocks whose two parts run in parallel (GPT-J, Phi, most GPT-NeoX and Falcon) the keys see the stream before attention:
+// what a hook writes to residual_mid does not reach ffn_in of that layer.
 // (*) here after the norm's scale and bias. (**) Where a norm follows before the addition (Gemma-2, OLMo-2), theirs are behind
 // it, and residual_mid and residual_post add what the norm makes.
 #pragma once
