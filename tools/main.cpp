@@ -54,7 +54,8 @@ void add_commands(CLI::App& app) {
   add_experiment(app);
   add_suite(app);
   app.footer(
-      "`ffmem COMMAND --help` explains a command. Layers, units and positions count from 0.\n"
+      "`ffmem COMMAND --help` explains a command. Layers, units and positions count from 0; in\n"
+      "the experiments' results layers count from 1.\n"
       "Exit codes: 0; 1 an error, told in one line; 2 a command line that makes no sense; 130 interrupted.\n"
       "Examples:\n"
       "  ffmem info models/gpt2\n"
