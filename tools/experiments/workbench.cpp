@@ -171,7 +171,7 @@ const ValueTable& Workbench::values() {
   if (values_) return *values_;
   const std::size_t k = std::min(kValueTokens, model_->head().vocab_size());
   const std::string weights(name(model_->weight_mode()));
-  const Origin origin{{"lens", std::string(lens_name(options_.value_lens))}, {"first_layer", "0"}, {"weights", weights}};
+  const Origin origin{{"lens", std::string(lens_name(options_.value_lens))}, {"first_layer", "0"}};
   const auto make = [&](const std::filesystem::path& file, const Origin&) {
     ValueTable table{.first_layer = 0,
                      .n_layers = n_layers(),
