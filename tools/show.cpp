@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cmath>
 #include <memory>
 
 #include "tools/commands.hpp"
@@ -16,6 +15,7 @@
 #include "tools/token_text.hpp"
 #include "tools/trigger_store.hpp"
 #include "tools/value_table.hpp"
+#include "tools/value_tokens.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -34,6 +34,12 @@ struct Options {
 
 std::string token_text(const TriggerStore& store, TokenId token) {
   return visible_text(text_or_number(store.token_bytes(token), token));
+}
+
+/// Nothing where the vocabulary has no such token.
+std::optional<std::string> bytes_of(const TriggerStore& store, TokenId token) {
+  const std::string_view bytes = store.token_bytes(token);
+  return bytes.empty() ? std::nullopt : std::optional<std::string>(bytes);
 }
 
 /// The trigger token, bold on a terminal, in brackets elsewhere; its leading space stays outside.
@@ -56,7 +62,8 @@ std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore
   if (!is_model_of(store, *model, arguments.folder)) {
     note("note: this model is not the one whose keys were searched, and its value's tokens are named by that one's vocabulary");
   }
-  return value_top_tokens(*model, options.layer, options.unit, 1, kValueTokens, lens_from_name(options.lens));
+  const ValueSign sign = store.info().smallest ? ValueSign::minus : ValueSign::plus;
+  return value_top_tokens(*model, options.layer, options.unit, 1, kValueTokens, lens_from_name(options.lens), sign);
 }
 
 std::string as_text(const Options& options, const TriggerStore& store, const std::vector<TriggerStore::Example>& examples,
@@ -80,18 +87,9 @@ std::string as_text(const Options& options, const TriggerStore& store, const std
                         "\u2192", example.next ? token_text(store, *example.next) : "(end)");
   }
   if (!value) return text;
-  text += fmt::format("value (lens {}{}): probability, token\n", options.lens,
-                      smallest ? "; where its coefficient is negative these become less likely" : "");
-  for (std::size_t i = 0; i < value->tokens.size(); ++i) {
-    text += fmt::format("{:9.2g}  {}\n", std::exp(value->log_probabilities[i]), token_text(store, value->tokens[i]));
-  }
-  return text;
-}
-
-/// Nothing where the vocabulary has no such token.
-std::optional<std::string> token_json(const TriggerStore& store, TokenId token) {
-  const std::string_view bytes = store.token_bytes(token);
-  return bytes.empty() ? std::nullopt : std::optional<std::string>(bytes);
+  text += fmt::format("value{} (lens {}): probability, token\n", smallest ? " negated, as a negative coefficient adds it" : "",
+                      options.lens);
+  return text + value_tokens_text(*value, [&](TokenId token) { return bytes_of(store, token); });
 }
 
 Json example_json(const TriggerStore& store, const TriggerStore::Example& example) {
@@ -100,8 +98,8 @@ Json example_json(const TriggerStore& store, const TriggerStore::Example& exampl
       .add("sentence", example.sentence)
       .add("position", example.prefix.size() - 1)
       .add("prefix", store.bytes(example.prefix))
-      .add("trigger", token_json(store, example.prefix.back()))
-      .add("next", example.next ? token_json(store, *example.next) : std::nullopt)
+      .add("trigger", bytes_of(store, example.prefix.back()))
+      .add("next", example.next ? bytes_of(store, *example.next) : std::nullopt)
       .add("tokens", example.prefix)
       .add("next_token", example.next);
   return json.json();
@@ -119,15 +117,13 @@ std::string as_json(const Options& options, const TriggerStore& store, const std
       .add("prefix_token", store.info().prefix_token)
       .add("examples", example_list);
   if (!value) return json.add("value", Json{"null"}).line();
-  std::vector<Json> tokens;
-  for (std::size_t i = 0; i < value->tokens.size(); ++i) {
-    tokens.push_back(JsonObject()
-                         .add("id", value->tokens[i])
-                         .add("token", token_json(store, value->tokens[i]))
-                         .add("probability", std::exp(value->log_probabilities[i]))
-                         .json());
-  }
-  return json.add("value", JsonObject().add("lens", options.lens).add("tokens", tokens).json()).line();
+  return json
+      .add("value", JsonObject()
+                        .add("lens", options.lens)
+                        .add("negated", store.info().smallest)
+                        .add("tokens", value_tokens_json(*value, [&](TokenId token) { return bytes_of(store, token); }))
+                        .json())
+      .line();
 }
 
 void run(const Options& options) {
@@ -156,6 +152,8 @@ void add_show(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--json", options->json, "One JSON object");
   command->footer(
+      "Of a search for the most negative coefficients (--smallest) the value's tokens are those that the negated value "
+      "promotes.\n"
       "An example's tokens and position leave out the token that the search fed before each sentence (\"prefix_token\" in the\n"
       "JSON). To see an example's coefficient again, put it in front:\n"
       "  ffmem trace MODEL --tokens PREFIX_TOKEN,TOKEN,...\n"

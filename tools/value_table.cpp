@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -27,10 +28,13 @@ const std::string& at(const SafetensorsFile& file, const std::string& key) {
 }
 
 /// Values as the head's input.
-AlignedBuffer hidden_of(const Model& model, std::size_t layer, std::span<const std::size_t> units, Lens lens) {
+AlignedBuffer hidden_of(const Model& model, std::size_t layer, std::span<const std::size_t> units, Lens lens, ValueSign sign) {
   const AlignedBuffer values(units.size() * model.config().d_model);
   const MatrixView rows = values.matrix(units.size(), model.config().d_model);
-  for (std::size_t i = 0; i < units.size(); ++i) model.value_row(layer, units[i], rows.row_data(i));
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    model.value_row(layer, units[i], rows.row_data(i));
+    if (sign == ValueSign::minus) std::ranges::transform(rows.row(i), rows.row_data(i), std::negate());
+  }
   AlignedBuffer hidden(units.size() * model.head().hidden_width());
   model.head().to_hidden(rows, lens, hidden.matrix(units.size(), model.head().hidden_width()));
   return hidden;
@@ -71,8 +75,8 @@ void add_asked(const Model& model, std::size_t layer, std::span<const std::size_
 }  // namespace
 
 TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t first_unit, std::size_t n_units, std::size_t k,
-                           Lens lens) {
-  const AlignedBuffer hidden = hidden_of(model, layer, units_between(first_unit, first_unit + n_units), lens);
+                           Lens lens, ValueSign sign) {
+  const AlignedBuffer hidden = hidden_of(model, layer, units_between(first_unit, first_unit + n_units), lens, sign);
   TopTokens top = model.head().top_tokens(hidden.matrix(n_units, model.head().hidden_width()), k);
   check_numbers(top.log_probabilities, [&](std::size_t i) { return probabilities_of(layer, first_unit + i / top.k); });
   return top;
@@ -80,7 +84,7 @@ TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t fi
 
 TargetRanks value_ranks(const Model& model, std::size_t layer, std::span<const std::size_t> units,
                         std::span<const TargetQuery> queries, Lens lens) {
-  const AlignedBuffer hidden = hidden_of(model, layer, units, lens);
+  const AlignedBuffer hidden = hidden_of(model, layer, units, lens, ValueSign::plus);
   TargetRanks found = model.head().ranks_of(hidden.matrix(units.size(), model.head().hidden_width()), queries);
   check_numbers(found.log_probabilities, [&](std::size_t q) { return probabilities_of(layer, units[queries[q].row]); });
   return found;

@@ -38,11 +38,14 @@ struct ValueTable {
   std::vector<float> asked_probabilities{};  // [n_layers, d_m, n]
 };
 
+/// A value v as a positive coefficient adds it, or -v, as a negative one does.
+enum class ValueSign { plus, minus };
+
 /// Values [first_unit, first_unit + n_units) of a layer. An adaptive softmax scores them bare, not times a coefficient. Working
 /// memory as OutputHead::top_tokens. Throws layer_out_of_range, unit_out_of_range, and argument_invalid where what a value
 /// gives are no numbers.
 TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t first_unit, std::size_t n_units, std::size_t k,
-                           Lens lens);
+                           Lens lens, ValueSign sign = ValueSign::plus);
 
 /// Ranks and log-probabilities of tokens in values `units` of a layer; a query's row is a place in `units`. Scored, ordered and
 /// thrown as above; working memory as OutputHead::ranks_of.

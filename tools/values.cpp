@@ -24,6 +24,7 @@
 #include "tools/progress.hpp"
 #include "tools/token_text.hpp"
 #include "tools/value_table.hpp"
+#include "tools/value_tokens.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -37,6 +38,7 @@ struct Options {
   std::string lens = "raw";
   std::string layers = ":";
   std::vector<std::string> tokens;
+  std::vector<std::string> units;
   bool json = false;
   bool quiet = false;
 };
@@ -113,8 +115,48 @@ Json promoters_json(const ValueTable& table, const Tokenizer* tokenizer) {
   return to_json(tokens);
 }
 
+struct Memory {
+  std::size_t layer;
+  std::size_t unit;
+};
+
+Memory parse_memory(const std::string& text) {
+  const std::size_t colon = std::min(text.find(':'), text.size());
+  if (colon == text.size()) throw UsageError(concat("--unit: expected LAYER:UNIT, found '", text, "'"));
+  return {parse_count(text.substr(0, colon), "--unit: layer"), parse_count(text.substr(colon + 1), "--unit: unit")};
+}
+
+/// On the screen: what the values of single memories promote, and what they do negated.
+void show_units(const Options& options) {
+  std::vector<Memory> memories;
+  for (const std::string& text : options.units) memories.push_back(parse_memory(text));
+  const auto [model, tokenizer] = load_model_and_tokenizer(options.model);
+  const auto bytes = [&](TokenId token) { return token_bytes(tokenizer.get(), token); };
+  std::string text;
+  std::vector<Json> list;
+  for (const auto& [layer, unit] : memories) {
+    const auto top = [&](ValueSign sign) {
+      return value_top_tokens(*model, layer, unit, 1, options.top, lens_from_name(options.lens), sign);
+    };
+    const TopTokens value = top(ValueSign::plus);
+    const TopTokens negated = top(ValueSign::minus);
+    text += fmt::format("layer {}, unit {} (lens {}): probability, token\n{}", layer, unit, options.lens,
+                        value_tokens_text(value, bytes));
+    text += "negated, as a negative coefficient adds it\n" + value_tokens_text(negated, bytes);
+    list.push_back(JsonObject()
+                       .add("layer", layer)
+                       .add("unit", unit)
+                       .add("tokens", value_tokens_json(value, bytes))
+                       .add("negated_tokens", value_tokens_json(negated, bytes))
+                       .json());
+  }
+  write_out(options.json ? JsonObject().add("lens", options.lens).add("memories", list).line() : text);
+}
+
 void run(const Options& options) {
   const ThreadScope threads(options.model.threads);
+  if (!options.units.empty()) return show_units(options);
+  if (options.out.empty()) throw UsageError("nothing to do: give --out FILE for all values, or --unit LAYER:UNIT for one");
   catch_interrupts();
   check_is_no_input(options.out, model_files(options.model.folder));
   check_storable(model_name_of(options.model.folder), options.model.folder);
@@ -164,15 +206,25 @@ void add_values(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("values", "Find the tokens that each value promotes");
   add_model_options(*command, options->model);
-  command->add_option("-o,--out", options->out, "The table to write (safetensors)")->required()->type_name("FILE");
-  check_count(command->add_option("--top", options->top, "Tokens kept for each value"), 1, kMostTokens)
+  CLI::Option* out = command->add_option("-o,--out", options->out, "The table to write (safetensors)")->type_name("FILE");
+  CLI::Option* unit =
+      command
+          ->add_option("--unit", options->units,
+                       "In place of a table: on the screen, what this memory's value promotes, and what it does\n"
+                       "negated; both count from 0; may be given again")
+          ->type_name("LAYER:UNIT")
+          ->allow_extra_args(false)
+          ->excludes(out);
+  check_count(command->add_option("--top", options->top, "Tokens of each value"), 1, kMostTokens)
       ->capture_default_str()
       ->type_name("K");
   check_word(
       command->add_option("--lens", options->lens, "raw (v . E, the paper's) or final-norm (the model's final norm first)"),
       {"raw", "final-norm"})
       ->capture_default_str();
-  command->add_option("--layers", options->layers, "Layer A, or layers A to B - 1 (default: all)")->type_name("A:B");
+  command->add_option("--layers", options->layers, "Layer A, or layers A to B - 1 (default: all)")
+      ->type_name("A:B")
+      ->excludes(unit);
   command
       ->add_option(
           "--token", options->tokens,
@@ -180,12 +232,14 @@ void add_values(CLI::App& app) {
           "the file, and the memories that promote it most on the screen or in --json; its leading space counts; may be given\n"
           "again")
       ->type_name("TEXT")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->excludes(unit);
   command->add_flag("--json", options->json, "One JSON line at the end");
   command->add_flag("--quiet", options->quiet, "No progress");
   command->footer(
       "Examples:\n"
       "  ffmem values models/gpt2 -o values.safetensors --top 10\n"
+      "  ffmem values models/gpt2 --unit 3:17\n"
       "  ffmem values models/gpt2 -o values.safetensors --token \" jail\" --token \" prison\"");
   command->callback([options] { run(*options); });
 }

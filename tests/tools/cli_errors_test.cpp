@@ -328,3 +328,13 @@ TEST_CASE("ffmem generate: Ctrl-C ends the text and is exit code 130") {
   CHECK(result.out.ends_with("\n"));
   CHECK(contains(result.err, "interrupted"));
 }
+
+TEST_CASE("ffmem values: a unit that is none, or beside what it excludes, is one line") {
+  check_complaint({"values", kDemo, "--unit", "3"}, 2, {"LAYER:UNIT", "'3'"});
+  check_complaint({"values", kDemo, "--unit", "3:x"}, 2, {"unit", "'x'"});
+  check_complaint({"values", kDemo, "--unit", "12:0"}, 1, {"layer 12", "0 to 11"});
+  check_complaint({"values", kDemo, "--unit", "3:1024"}, 1, {"unit 1024", "0 to 1023"});
+  check_complaint({"values", kDemo, "--unit", "3:1", "-o", "x"}, 2, {"--out", "--unit"});
+  check_complaint({"values", kDemo, "--unit", "3:1", "--token", "the"}, 2, {"--token", "--unit"});
+  check_complaint({"values", kDemo}, 2, {"--out FILE", "--unit LAYER:UNIT"});
+}

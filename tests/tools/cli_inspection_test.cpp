@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
@@ -43,58 +42,6 @@ TEST_CASE("ffmem generate: interventions act on cached and new positions alike")
   CHECK(changed[0] == expected[0]);
   CHECK(changed[1] == expected[1]);
   CHECK(changed[2] == 17);
-}
-
-TEST_CASE("ffmem values: --token lists the memories that promote it most, as the file has them") {
-  const TemporaryFolder folder;
-  const std::string file = folder.path() / "values";
-  const std::string text =
-      output({"values", kDemo, "-o", file, "--layers", "2:4", "--token", " the", "--token", " in", "--quiet"});
-  const SafetensorsFile values(file);
-  const auto p = values.at("asked_probabilities").values<float>();
-  for (std::size_t a = 0; a < 2; ++a) {
-    std::size_t best = 0;
-    for (std::size_t value = 1; value < p.size() / 2; ++value) {
-      if (p[value * 2 + a] > p[best * 2 + a]) best = value;
-    }
-    const std::string header = "layer   unit  probability    rank\n";
-    std::size_t at = text.find(header);
-    if (a == 1) at = text.find(header, at + 1);
-    REQUIRE(at != std::string::npos);
-    std::istringstream row(text.substr(at + header.size()));
-    std::size_t layer = 0;
-    std::size_t unit = 0;
-    row >> layer >> unit;
-    CHECK(layer == 2 + best / 1024);
-    CHECK(unit == best % 1024);
-  }
-}
-
-TEST_CASE("ffmem values: --token is a word of the vocabulary as it is written there, and stands in the JSON") {
-  const TemporaryFolder folder;
-  // Alone, the tokenizer puts a space before either.
-  for (const auto& [text, id] : {std::pair<std::string, int>{"unk", 285}, {" unk", 4756}}) {
-    const Json found = json_output({"values", kDemo, "-o", folder.path() / "v", "--layers", "2", "--token", text, "--json"});
-    REQUIRE(found["tokens"].size() == 1);
-    CHECK(found["tokens"][0]["id"] == id);
-    CHECK(found["tokens"][0]["token"] == text);
-    const Json& memories = found["tokens"][0]["memories"];
-    REQUIRE(memories.size() == 10);
-    CHECK(memories[0]["layer"] == 2);
-    CHECK(memories[0]["probability"] >= memories[9]["probability"]);
-  }
-}
-
-TEST_CASE("ffmem values: --token finds its word in a vocabulary with ids that have no token") {
-  const TemporaryFolder folder;
-  const ModelFolder model;
-  model.add_tokenizer(64);
-  std::string tokenizer = read_text_file(model.path() + "/tokenizer.json");
-  const std::string removed = "\"w5\": 5, ";
-  tokenizer.erase(tokenizer.find(removed), removed.size());
-  model.write("tokenizer.json", tokenizer);
-  const Json found = json_output({"values", model.path(), "-o", folder.path() / "v", "--token", "w7", "--json"});
-  CHECK(found["tokens"][0]["id"] == 7);
 }
 
 TEST_CASE("ffmem capture: every point, against the reference's tensors") {

@@ -1,0 +1,122 @@
+// What values promote, as a user asks for it: ffmem values, and show's part of it.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "loaders/safetensors.hpp"
+#include "tests/loaders/temporary_folder.hpp"
+#include "tests/loaders/thrown.hpp"
+#include "tests/tools/command_output.hpp"
+
+using namespace ffmem;
+using Json = nlohmann::json;
+
+TEST_CASE("ffmem values: --token lists the memories that promote it most, as the file has them") {
+  const TemporaryFolder folder;
+  const std::string file = folder.path() / "values";
+  const std::string text =
+      output({"values", kDemo, "-o", file, "--layers", "2:4", "--token", " the", "--token", " in", "--quiet"});
+  const SafetensorsFile values(file);
+  const auto p = values.at("asked_probabilities").values<float>();
+  for (std::size_t a = 0; a < 2; ++a) {
+    std::size_t best = 0;
+    for (std::size_t value = 1; value < p.size() / 2; ++value) {
+      if (p[value * 2 + a] > p[best * 2 + a]) best = value;
+    }
+    const std::string header = "layer   unit  probability    rank\n";
+    std::size_t at = text.find(header);
+    if (a == 1) at = text.find(header, at + 1);
+    REQUIRE(at != std::string::npos);
+    std::istringstream row(text.substr(at + header.size()));
+    std::size_t layer = 0;
+    std::size_t unit = 0;
+    row >> layer >> unit;
+    CHECK(layer == 2 + best / 1024);
+    CHECK(unit == best % 1024);
+  }
+}
+
+TEST_CASE("ffmem values: --token is a word of the vocabulary as it is written there, and stands in the JSON") {
+  const TemporaryFolder folder;
+  // Alone, the tokenizer puts a space before either.
+  for (const auto& [text, id] : {std::pair<std::string, int>{"unk", 285}, {" unk", 4756}}) {
+    const Json found = json_output({"values", kDemo, "-o", folder.path() / "v", "--layers", "2", "--token", text, "--json"});
+    REQUIRE(found["tokens"].size() == 1);
+    CHECK(found["tokens"][0]["id"] == id);
+    CHECK(found["tokens"][0]["token"] == text);
+    const Json& memories = found["tokens"][0]["memories"];
+    REQUIRE(memories.size() == 10);
+    CHECK(memories[0]["layer"] == 2);
+    CHECK(memories[0]["probability"] >= memories[9]["probability"]);
+  }
+}
+
+TEST_CASE("ffmem values: --token finds its word in a vocabulary with ids that have no token") {
+  const TemporaryFolder folder;
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  std::string tokenizer = read_text_file(model.path() + "/tokenizer.json");
+  const std::string removed = "\"w5\": 5, ";
+  tokenizer.erase(tokenizer.find(removed), removed.size());
+  model.write("tokenizer.json", tokenizer);
+  const Json found = json_output({"values", model.path(), "-o", folder.path() / "v", "--token", "w7", "--json"});
+  CHECK(found["tokens"][0]["id"] == 7);
+}
+
+TEST_CASE("ffmem values: --unit shows single values as the table of all has them, without writing one") {
+  const TemporaryFolder folder;
+  const std::string file = folder.path() / "values";
+  output({"values", kDemo, "-o", file, "--layers", "2:4", "--top", "3", "--quiet"});
+  const SafetensorsFile table(file);
+  const auto tokens = table.at("tokens").values<TokenId>();
+  const auto probabilities = table.at("probabilities").values<float>();
+  const Json found = json_output({"values", kDemo, "--unit", "3:17", "--unit", "2:1023", "--top", "3", "--json"});
+  REQUIRE(found["memories"].size() == 2);
+  const std::size_t rows[]{1024 + 17, 1023};
+  for (std::size_t m = 0; m < 2; ++m) {
+    const Json& memory = found["memories"][m];
+    CHECK(memory["layer"] == 3 - m);
+    REQUIRE(memory["tokens"].size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) {
+      CHECK(memory["tokens"][i]["id"] == tokens[rows[m] * 3 + i]);
+      CHECK(memory["tokens"][i]["probability"].get<float>() == doctest::Approx(probabilities[rows[m] * 3 + i]));
+    }
+  }
+  const std::string text = output({"values", kDemo, "--unit", "3:17", "--lens", "final-norm", "--top", "1"});
+  CHECK(contains(text, "layer 3, unit 17 (lens final-norm): probability, token\n"));
+  CHECK(contains(text, "\nnegated, as a negative coefficient adds it\n"));
+  CHECK(std::ranges::count(text, '\n') == 4);
+}
+
+TEST_CASE("ffmem values: a negated value's tokens are those that trace shows where the coefficient is negative") {
+  const Json value = json_output({"values", kTiny, "--unit", "1:7", "--top", "64", "--json"})["memories"][0];
+  const Json traced = json_output({"trace", kTiny, "--tokens", "9", "--json", "--lens", "raw", "--memories", "1",
+                                   "--tokens-shown", "64", "--zero", "coefficients:1", "--set", "coefficients:1:7=-3"});
+  const Json& tokens = traced["layers"][1]["memories"][0]["tokens"];
+  REQUIRE(value["negated_tokens"].size() == tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    CHECK(value["negated_tokens"][i]["id"] == tokens[i]["token"]);
+    CHECK(value["negated_tokens"][i]["probability"].get<float>() == tokens[i]["probability"].get<float>());
+  }
+  CHECK(value["tokens"].front()["id"] == value["negated_tokens"].back()["id"]);
+}
+
+TEST_CASE("ffmem show: what a search for negative coefficients found goes with the negated value") {
+  const TemporaryFolder folder;
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  const std::string text = folder.write("corpus.txt", "w5 w6 w7\nw8 w9\n");
+  const std::string store = folder.path() / "store";
+  const Json value = json_output({"values", model.path(), "--unit", "1:7", "--json"})["memories"][0];
+  CHECK(value["negated_tokens"] != value["tokens"]);
+  for (const bool smallest : {false, true}) {
+    std::vector<std::string> search{"triggers", model.path(), text, "-o", store, "--quiet"};
+    if (smallest) search.emplace_back("--smallest");
+    output(search);
+    const Json shown = json_output({"show", store, "1", "7", "--json"})["value"];
+    CHECK(shown["negated"] == smallest);
+    CHECK(shown["tokens"] == value[smallest ? "negated_tokens" : "tokens"]);
+    CHECK(contains(output({"show", store, "1", "7"}), smallest ? "value negated" : "value (lens raw)"));
+  }
+}
