@@ -102,7 +102,9 @@ Json as_json(const std::optional<ForwardComparison>& comparison) {
       .json();
 }
 
-void print_json(const Options& options, const TriggerOutcome& outcome) {
+/// searched: false where the result was there already, and the outcome tells no times.
+void print_json(const Options& options, const TriggerOutcome& outcome, bool searched) {
+  const auto if_searched = [&](double number) { return searched ? std::optional(number) : std::nullopt; };
   write_out(JsonObject()
                 .add("out", options.out)
                 .add("sentences", outcome.counts.n_sentences)
@@ -111,8 +113,9 @@ void print_json(const Options& options, const TriggerOutcome& outcome) {
                 .add("keys", outcome.n_keys)
                 .add("keys_never_fired", outcome.n_keys_never_fired)
                 .add("keys_with_fewer_examples", outcome.n_keys_with_fewer)
-                .add("seconds", outcome.seconds)
-                .add("tokens_per_second", outcome.tokens_per_second)
+                .add("searched", searched)
+                .add("seconds", if_searched(outcome.seconds))
+                .add("tokens_per_second", if_searched(outcome.tokens_per_second))
                 .add("compare_forward", as_json(outcome.comparison))
                 .line());
 }
@@ -131,7 +134,7 @@ void print_summary(const Options& options, const TriggerJob& job, const TriggerO
                        rates.search, rates.forward, 100.0 * rates.costs()));
     }
   }
-  if (options.json) print_json(options, outcome);
+  if (options.json) print_json(options, outcome, true);
 }
 
 /// With --unless-done: tells the result that is there already, if it is. All ranks have rank 0's answer.
@@ -148,10 +151,11 @@ bool is_done(const Options& options, const TriggerJob& job) {
   }
   if (!options.quiet) note(concat(options.out.string(), ": is the finished result of this search already"));
   if (options.json) {
-    print_json(options, {.counts = store->info().counts,
-                         .n_keys = store->n_layers() * store->d_memory(),
-                         .n_keys_never_fired = store->n_keys_never_fired(),
-                         .n_keys_with_fewer = keys_with_fewer_than(store->top(), store->table())});
+    const TriggerOutcome outcome{.counts = store->info().counts,
+                                 .n_keys = store->n_layers() * store->d_memory(),
+                                 .n_keys_never_fired = store->n_keys_never_fired(),
+                                 .n_keys_with_fewer = keys_with_fewer_than(store->top(), store->table())};
+    print_json(options, outcome, false);
   }
   return true;
 }
