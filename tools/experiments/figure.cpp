@@ -40,8 +40,22 @@ std::string gnuplot_text(std::string_view text) {
 
 using Plots = std::vector<std::string>;
 
+bool is_drawn(const Cell& cell, bool log_y) {
+  const auto* number = std::get_if<double>(&cell);
+  if (number == nullptr) return std::holds_alternative<std::int64_t>(cell);
+  return std::isfinite(*number) && (!log_y || *number > 0.0);
+}
+
+/// Whether a row has an interval of the series, of which gnuplot would draw the band.
+bool has_interval(const Figure& figure, std::size_t series) {
+  return std::ranges::any_of(figure.data.rows, [&](const std::vector<Cell>& row) {
+    return is_drawn(row[2 + 3 * series], figure.log_y) && is_drawn(row[3 + 3 * series], figure.log_y);
+  });
+}
+
 void plot_lines(const Figure& figure, Plots& plots) {
   for (std::size_t s = 0; s < figure.series.size(); ++s) {
+    if (!has_interval(figure, s)) continue;
     plots.push_back(
         fmt::format("data using 1:{}:{} with filledcurves fillcolor rgb '{}' fillstyle transparent solid 0.2 notitle",
                     3 + 3 * s, 4 + 3 * s, colour(s)));
@@ -98,12 +112,6 @@ void plot_paper(const Figure& figure, Plots& plots) {
         "paper using 1:{} with points linecolor rgb '{}' linewidth 2 pointtype {} pointsize 1.4 title {}", c + 1,
         figure.series.size() > 1 ? colour(s) : colour(1), kHollowMarks[s % kHollowMarks.size()], gnuplot_text(title)));
   }
-}
-
-bool is_drawn(const Cell& cell, bool log_y) {
-  const auto* number = std::get_if<double>(&cell);
-  if (number == nullptr) return std::holds_alternative<std::int64_t>(cell);
-  return std::isfinite(*number) && (!log_y || *number > 0.0);
 }
 
 /// Whether some row has a place on both axes.

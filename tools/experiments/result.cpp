@@ -36,12 +36,6 @@ std::string sample_text(const Figure& figure, const Result& result) {
                      least == most ? std::to_string(most) : fmt::format("{} to {}", least, most), of, seed->second);
 }
 
-std::vector<std::string> figure_files(const std::string& name) {
-  std::vector<std::string> files;
-  for (const char* type : {".csv", ".gp", ".paper.csv", ".svg", ".png"}) files.push_back(name + type);
-  return files;
-}
-
 /// What an earlier run left, by the result.json in its folder; nothing where none says it.
 std::set<std::string> earlier_files(const std::filesystem::path& folder) {
   std::set<std::string> files;
@@ -49,8 +43,6 @@ std::set<std::string> earlier_files(const std::filesystem::path& folder) {
     const nlohmann::json result = read_json_file(folder / "result.json");
     for (const auto& file : result.at("files").get<std::vector<std::filesystem::path>>()) {
       files.insert(file);
-      if (file.extension() != ".svg" && file.extension() != ".gp") continue;
-      for (const std::string& part : figure_files(file.stem())) files.insert(part);
     }
   } catch (const std::exception&) {  // there is none, or it is not as we write it
   }
@@ -58,21 +50,22 @@ std::set<std::string> earlier_files(const std::filesystem::path& folder) {
 }
 
 std::set<std::string> own_files(const Result& result) {
-  std::set<std::string> files(result.kept.begin(), result.kept.end());
+  std::set<std::string> files;
   for (const Table& table : result.tables) files.insert(table.name + ".csv");
   for (const Material& material : result.materials) files.insert(material.name);
   for (const Figure& figure : result.figures) {
-    for (const std::string& file : figure_files(figure.name)) files.insert(file);
-    if (!figure.paper) files.erase(figure.name + ".paper.csv");
-    if (result.figures_drawn) continue;
-    for (const char* type : {".svg", ".png"}) files.erase(figure.name + type);
+    for (const char* type : {".csv", ".gp"}) files.insert(figure.name + type);
+    if (figure.paper) files.insert(figure.name + ".paper.csv");
+    if (!result.figures_drawn) continue;
+    for (const char* type : {".svg", ".png"}) files.insert(figure.name + type);
   }
   return files;
 }
 
 /// Removes what an earlier run left beside this one's files: plain files of the folder itself, whatever its result.json says.
 void remove_earlier_files(const std::filesystem::path& folder, const Result& result) {
-  const std::set<std::string> own = own_files(result);
+  std::set<std::string> own = own_files(result);
+  own.insert(result.kept.begin(), result.kept.end());
   for (const std::string& name : earlier_files(folder)) {
     if (own.contains(name) || std::filesystem::path(name).filename() != name) continue;
     if (std::filesystem::is_regular_file(std::filesystem::symlink_status(folder / name))) {
@@ -88,10 +81,6 @@ std::string to_json_text(const Result& result) {
   for (const auto& [name, value] : result.settings) settings.add(name, value);
   JsonObject estimates;
   for (const auto& [name, estimate] : result.estimates) estimates.add(name, to_json(estimate));
-  std::vector<std::string> files;
-  for (const Table& table : result.tables) files.push_back(table.name + ".csv");
-  for (const Figure& figure : result.figures) files.push_back(figure.name + (result.figures_drawn ? ".svg" : ".gp"));
-  for (const Material& material : result.materials) files.push_back(material.name);
   return JsonObject()
       .add("name", result.name)
       .add("title", result.title)
@@ -100,7 +89,7 @@ std::string to_json_text(const Result& result) {
       .add("estimates", estimates.json())
       .add("paper_found", result.paper_found)
       .add("run_found", result.run_found)
-      .add("files", files)
+      .add("files", own_files(result))
       .line();
 }
 

@@ -34,7 +34,7 @@ struct Result {
   bool figures_drawn = true;        // false: written without gnuplot, as data and scripts
 };
 
-/// The result as one JSON object: name, title, settings, estimates with n and interval, names of tables and figures.
+/// The result as one JSON object: name, title, settings, estimates with n and interval, names of the files.
 std::string to_json_text(const Result& result);
 
 /// What becomes of an earlier run's files: they stay where a suite's report shows them.

@@ -19,6 +19,7 @@
 
 using namespace ffmem;
 using namespace ffmem::tools;
+using Json = nlohmann::json;
 
 namespace {
 
@@ -66,6 +67,14 @@ TEST_CASE("csv: what would ring or move a terminal is written as its bytes, and 
   const Table table{.columns = {"token"},
                     .rows = {{std::string("\x1B[2J\a")}, {std::string("\u009B")}, {std::string("\u200C\t\u00A0")}}};
   CHECK(to_csv(table) == "token\n\\x1B[2J\\x07\n\\xC2\\x9B\n\u200C\t\u00A0\n");
+}
+
+TEST_CASE("figure: a series without one interval has a line and no band, which gnuplot would warn of") {
+  Figure figure = lines();
+  CHECK(contains(gnuplot_script(figure), "filledcurves"));
+  for (std::vector<Cell>& row : figure.data.rows) row[2] = std::numeric_limits<double>::quiet_NaN();
+  CHECK_FALSE(contains(gnuplot_script(figure), "filledcurves"));
+  CHECK(contains(gnuplot_script(figure), "linespoints"));
 }
 
 TEST_CASE("figure: the script quotes its texts and names the files beside it") {
@@ -152,10 +161,10 @@ TEST_CASE("result: its folder holds tables, materials and a JSON object that nam
   write_file(folder.path() / "some-experiment" / "manifest.json", "of another run");
   write_result(folder.path(), result);
   CHECK_FALSE(std::filesystem::exists(folder.path() / "some-experiment" / "manifest.json"));
-  const auto json = nlohmann::json::parse(read_text_file(folder.path() / "some-experiment" / "result.json"));
+  const auto json = Json::parse(read_text_file(folder.path() / "some-experiment" / "result.json"));
   CHECK(json["settings"]["lens"] == "raw");
   CHECK(json["estimates"]["share"]["n"] == 10);
-  CHECK(json["files"] == nlohmann::json::array({"t.csv", "m.txt"}));
+  CHECK(json["files"] == Json::array({"m.txt", "t.csv"}));
   CHECK(read_text_file(folder.path() / "some-experiment" / "t.csv") == "a\n1\n");
   CHECK(read_text_file(folder.path() / "some-experiment" / "m.txt") == "text");
 }
@@ -182,6 +191,8 @@ TEST_CASE("result: what another run left beside it goes, but for what is kept an
   for (const char* name : {"both.csv", "f.csv", "f.gp", "sheet.csv", "notes.txt"})
     CHECK(std::filesystem::exists(in_folder(name)));
   CHECK(std::filesystem::exists(in_folder("f.svg")) == has_gnuplot());
+  const Json files = Json::parse(read_text_file(in_folder("result.json")))["files"];
+  CHECK(files == (has_gnuplot() ? Json{"both.csv", "f.csv", "f.gp", "f.png", "f.svg"} : Json{"both.csv", "f.csv", "f.gp"}));
 
   second.figures.clear();
   write_result(folder.path(), second);
