@@ -84,7 +84,7 @@ class Suite:
 def files_of(folder):
     files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     manifest = json.loads(files["manifest.json"])
-    for name in ("seconds", "total_seconds", "threads", "ranks"):
+    for name in ("reused", "seconds", "total_seconds", "threads", "ranks"):
         del manifest[name]
     files["manifest.json"] = json.dumps(manifest).encode()
     return files

@@ -35,6 +35,9 @@ Json versions_json() {
 Json options_json(const ExperimentOptions& options) {
   const TriggerRequest& triggers = options.triggers;
   return JsonObject()
+      .add("train", options.train)
+      .add("valid", options.valid)
+      .add("weights", name(options.model.weights))
       .add("sentences", sentence_mode_name(triggers.sentences))
       .add("max-sentences", triggers.max_sentences)
       .add("context", triggers.context)
@@ -111,9 +114,11 @@ std::string manifest(const Workbench& bench, const Facts& facts, const Timings& 
       .add("threads", available_threads())
       .add("ranks", n_ranks())
       .add("model", model_name_of(bench.options().model.folder))
+      .add("model_fingerprint", bench.model_fingerprint())
       .add("run", about.json())
       .add("options", options_json(bench.options()))
       .add("weight_errors", weight_errors_json(bench))
+      .add("reused", bench.reused())
       .add("seconds", seconds.json())
       .add("total_seconds", total)
       .line();

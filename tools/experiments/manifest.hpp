@@ -31,7 +31,8 @@ auto timed(Timings& timings, std::string_view name, Work&& work) {
 }
 
 /// The manifest as one JSON object: versions, instruction set, threads and ranks, `facts`, every option that bears on a number,
-/// in another weight mode than f32 its errors (weight_errors) on the first tokens of the text, and seconds.
+/// in another weight mode than f32 its errors (weight_errors) on the first tokens of the text, the files in OUT/data that an
+/// earlier run had made (reused), and seconds, which hold nothing of making those.
 std::string manifest(const Workbench& bench, const Facts& facts, const Timings& timings);
 
 }  // namespace ffmem::tools

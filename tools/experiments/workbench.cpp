@@ -152,6 +152,7 @@ const TriggerStore& Workbench::triggers() {
   TriggerJob job = trigger_job();
   train_fingerprint_ = job.info.corpus_fingerprint;
   triggers_ = finished_result(job);
+  note_origin(job.out, triggers_ != nullptr);
   if (!triggers_) {
     call_ranks();
     run_trigger_job(job, false, options_.quiet);
@@ -200,6 +201,18 @@ std::filesystem::path Workbench::stored_path(std::string_view name) const {
   const WeightMode mode = model_->weight_mode();
   const std::string_view mode_name = mode == WeightMode::f32 ? "" : ffmem::name(mode);
   return options_.out / "data" / concat(name, mode == WeightMode::f32 ? "" : "-", mode_name, ".safetensors");
+}
+
+void Workbench::note_origin(const std::filesystem::path& file, bool reused) const {
+  data_files_.emplace(file.filename(), reused);  // what the run made itself it may read again
+}
+
+std::vector<std::string> Workbench::reused() const {
+  std::vector<std::string> names;
+  for (const auto& [file, reused] : data_files_) {
+    if (reused) names.push_back(file);
+  }
+  return names;
 }
 
 Origin Workbench::train_origin() const {

@@ -119,13 +119,19 @@ class Workbench {
     origin.emplace("weights", ffmem::name(model_->weight_mode()));
     if (comes_from(path, origin)) {
       try {
-        return read(SafetensorsFile(path));
+        auto found = read(SafetensorsFile(path));
+        note_origin(path, true);
+        return found;
       } catch (const Error&) {  // damaged
       }
     }
     make(path, origin);
+    note_origin(path, false);
     return read(SafetensorsFile(path));
   }
+
+  /// The names of the files in OUT/data that this run used as an earlier one had left them.
+  std::vector<std::string> reused() const;
 
   /// What a result that rests on the training text, on the trigger examples, on the validation text, or on n_examples prefixes
   /// sampled from it was made from, for stored().
@@ -139,6 +145,7 @@ class Workbench {
  private:
   TriggerJob trigger_job() const;
   std::filesystem::path stored_path(std::string_view name) const;
+  void note_origin(const std::filesystem::path& file, bool reused) const;
 
   ExperimentOptions options_;
   std::shared_ptr<const Model> model_;
@@ -146,6 +153,7 @@ class Workbench {
   std::string model_fingerprint_;
   mutable std::string train_fingerprint_;
   mutable std::string valid_fingerprint_;
+  mutable std::map<std::string, bool> data_files_;  // that were used: whether the first use found the file
   std::unique_ptr<TriggerStore> triggers_;
   std::unique_ptr<ValueTable> values_;
 };

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "hooks/points.hpp"
 #include "loaders/mapped_file.hpp"
@@ -76,6 +77,8 @@ TEST_CASE("ffmem suite: every experiment leaves its folder, and the report shows
   const auto manifest = nlohmann::json::parse(read_text_file(out / "manifest.json"));
   CHECK(manifest.contains("total_seconds"));
   CHECK(manifest["model"] == run.model.path());
+  CHECK(manifest["options"]["train"] == nlohmann::json::array({run.train}));
+  CHECK(manifest["options"]["weights"] == "f32");
   CHECK(manifest["options"]["top"] == 5);
   CHECK(manifest["options"]["sentences"] == "lines");
   CHECK(manifest["options"]["target"] == "next");
@@ -110,7 +113,17 @@ TEST_CASE("ffmem suite: one thread or two, and again over what is there: the sam
   output(run.command("two", "2"));
   const auto one = files_of(run.folder.path() / "one");
   CHECK(one == files_of(run.folder.path() / "two"));
+  const auto reused = [&] {
+    return nlohmann::json::parse(read_text_file(run.folder.path() / "one" / "manifest.json"))["reused"];
+  };
+  CHECK(reused().empty());
+  std::filesystem::remove(run.folder.path() / "one/data/layer-pass.safetensors");
   output(run.command("one", "2"));
+  std::set<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator(run.folder.path() / "one/data")) {
+    if (entry.path().filename() != "layer-pass.safetensors") found.insert(entry.path().filename());
+  }
+  CHECK(reused() == nlohmann::json(found));
   CHECK(one == files_of(run.folder.path() / "one"));
 }
 
