@@ -69,7 +69,8 @@ void add_experiment(CLI::App& app) {
   add_experiment_options(*command, options->experiment);
   command->add_flag("--json", options->json, "Print the result as JSON");
   command->footer(names_and_summaries() +
-                  "Figures, tables and results count layers from 1, as the paper does; arrays in OUT/data from 0.\n"
+                  "Figures, tables and results count layers from 1, as the paper does; arrays in OUT/data from 0:\n"
+                  "the source's tools/FILES.md tells every one.\n"
                   "With mpirun (where built with MPI) all ranks share the search for trigger examples; rank 0 does the rest.\n"
                   "Example:\n"
                   "  ffmem experiment token-removal models/gpt2 --train train.txt -o report");

@@ -112,7 +112,8 @@ void add_suite(CLI::App& app) {
   command->add_flag("--json", options->json, "Print the manifest as JSON");
   command->footer(
       "A suite that was ended goes on when the same command is given again: what lies in OUT/data is not computed twice.\n"
-      "Figures, tables and results count layers from 1, as the paper does; arrays in OUT/data from 0.\n"
+      "Figures, tables and results count layers from 1, as the paper does; arrays in OUT/data from 0:\n"
+      "the source's tools/FILES.md tells every one.\n"
       "With mpirun (where built with MPI) all ranks share the search for trigger examples; rank 0 does the rest.\n"
       "Example:\n"
       "  ffmem suite models/gpt2 --train wiki.train.txt --valid wiki.valid.txt -o report");

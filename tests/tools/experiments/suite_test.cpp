@@ -8,6 +8,8 @@
 
 #include "hooks/points.hpp"
 #include "loaders/mapped_file.hpp"
+#include "loaders/safetensors.hpp"
+#include "ops/error.hpp"
 #include "tests/loaders/temporary_folder.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/command_output.hpp"
@@ -17,6 +19,17 @@
 using namespace ffmem;
 
 namespace {
+
+/// Every array in the folder has its line in tools/FILES.md.
+void check_told(const std::filesystem::path& folder) {
+  const std::string page = read_text_file(FFMEM_TEST_DATA "/../../tools/FILES.md");
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    CAPTURE(entry.path());
+    CHECK(contains(page, entry.path().stem().string()));
+    const SafetensorsFile file(entry.path());
+    for (const auto& [name, tensor] : file.tensors()) CHECK(contains(page, concat("`", name, "`")));
+  }
+}
 
 /// Sentences of the tiny model's words; a few of them again and again.
 std::string corpus(std::size_t n_sentences, std::size_t step) {
@@ -74,6 +87,7 @@ TEST_CASE("ffmem suite: every experiment leaves its folder, and the report shows
     CHECK(std::filesystem::exists(out / experiment.name / "result.json"));
     CHECK(contains(report, std::string("<section id=\"").append(experiment.name).append("\">")));
   }
+  check_told(out / "data");
   const auto manifest = nlohmann::json::parse(read_text_file(out / "manifest.json"));
   CHECK(manifest.contains("total_seconds"));
   CHECK(manifest["model"] == run.model.path());
