@@ -9,6 +9,7 @@
 #include "ops/error.hpp"
 #include "tools/commands.hpp"
 #include "tools/interrupt.hpp"
+#include "tools/json_text.hpp"
 #include "tools/leftovers.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
@@ -20,6 +21,7 @@ namespace {
 struct Options {
   std::vector<std::filesystem::path> stores;
   std::filesystem::path out;
+  bool json = false;
 };
 
 /// a's description, with b's shards and counts added. Throws store_invalid where they are not shards of one search.
@@ -85,6 +87,20 @@ void run(const Options& options) {
     table = merge(table, stores[i]->table(), info.every_prefix);
   }
   write_trigger_store(options.out, table, info, merge_sentences(table, stores), stores.front()->vocabulary());
+  if (options.json) {
+    write_out(JsonObject()
+                  .add("out", options.out)
+                  .add("stores", stores.size())
+                  .add("whole", info.shards.whole())
+                  .add("shards", info.shards.text())
+                  .add("sentences", info.counts.n_sentences)
+                  .add("tokens", info.counts.n_tokens)
+                  .add("cut_sentences", info.counts.n_cut)
+                  .add("keys", table.n_layers * table.d_memory)
+                  .add("keys_never_fired", keys_with_fewer_than(1, table))
+                  .line());
+    return;
+  }
   const std::string covers = info.shards.whole() ? "the whole corpus" : "shards " + info.shards.text();
   note(fmt::format("{} store{} merged: {}, {} sentences", stores.size(), stores.size() == 1 ? "" : "s", covers,
                    info.counts.n_sentences));
@@ -97,6 +113,7 @@ void add_merge(CLI::App& app) {
   CLI::App* command = app.add_subcommand("merge", "Merge the trigger stores of shards");
   command->add_option("STORES", options->stores, "Files that ffmem triggers --shard wrote")->required();
   command->add_option("-o,--out", options->out, "The merged store to write")->required()->type_name("FILE");
+  command->add_flag("--json", options->json, "One JSON line at the end");
   command->footer("Example:\n  ffmem merge part0.safetensors part1.safetensors -o triggers.safetensors");
   command->callback([options] { run(*options); });
 }

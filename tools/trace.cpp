@@ -54,6 +54,12 @@ class Printer {
     return text;
   }
 
+  std::vector<std::optional<std::string>> texts(std::span<const TokenId> tokens) const {
+    std::vector<std::optional<std::string>> texts;
+    for (const TokenId id : tokens) texts.push_back(token_bytes(tokenizer_, id));
+    return texts;
+  }
+
   Json json(const Prediction& p) const {
     return JsonObject()
         .add("token", p.token)
@@ -120,6 +126,7 @@ std::string as_json(const Trace& trace, const Printer& printer, std::span<const 
   }
   return JsonObject()
       .add("tokens", tokens)
+      .add("texts", printer.texts(tokens))
       .add("position", tokens.size() - 1)
       .add("lens", lens_name(lens))
       .add("prediction", printer.json(trace.model))

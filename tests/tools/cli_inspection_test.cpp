@@ -218,6 +218,8 @@ TEST_CASE("ffmem show and trace: behind the prefix token an example's tokens giv
   std::string tokens = shown["prefix_token"].dump();
   for (const auto& token : example["tokens"]) tokens.append(",").append(token.dump());
   const Json traced = json_output({"trace", kDemo, "--tokens", tokens, "--json", "--memories", "1024", "--tokens-shown", "1"});
+  CHECK(traced["texts"].size() == traced["tokens"].size());
+  CHECK(traced["texts"][0] == "<|endoftext|>");
   const Json& memories = traced["layers"][3]["memories"];
   const auto memory = std::ranges::find_if(memories, [](const Json& m) { return m["unit"] == 17; });
   REQUIRE(memory != memories.end());

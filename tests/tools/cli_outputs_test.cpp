@@ -251,3 +251,26 @@ TEST_CASE("ffmem triggers --unless-done --json: what is done is told as if it ha
   for (const char* measured : {"seconds", "tokens_per_second"}) first[measured] = nullptr;
   CHECK(again == first);
 }
+
+TEST_CASE("ffmem merge --json: two shards are told as the search of the whole corpus tells itself") {
+  const TemporaryFolder folder;
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  const std::string text = folder.write("corpus.txt", "w5 w6 w7\nw8 w9\nw1 w2\n");
+  const auto search = [&](const std::string& name, Arguments more) {
+    more.insert(more.begin(), {"triggers", model.path(), text, "-o", folder.path() / name, "--json", "--quiet"});
+    return json_output(more);
+  };
+  const nlohmann::json whole = search("whole", {});
+  search("0", {"--shard", "0/2"});
+  search("1", {"--shard", "1/2"});
+  const nlohmann::json merged =
+      json_output({"merge", folder.path() / "1", folder.path() / "0", "-o", folder.path() / "merged", "--json"});
+  CHECK(merged["stores"] == 2);
+  CHECK(merged["whole"] == true);
+  for (const char* same : {"sentences", "tokens", "cut_sentences", "keys", "keys_never_fired"})
+    CHECK(merged[same] == whole[same]);
+  const nlohmann::json part = json_output({"merge", folder.path() / "1", "-o", folder.path() / "merged", "--json"});
+  CHECK(part["whole"] == false);
+  CHECK(part["shards"] == "1/2");
+}
