@@ -152,7 +152,7 @@ const TriggerStore& Workbench::triggers() {
   TriggerJob job = trigger_job();
   train_fingerprint_ = job.info.corpus_fingerprint;
   triggers_ = finished_result(job);
-  note_origin(job.out, triggers_ != nullptr);
+  note_use(job.out, triggers_ != nullptr);
   if (!triggers_) {
     call_ranks();
     run_trigger_job(job, false, options_.quiet);
@@ -203,7 +203,7 @@ std::filesystem::path Workbench::stored_path(std::string_view name) const {
   return options_.out / "data" / concat(name, mode == WeightMode::f32 ? "" : "-", mode_name, ".safetensors");
 }
 
-void Workbench::note_origin(const std::filesystem::path& file, bool reused) const {
+void Workbench::note_use(const std::filesystem::path& file, bool reused) const {
   data_files_.emplace(file.filename(), reused);  // what the run made itself it may read again
 }
 

@@ -120,13 +120,13 @@ class Workbench {
     if (comes_from(path, origin)) {
       try {
         auto found = read(SafetensorsFile(path));
-        note_origin(path, true);
+        note_use(path, true);
         return found;
       } catch (const Error&) {  // damaged
       }
     }
     make(path, origin);
-    note_origin(path, false);
+    note_use(path, false);
     return read(SafetensorsFile(path));
   }
 
@@ -145,7 +145,7 @@ class Workbench {
  private:
   TriggerJob trigger_job() const;
   std::filesystem::path stored_path(std::string_view name) const;
-  void note_origin(const std::filesystem::path& file, bool reused) const;
+  void note_use(const std::filesystem::path& file, bool reused) const;
 
   ExperimentOptions options_;
   std::shared_ptr<const Model> model_;
