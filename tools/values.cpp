@@ -134,18 +134,18 @@ void show_units(const Options& options) {
   const auto bytes = [&](TokenId token) { return token_bytes(tokenizer.get(), token); };
   std::string text;
   std::vector<Json> list;
-  for (const auto& [layer, unit] : memories) {
+  for (const Memory& memory : memories) {
     const auto top = [&](ValueSign sign) {
-      return value_top_tokens(*model, layer, unit, 1, options.top, lens_from_name(options.lens), sign);
+      return value_top_tokens(*model, memory.layer, memory.unit, 1, options.top, lens_from_name(options.lens), sign);
     };
     const TopTokens value = top(ValueSign::plus);
     const TopTokens negated = top(ValueSign::minus);
-    text += fmt::format("layer {}, unit {} (lens {}): probability, token\n{}", layer, unit, options.lens,
+    text += fmt::format("layer {}, unit {} (lens {}): probability, token\n{}", memory.layer, memory.unit, options.lens,
                         value_tokens_text(value, bytes));
     text += "negated, as a negative coefficient adds it\n" + value_tokens_text(negated, bytes);
     list.push_back(JsonObject()
-                       .add("layer", layer)
-                       .add("unit", unit)
+                       .add("layer", memory.layer)
+                       .add("unit", memory.unit)
                        .add("tokens", value_tokens_json(value, bytes))
                        .add("negated_tokens", value_tokens_json(negated, bytes))
                        .json());
@@ -211,7 +211,7 @@ void add_values(CLI::App& app) {
       command
           ->add_option("--unit", options->units,
                        "In place of a table: on the screen, what this memory's value promotes, and what it does\n"
-                       "negated; both count from 0; may be given again")
+                       "negated; LAYER and UNIT from 0; may be given again")
           ->type_name("LAYER:UNIT")
           ->allow_extra_args(false)
           ->excludes(out);
