@@ -130,13 +130,13 @@ Memory parse_memory(const std::string& text) {
 void show_units(const Options& options) {
   std::vector<Memory> memories;
   for (const std::string& text : options.units) memories.push_back(parse_memory(text));
-  const auto [model, tokenizer] = load_model_and_tokenizer(options.model);
-  const auto bytes = [&](TokenId token) { return token_bytes(tokenizer.get(), token); };
+  const ModelAndTokenizer loaded = load_model_and_tokenizer(options.model);
+  const auto bytes = [&](TokenId token) { return token_bytes(loaded.tokenizer.get(), token); };
   std::string text;
   std::vector<Json> list;
   for (const Memory& memory : memories) {
     const auto top = [&](ValueSign sign) {
-      return value_top_tokens(*model, memory.layer, memory.unit, 1, options.top, lens_from_name(options.lens), sign);
+      return value_top_tokens(*loaded.model, memory.layer, memory.unit, 1, options.top, lens_from_name(options.lens), sign);
     };
     const TopTokens value = top(ValueSign::plus);
     const TopTokens negated = top(ValueSign::minus);
