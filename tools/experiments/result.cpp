@@ -38,15 +38,11 @@ std::string sample_text(const Figure& figure, const Result& result) {
 
 /// What an earlier run left, by the result.json in its folder; nothing where none says it.
 std::set<std::string> earlier_files(const std::filesystem::path& folder) {
-  std::set<std::string> files;
   try {
-    const nlohmann::json result = read_json_file(folder / "result.json");
-    for (const auto& file : result.at("files").get<std::vector<std::filesystem::path>>()) {
-      files.insert(file);
-    }
+    return read_json_file(folder / "result.json").at("files").get<std::set<std::string>>();
   } catch (const std::exception&) {  // there is none, or it is not as we write it
+    return {};
   }
-  return files;
 }
 
 std::set<std::string> own_files(const Result& result) {
