@@ -76,7 +76,7 @@ std::string as_json(const Facts& facts) {
       .add("eos", c.all_eos)
       .add("tokenizer", facts.tokenizer ? tokenizer.json() : Json{"null"})
       .add("file_bytes", w.checkpoint->file_bytes())
-      .add("weight_mode", name(facts.model.weight_mode()))
+      .add("weights", name(facts.model.weight_mode()))
       .add("converted_bytes", facts.model.owned_bytes())
       .add("kv_cache_bytes", facts.session.kv_cache_bytes)
       .add("workspace_bytes", facts.session.workspace_bytes)

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -120,7 +121,10 @@ RankOutcome run_command(int argc, char** argv) {
   try {
     app.parse(reversed_arguments(argc, argv));
   } catch (const CLI::Success& request) {  // --help, --version
-    if (rank() == 0) app.exit(request);
+    if (rank() > 0) return {};
+    std::ostringstream text;
+    app.exit(request, text);
+    write_out(text.str());
   } catch (const CLI::ParseError& error) {
     const auto chosen = app.get_subcommands();
     return {kUsage, concat(error.what(), "; see ffmem ", chosen.empty() ? "" : chosen.front()->get_name() + " ", "--help")};

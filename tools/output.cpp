@@ -22,7 +22,6 @@ void write_out(std::string_view text) {
 
 void flush_out() {
   if (std::fflush(stdout) != 0) fail_write();
-  if (std::ferror(stdout) != 0) fail(ErrorCode::file_unwritable, "standard output: an earlier write failed");
 }
 
 void note(std::string_view text) { std::fprintf(stderr, "ffmem: %.*s\n", static_cast<int>(text.size()), text.data()); }

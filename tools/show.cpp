@@ -93,16 +93,16 @@ std::string as_text(const Options& options, const TriggerStore& store, const std
 }
 
 Json example_json(const TriggerStore& store, const TriggerStore::Example& example) {
-  JsonObject json;
-  json.add("coefficient", example.coefficient)
+  const auto token = [&](TokenId id) { return token_json(id, bytes_of(store, id)).json(); };
+  return JsonObject()
+      .add("coefficient", example.coefficient)
       .add("sentence", example.sentence)
       .add("position", example.prefix.size() - 1)
-      .add("prefix", store.bytes(example.prefix))
-      .add("trigger", bytes_of(store, example.prefix.back()))
-      .add("next", example.next ? bytes_of(store, *example.next) : std::nullopt)
       .add("tokens", example.prefix)
-      .add("next_token", example.next);
-  return json.json();
+      .add("text", store.bytes(example.prefix))
+      .add("trigger", token(example.prefix.back()))
+      .add("next", example.next ? token(*example.next) : Json{"null"})
+      .json();
 }
 
 std::string as_json(const Options& options, const TriggerStore& store, const std::vector<TriggerStore::Example>& examples,
@@ -121,7 +121,7 @@ std::string as_json(const Options& options, const TriggerStore& store, const std
       .add("value", JsonObject()
                         .add("lens", options.lens)
                         .add("negated", store.info().smallest)
-                        .add("tokens", value_tokens_json(*value, [&](TokenId token) { return bytes_of(store, token); }))
+                        .add("promotes", value_tokens_json(*value, [&](TokenId token) { return bytes_of(store, token); }))
                         .json())
       .line();
 }

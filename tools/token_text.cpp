@@ -57,6 +57,10 @@ std::string text_or_number(std::string_view bytes, TokenId id) {
   return bytes.empty() ? fmt::format("#{}", id) : std::string(bytes);
 }
 
+JsonObject token_json(TokenId id, const std::optional<std::string>& bytes) {
+  return JsonObject().add("id", id).add("text", bytes);
+}
+
 std::optional<std::string> token_bytes(const Tokenizer* tokenizer, TokenId id) {
   if (tokenizer == nullptr) return {};
   try {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "loaders/tokenizer.hpp"
+#include "tools/json_text.hpp"
 
 namespace ffmem::tools {
 
@@ -32,5 +33,8 @@ std::string text_without_controls(std::string_view bytes);
 
 /// A token's bytes; "#17" where it has none.
 std::string text_or_number(std::string_view bytes, TokenId id);
+
+/// {"id", "text"}, as every command writes a token; bytes that are no UTF-8 are U+FFFD there, text is null where there is none.
+JsonObject token_json(TokenId id, const std::optional<std::string>& bytes);
 
 }  // namespace ffmem::tools

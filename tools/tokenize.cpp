@@ -64,15 +64,15 @@ void print_tokens(const Tokenizer& tokenizer, std::span<const TokenId> ids) {
 }
 
 std::string tokens_json(const Tokenizer& tokenizer, std::span<const TokenId> ids) {
-  std::vector<std::string> tokens;
-  for (const TokenId id : ids) tokens.push_back(tokenizer.token(id));
-  return JsonObject().add("ids", ids).add("tokens", tokens).line();
+  std::vector<std::string> spellings;
+  for (const TokenId id : ids) spellings.push_back(tokenizer.token(id));
+  return JsonObject().add("tokens", ids).add("spellings", spellings).line();
 }
 
 void decode(const Options& options, const Tokenizer& tokenizer) {
   const std::vector<TokenId> ids = parse_token_ids(*options.ids == "-" ? read_standard_input() : *options.ids);
   const std::string text = tokenizer.decode(ids);
-  write_out(options.json ? JsonObject().add("ids", ids).add("text", text).line() : text + "\n");
+  write_out(options.json ? JsonObject().add("tokens", ids).add("text", text).line() : text + "\n");
 }
 
 void encode(const Options& options, const Tokenizer& tokenizer) {
@@ -123,7 +123,8 @@ void add_tokenize(CLI::App& app) {
       ->excludes(ids_only)
       ->excludes(special);
   file->excludes(text);
-  command->add_flag("--json", options->json, "One JSON object: ids and tokens, or ids and text")->excludes(ids_only);
+  command->add_flag("--json", options->json, "One JSON object: tokens (ids) and their spellings, or tokens and text")
+      ->excludes(ids_only);
   command->footer(
       "Without --ids: a line for each token, its id and the vocabulary's spelling.\n"
       "Examples:\n"

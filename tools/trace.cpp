@@ -61,11 +61,7 @@ class Printer {
   }
 
   Json json(const Prediction& p) const {
-    return JsonObject()
-        .add("token", p.token)
-        .add("text", token_bytes(tokenizer_, p.token))
-        .add("probability", p.probability)
-        .json();
+    return token_json(p.token, token_bytes(tokenizer_, p.token)).add("probability", p.probability).json();
   }
   Json json(const std::vector<Prediction>& ps) const {
     std::vector<Json> all;
@@ -78,7 +74,7 @@ class Printer {
         .add("unit", m.unit)
         .add("coefficient", m.coefficient)
         .add("strength", m.strength)
-        .add("tokens", json(m.tokens))
+        .add("promotes", json(m.tokens))
         .json();
   }
 

@@ -21,11 +21,8 @@ std::string value_tokens_text(const TopTokens& top, const TokenBytes& bytes) {
 Json value_tokens_json(const TopTokens& top, const TokenBytes& bytes) {
   std::vector<Json> tokens;
   for (std::size_t i = 0; i < top.tokens.size(); ++i) {
-    tokens.push_back(JsonObject()
-                         .add("id", top.tokens[i])
-                         .add("token", bytes(top.tokens[i]))
-                         .add("probability", std::exp(top.log_probabilities[i]))
-                         .json());
+    const TokenId id = top.tokens[i];
+    tokens.push_back(token_json(id, bytes(id)).add("probability", std::exp(top.log_probabilities[i])).json());
   }
   return to_json(tokens);
 }

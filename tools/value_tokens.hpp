@@ -16,7 +16,7 @@ using TokenBytes = std::function<std::optional<std::string>(TokenId)>;
 /// Of a single row of top tokens, a line each: probability and token.
 std::string value_tokens_text(const TopTokens& top, const TokenBytes& bytes);
 
-/// Of a single row, an array of {"id", "token", "probability"}.
+/// Of a single row, an array of {"id", "text", "probability"}.
 Json value_tokens_json(const TopTokens& top, const TokenBytes& bytes);
 
 }  // namespace ffmem::tools

@@ -106,11 +106,8 @@ Json promoters_json(const ValueTable& table, const Tokenizer* tokenizer) {
       memories.push_back(
           JsonObject().add("layer", p.layer).add("unit", p.unit).add("probability", p.probability).add("rank", p.rank).json());
     }
-    tokens.push_back(JsonObject()
-                         .add("id", table.asked[a])
-                         .add("token", token_bytes(tokenizer, table.asked[a]))
-                         .add("memories", memories)
-                         .json());
+    const TokenId id = table.asked[a];
+    tokens.push_back(token_json(id, token_bytes(tokenizer, id)).add("memories", memories).json());
   }
   return to_json(tokens);
 }
@@ -146,8 +143,8 @@ void show_units(const Options& options) {
     list.push_back(JsonObject()
                        .add("layer", memory.layer)
                        .add("unit", memory.unit)
-                       .add("tokens", value_tokens_json(value, bytes))
-                       .add("negated_tokens", value_tokens_json(negated, bytes))
+                       .add("promotes", value_tokens_json(value, bytes))
+                       .add("negated_promotes", value_tokens_json(negated, bytes))
                        .json());
   }
   write_out(options.json ? JsonObject().add("lens", options.lens).add("memories", list).line() : text);
@@ -192,7 +189,7 @@ void run(const Options& options) {
                   .add("values", n_values)
                   .add("top", table.k)
                   .add("lens", lens_name(table.lens))
-                  .add("tokens", promoters_json(table, tokenizer.get()))
+                  .add("asked", promoters_json(table, tokenizer.get()))
                   .add("seconds", progress.seconds())
                   .line());
   } else if (tokenizer) {

@@ -312,7 +312,9 @@ TEST_CASE("ffmem: standard output that is full or closed is an error; one that n
     CHECK(unread.exit_code == -SIGPIPE);
     CHECK(unread.err == "");
   }
-  check_complaint({"--help"}, 1, {"standard output"}, {.stdout_to = "/dev/full"});
+  for (const char* request : {"--help", "--version"}) {
+    check_complaint({request}, 1, {"standard output", "No space left"}, {.stdout_to = "/dev/full"});
+  }
 }
 
 TEST_CASE("ffmem generate: Ctrl-C ends the text and is exit code 130") {

@@ -178,9 +178,9 @@ TEST_CASE("ffmem trace: layer by layer within 120 columns, and the same as JSON"
   CHECK(json["layers"].size() == 12);
   CHECK(json["prediction"][0]["text"] == " the");
   CHECK(json["layers"][0]["memories"].size() == 4);
-  CHECK(json["layers"][0]["memories"][0]["tokens"].size() == 2);
+  CHECK(json["layers"][0]["memories"][0]["promotes"].size() == 2);
   // With the final norm as lens, the last layer's output is the model's own prediction.
-  CHECK(json["layers"][11]["residual_post"]["token"] == json["prediction"][0]["token"]);
+  CHECK(json["layers"][11]["residual_post"]["id"] == json["prediction"][0]["id"]);
 }
 
 TEST_CASE("ffmem trace: a position, the raw lens, ids without a tokenizer, and interventions") {
@@ -190,7 +190,7 @@ TEST_CASE("ffmem trace: a position, the raw lens, ids without a tokenizer, and i
   CHECK(contains(output({"trace", kTiny, "--tokens", "9,10"}), "#"));
   const Json zeroed = json_output({"trace", kTiny, "--tokens", "9,10", "--json", "--zero", "coefficients:1"});
   CHECK(zeroed["layers"][1]["memories"].empty());
-  CHECK(json_output({"trace", kTiny, "--tokens", "9", "--json", "--set", "logits:17=1000"})["prediction"][0]["token"] == 17);
+  CHECK(json_output({"trace", kTiny, "--tokens", "9", "--json", "--set", "logits:17=1000"})["prediction"][0]["id"] == 17);
 }
 
 TEST_CASE("ffmem trace: a memory with a negative coefficient shows what its negated value promotes") {
@@ -205,16 +205,23 @@ TEST_CASE("ffmem trace: a memory with a negative coefficient shows what its nega
   CHECK(positive["unit"] == 7);
   CHECK(negative["coefficient"] == -3.0);
   CHECK(positive["strength"] == negative["strength"]);
-  CHECK(positive["tokens"].front()["token"] == negative["tokens"].back()["token"]);
+  CHECK(positive["promotes"].front()["id"] == negative["promotes"].back()["id"]);
 }
 
 TEST_CASE("ffmem show and trace: behind the prefix token an example's tokens give its coefficient again") {
   const TemporaryFolder folder;
-  folder.write("text", "The game was released in Japan .\nThe album reached number one .\n");
+  const std::vector<std::string> texts{"The game was released in Japan .", "The album reached number one ."};
+  const std::string corpus = folder.write("text", texts[0] + "\n" + texts[1] + "\n");
   const std::string store = (folder.path() / "store").string();
-  output({"triggers", kDemo, (folder.path() / "text").string(), "-o", store, "--quiet"});
+  output({"triggers", kDemo, corpus, "-o", store, "--quiet"});
   const Json shown = json_output({"show", store, "3", "17", "--top", "1", "--json"});
   const Json& example = shown["examples"][0];
+  const Json sentence = json_output({"tokenize", kDemo, texts[example["sentence"].get<std::size_t>()], "--json"});
+  const std::size_t behind = example["position"].get<std::size_t>() + 1;
+  REQUIRE(example["tokens"].size() == behind);
+  CHECK(example["next"]["id"] == sentence["tokens"][behind]);
+  CHECK(example["trigger"]["id"] == example["tokens"].back());
+  CHECK(example["text"].get<std::string>().ends_with(example["trigger"]["text"].get<std::string>()));
   std::string tokens = shown["prefix_token"].dump();
   for (const auto& token : example["tokens"]) tokens.append(",").append(token.dump());
   const Json traced = json_output({"trace", kDemo, "--tokens", tokens, "--json", "--memories", "1024", "--tokens-shown", "1"});

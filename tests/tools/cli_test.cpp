@@ -49,8 +49,11 @@ TEST_CASE("ffmem tokenize: ids and back, from an argument, a file and standard i
   CHECK(contains(output({"tokenize", kDemo, "--decode", ids}), "The game was released"));
   CHECK(output({"tokenize", kDemo, "--decode", "-"}, {.input = ids}) == output({"tokenize", kDemo, "--decode", ids}));
   const Json json = json_output({"tokenize", kDemo, "The game", "--json"});
-  CHECK(json["ids"].size() == json["tokens"].size());
-  CHECK(json["tokens"].back() == "\u0120game");
+  const Json back = json_output({"tokenize", kDemo, "--decode", joined(json["tokens"].get<std::vector<int>>()), "--json"});
+  CHECK(back["tokens"] == json["tokens"]);
+  CHECK(contains(back["text"].get<std::string>(), "The game"));
+  CHECK(json["spellings"].size() == json["tokens"].size());
+  CHECK(json["spellings"].back() == "\u0120game");
   CHECK(contains(output({"tokenize", kDemo, "The game"}), "\t\u0120game\n"));
 }
 
@@ -144,7 +147,7 @@ TEST_CASE("ffmem generate: the context bounds the new tokens, and a note says so
 TEST_CASE("ffmem perplexity: windows, strides and the JSON agree with a sum over captured log-probabilities") {
   const TemporaryFolder folder;
   const std::string file = folder.write("text", "The game was released in North America in the same year .");
-  const Json ids = json_output({"tokenize", kDemo, "--file", file, "--json"})["ids"];
+  const Json ids = json_output({"tokenize", kDemo, "--file", file, "--json"})["tokens"];
   const std::size_t n = ids.size();
   const std::string list = joined(ids.get<std::vector<int>>());
   output({"capture", kDemo, "--tokens", list, "--points", "logits", "-o", folder.path() / "logits"});
@@ -174,8 +177,8 @@ TEST_CASE("ffmem perplexity: windows, strides and the JSON agree with a sum over
 TEST_CASE("ffmem perplexity: --lines puts beginning-of-text before each line that is not blank") {
   const TemporaryFolder folder;
   const std::string lines = folder.write("lines", "\u3000The game \n\n \t\u00A0\nwas released\x1F\n");
-  const Json a = json_output({"tokenize", kDemo, "The game", "--json"})["ids"];
-  const Json b = json_output({"tokenize", kDemo, "was released", "--json"})["ids"];
+  const Json a = json_output({"tokenize", kDemo, "The game", "--json"})["tokens"];
+  const Json b = json_output({"tokenize", kDemo, "was released", "--json"})["tokens"];
   const Json result = json_output({"perplexity", kDemo, lines, "--lines", "--json"});
   CHECK(result["tokens"] == a.size() + b.size() + 2);
   // Every token but the first is scored, whatever the windows.

@@ -42,10 +42,10 @@ TEST_CASE("ffmem values: --token is a word of the vocabulary as it is written th
   // Alone, the tokenizer puts a space before either.
   for (const auto& [text, id] : {std::pair<std::string, int>{"unk", 285}, {" unk", 4756}}) {
     const Json found = json_output({"values", kDemo, "-o", folder.path() / "v", "--layers", "2", "--token", text, "--json"});
-    REQUIRE(found["tokens"].size() == 1);
-    CHECK(found["tokens"][0]["id"] == id);
-    CHECK(found["tokens"][0]["token"] == text);
-    const Json& memories = found["tokens"][0]["memories"];
+    REQUIRE(found["asked"].size() == 1);
+    CHECK(found["asked"][0]["id"] == id);
+    CHECK(found["asked"][0]["text"] == text);
+    const Json& memories = found["asked"][0]["memories"];
     REQUIRE(memories.size() == 10);
     CHECK(memories[0]["layer"] == 2);
     CHECK(memories[0]["probability"] >= memories[9]["probability"]);
@@ -61,7 +61,7 @@ TEST_CASE("ffmem values: --token finds its word in a vocabulary with ids that ha
   tokenizer.erase(tokenizer.find(removed), removed.size());
   model.write("tokenizer.json", tokenizer);
   const Json found = json_output({"values", model.path(), "-o", folder.path() / "v", "--token", "w7", "--json"});
-  CHECK(found["tokens"][0]["id"] == 7);
+  CHECK(found["asked"][0]["id"] == 7);
 }
 
 TEST_CASE("ffmem values: --unit shows single values as the table of all has them, without writing one") {
@@ -77,10 +77,10 @@ TEST_CASE("ffmem values: --unit shows single values as the table of all has them
   for (std::size_t m = 0; m < 2; ++m) {
     const Json& memory = found["memories"][m];
     CHECK(memory["layer"] == 3 - m);
-    REQUIRE(memory["tokens"].size() == 3);
+    REQUIRE(memory["promotes"].size() == 3);
     for (std::size_t i = 0; i < 3; ++i) {
-      CHECK(memory["tokens"][i]["id"] == tokens[rows[m] * 3 + i]);
-      CHECK(memory["tokens"][i]["probability"].get<float>() == doctest::Approx(probabilities[rows[m] * 3 + i]));
+      CHECK(memory["promotes"][i]["id"] == tokens[rows[m] * 3 + i]);
+      CHECK(memory["promotes"][i]["probability"].get<float>() == doctest::Approx(probabilities[rows[m] * 3 + i]));
     }
   }
   const std::string text = output({"values", kDemo, "--unit", "3:17", "--lens", "final-norm", "--top", "1"});
@@ -93,13 +93,13 @@ TEST_CASE("ffmem values: a negated value's tokens are those that trace shows whe
   const Json value = json_output({"values", kTiny, "--unit", "1:7", "--top", "64", "--json"})["memories"][0];
   const Json traced = json_output({"trace", kTiny, "--tokens", "9", "--json", "--lens", "raw", "--memories", "1",
                                    "--tokens-shown", "64", "--zero", "coefficients:1", "--set", "coefficients:1:7=-3"});
-  const Json& tokens = traced["layers"][1]["memories"][0]["tokens"];
-  REQUIRE(value["negated_tokens"].size() == tokens.size());
+  const Json& tokens = traced["layers"][1]["memories"][0]["promotes"];
+  REQUIRE(value["negated_promotes"].size() == tokens.size());
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    CHECK(value["negated_tokens"][i]["id"] == tokens[i]["token"]);
-    CHECK(value["negated_tokens"][i]["probability"].get<float>() == tokens[i]["probability"].get<float>());
+    CHECK(value["negated_promotes"][i]["id"] == tokens[i]["id"]);
+    CHECK(value["negated_promotes"][i]["probability"].get<float>() == tokens[i]["probability"].get<float>());
   }
-  CHECK(value["tokens"].front()["id"] == value["negated_tokens"].back()["id"]);
+  CHECK(value["promotes"].front()["id"] == value["negated_promotes"].back()["id"]);
 }
 
 TEST_CASE("ffmem show: what a search for negative coefficients found goes with the negated value") {
@@ -109,14 +109,14 @@ TEST_CASE("ffmem show: what a search for negative coefficients found goes with t
   const std::string text = folder.write("corpus.txt", "w5 w6 w7\nw8 w9\n");
   const std::string store = folder.path() / "store";
   const Json value = json_output({"values", model.path(), "--unit", "1:7", "--json"})["memories"][0];
-  CHECK(value["negated_tokens"] != value["tokens"]);
+  CHECK(value["negated_promotes"] != value["promotes"]);
   for (const bool smallest : {false, true}) {
     std::vector<std::string> search{"triggers", model.path(), text, "-o", store, "--quiet"};
     if (smallest) search.emplace_back("--smallest");
     output(search);
     const Json shown = json_output({"show", store, "1", "7", "--json"})["value"];
     CHECK(shown["negated"] == smallest);
-    CHECK(shown["tokens"] == value[smallest ? "negated_tokens" : "tokens"]);
+    CHECK(shown["promotes"] == value[smallest ? "negated_promotes" : "promotes"]);
     CHECK(contains(output({"show", store, "1", "7"}), smallest ? "value negated" : "value (lens raw)"));
   }
 }

@@ -228,8 +228,8 @@ Origin Workbench::trigger_origin() const {
   const TriggerRequest& request = options_.triggers;
   Origin origin = train_origin();
   origin.emplace("top", std::to_string(request.top));
-  origin.emplace("every_prefix", request.every_prefix ? "1" : "0");
-  origin.emplace("smallest", request.smallest ? "1" : "0");
+  origin.emplace("every_prefix", request.every_prefix ? "true" : "false");
+  origin.emplace("smallest", request.smallest ? "true" : "false");
   return origin;
 }
 
@@ -243,7 +243,7 @@ Origin Workbench::valid_origin() const {
 Origin Workbench::sample_origin(std::size_t n_examples) const {
   Origin origin = valid_origin();
   origin.emplace("examples", std::to_string(n_examples));
-  origin.emplace("one_per_sentence", options_.one_per_sentence ? "1" : "0");
+  origin.emplace("one_per_sentence", options_.one_per_sentence ? "true" : "false");
   origin.emplace("seed", std::to_string(options_.seed));
   return origin;
 }
