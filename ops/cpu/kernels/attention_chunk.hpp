@@ -25,7 +25,7 @@ struct AttentionChunk {
 #else
   static constexpr std::size_t kVectors = kW == 16 ? 4 : 2;
 #endif
-  static constexpr std::size_t kLoneVectors = kW == 16 ? 8 : 4;  // likewise for a single query
+  static constexpr std::size_t kLoneVectors = 8;  // likewise for a single query
 
   // One query's state; all lanes of maximum and sum are equal. begin and end: the keys it sees of the current chunk, relative
   // to it.
@@ -53,19 +53,18 @@ struct AttentionChunk {
   static void score_keys(const float* const* q, std::size_t head_dim, const float* keys, std::size_t u,
                          float (*scores)[kChunk]) noexcept {
     V sums[Queries][Vectors];
-    const float* lines[Vectors];
-    const float* const first = keys + u * kW / kKeyLanes * kKeyLanes * head_dim + u * kW % kKeyLanes;
 #pragma GCC unroll 8
-    for (std::size_t v = 0; v < Vectors; ++v) {
-      lines[v] = first + v * kW / kKeyLanes * kKeyLanes * head_dim + v * kW % kKeyLanes;
+    for (std::size_t i = 0; i < Queries; ++i) {
 #pragma GCC unroll 8
-      for (std::size_t i = 0; i < Queries; ++i) sums[i][v] = V(0.0F);
+      for (std::size_t v = 0; v < Vectors; ++v) sums[i][v] = V(0.0F);
     }
+    const float* line = keys + u * kW / kKeyLanes * kKeyLanes * head_dim + u * kW % kKeyLanes;
 #pragma GCC unroll 4
-    for (std::size_t c = 0; c < head_dim; ++c) {
+    for (std::size_t c = 0; c < head_dim; ++c, line += kKeyLanes) {
       V k[Vectors];
 #pragma GCC unroll 8
-      for (std::size_t v = 0; v < Vectors; ++v) k[v] = load<Arch>(lines[v] + c * kKeyLanes);
+      for (std::size_t v = 0; v < Vectors; ++v)
+        k[v] = load<Arch>(line + v * kW / kKeyLanes * kKeyLanes * head_dim + v * kW % kKeyLanes);
 #pragma GCC unroll 8
       for (std::size_t i = 0; i < Queries; ++i) {
         const V component(q[i][c]);
