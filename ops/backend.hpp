@@ -72,6 +72,7 @@ struct KvCacheView {
 };
 
 /// One sequence's share of a ragged batch: rows [first_row, first_row + n_rows) are its positions past .. past + n_rows - 1.
+/// Sequences of one call follow each other: each begins where the one before it ends.
 struct SequenceRows {
   std::size_t first_row = 0;
   std::size_t n_rows = 0;

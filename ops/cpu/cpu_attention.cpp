@@ -33,32 +33,71 @@ void append_head(const KernelTable& kernels, std::size_t head_dim, const Sequenc
 // The queries of one sequence that read one key/value head, numbered row by row: query i is the i % group'th head of the group
 // at row i / group. A task takes AttentionBlock::kMaxQueries of them; those of one head follow each other, so that its keys and
 // values stay in cache.
-struct Tasks {
-  std::size_t group;  // query heads per key/value head
-  std::size_t n_kv_heads;
+//
+// A sequence's tasks begin where its rows do, so that a task finds its sequence among many by halving: there is room for one
+// task a head more than it may need, which has no queries.
+class Tasks {
+ public:
+  Tasks(const AttentionShape& shape, std::span<const SequenceRows> sequences)
+      : group_(shape.n_heads / shape.n_kv_heads), n_kv_heads_(shape.n_kv_heads), sequences_(sequences) {}
 
-  std::size_t per_head(const SequenceRows& s) const { return ceil_div(s.n_rows * group, AttentionBlock::kMaxQueries); }
-  std::size_t of(const SequenceRows& s) const { return per_head(s) * n_kv_heads; }
+  std::size_t group() const { return group_; }
+  std::size_t count() const { return sequences_.empty() ? 0 : end_of_head(sequences_.size() - 1) * n_kv_heads_; }
+
+  struct Task {
+    const SequenceRows& sequence;
+    std::size_t kv_head;
+    std::size_t begin;  // its queries [begin, end)
+    std::size_t end;
+  };
+  Task at(std::size_t i) const {
+    std::size_t s = 0;
+    for (std::size_t n = sequences_.size(); n > 1;) {
+      const std::size_t half = n / 2;
+      if (begin_of_head(s + half) * n_kv_heads_ <= i) s += half;
+      n -= half;
+    }
+    const SequenceRows& sequence = sequences_[s];
+    const std::size_t per_head = end_of_head(s) - begin_of_head(s);
+    const std::size_t in_sequence = i - begin_of_head(s) * n_kv_heads_;
+    // From the back: a head's last queries see the most keys, and long tasks should not come last.
+    const std::size_t begin = (per_head - 1 - in_sequence % per_head) * AttentionBlock::kMaxQueries;
+    const std::size_t n_queries = sequence.n_rows * group_;
+    return {sequence, in_sequence / per_head, std::min(begin, n_queries),
+            std::min(begin + AttentionBlock::kMaxQueries, n_queries)};
+  }
+
+ private:
+  // Where a sequence's tasks of one head begin and end, if there were no other head.
+  std::size_t begin_of_head(std::size_t s) const {
+    return (sequences_[s].first_row - sequences_[0].first_row) * group_ / AttentionBlock::kMaxQueries + s;
+  }
+  std::size_t end_of_head(std::size_t s) const {
+    const std::size_t end_row = sequences_[s].first_row + sequences_[s].n_rows;
+    return (end_row - sequences_[0].first_row) * group_ / AttentionBlock::kMaxQueries + s + 1;
+  }
+
+  std::size_t group_;  // query heads per key/value head
+  std::size_t n_kv_heads_;
+  std::span<const SequenceRows> sequences_;
 };
 
-void attend(const KernelTable& kernels, const AttentionShape& shape, const Tasks& tasks, const SequenceRows& sequence,
-            std::size_t task, ConstMatrixView q, MatrixView out) {
+void attend(const KernelTable& kernels, const AttentionShape& shape, const Tasks& tasks, const Tasks::Task& task,
+            ConstMatrixView q, MatrixView out) {
+  if (task.begin == task.end) return;
+  const auto& [sequence, kv_head, begin, end] = task;
   const std::size_t d = shape.head_dim;
-  const std::size_t kv_head = task / tasks.per_head(sequence);
-  // From the back: a head's last queries see the most keys, and long tasks should not come last.
-  const std::size_t block_index = tasks.per_head(sequence) - 1 - task % tasks.per_head(sequence);
-  const std::size_t begin = block_index * AttentionBlock::kMaxQueries;
   AttentionBlock block;
   block.keys = sequence.cache.keys + kv_head * sequence.cache.capacity * d;
   block.values = sequence.cache.values + kv_head * sequence.cache.capacity * d;
   block.head_dim = d;
-  block.n_queries = std::min(AttentionBlock::kMaxQueries, sequence.n_rows * tasks.group - begin);
+  block.n_queries = end - begin;
   block.scale = shape.scale;
   block.softcap = shape.softcap;
   block.window = shape.window;
   for (std::size_t i = 0; i < block.n_queries; ++i) {
-    const std::size_t t = (begin + i) / tasks.group;
-    const std::size_t head = kv_head * tasks.group + (begin + i) % tasks.group;
+    const std::size_t t = (begin + i) / tasks.group();
+    const std::size_t head = kv_head * tasks.group() + (begin + i) % tasks.group();
     block.queries[i] = q.row_data(sequence.first_row + t) + head * d;
     block.outs[i] = out.row_data(sequence.first_row + t) + head * d;
     block.positions[i] = sequence.past + t;
@@ -82,19 +121,14 @@ void cpu_append_kv(const KernelTable& kernels, const AttentionShape& shape, Cons
 
 void cpu_attention(const KernelTable& kernels, const AttentionShape& shape, ConstMatrixView q,
                    std::span<const SequenceRows> sequences, MatrixView out) {
-  const Tasks tasks{shape.n_heads / shape.n_kv_heads, shape.n_kv_heads};
-  std::size_t n = 0;
+  const Tasks tasks(shape, sequences);
   std::size_t work = 0;
   for (const SequenceRows& sequence : sequences) {
-    n += tasks.of(sequence);
     work += sequence.n_rows * (sequence.past + sequence.n_rows) * shape.n_heads * shape.head_dim;
   }
+  const std::size_t n = tasks.count();
   if (n == 0) return;
-  parallel_tasks(n, work / n, [&](std::size_t task) {
-    std::size_t s = 0;
-    while (task >= tasks.of(sequences[s])) task -= tasks.of(sequences[s++]);
-    attend(kernels, shape, tasks, sequences[s], task, q, out);
-  });
+  parallel_tasks(n, work / n, [&](std::size_t i) { attend(kernels, shape, tasks, tasks.at(i), q, out); });
 }
 
 }  // namespace ffmem

@@ -80,7 +80,7 @@ void capture_free_check(const AttentionShape& shape, ConstMatrixView found, Cons
 }
 
 TEST_CASE("attention: a ragged batch matches the scalar version for every shape") {
-  const std::vector<std::size_t> lengths = {1, 130, 17, 261, 3};
+  const std::vector<std::size_t> lengths = {0, 1, 130, 17, 0, 0, 261, 3, 36, 35, 0};
   const std::size_t rows = std::accumulate(lengths.begin(), lengths.end(), std::size_t{0});
   for_each_isa([&](const Backend& backend) {
     for (const AttentionShape& shape : shapes()) {
