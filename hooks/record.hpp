@@ -28,8 +28,8 @@ class Record : public Hook {
   /// earlier runs, std::bad_alloc. What a run recorded stays where it fails later.
   void read(const PointView& view) override;
 
-  /// Everything recorded at a point, over all runs so far, rows in the order they came. Throws argument_invalid where nothing
-  /// was. Valid until the next run or clear().
+  /// Everything recorded at a point (final_hidden and logits: of layer 0), over all runs so far, rows in the order they came.
+  /// Throws argument_invalid where nothing was. Valid until the next run or clear().
   ConstMatrixView at(Point point, std::size_t layer = 0) const;
 
   /// All (point, layer) that have rows, in order.

@@ -175,7 +175,7 @@ TriggerTable merge(const TriggerTable& a, const TriggerTable& b, bool every_pref
 }
 
 TopTriggers::TopTriggers(TriggerTable table, Options options)
-    : table_(std::move(table)),
+    : table_((checked_examples("TopTriggers", table), std::move(table))),
       options_(options),
       best_(table_.d_memory),
       best_position_(table_.d_memory),
@@ -183,7 +183,7 @@ TopTriggers::TopTriggers(TriggerTable table, Options options)
       waiting_(table_.d_memory * kWaiting),
       n_waiting_(table_.d_memory),
       negated_(options.smallest ? table_.d_memory : 0) {
-  const std::size_t n_keys = checked_examples("TopTriggers", table_) / table_.t;
+  const std::size_t n_keys = table_.n_layers * table_.d_memory;
   bar_.resize(n_keys);
   for (std::size_t key = 0; key < n_keys; ++key) bar_[key] = KeyList(table_, key).threshold();
 }

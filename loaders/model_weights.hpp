@@ -21,7 +21,8 @@ struct LinearWeights {
   bool empty() const noexcept { return matrix.empty(); }
 };
 
-/// weight [d] or empty (all 1: a norm without parameters has present == true), bias [d] or empty.
+/// weight [d] or empty (all 1: a norm without parameters has present == true), bias [d] or empty; no bias in RMS norms and
+/// norms of heads. Both empty where present is false.
 struct NormWeights {
   bool present = false;
   std::vector<float> weight;

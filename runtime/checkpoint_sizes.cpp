@@ -1,6 +1,7 @@
 #include "runtime/checkpoint_sizes.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -22,8 +23,12 @@ void check_config(const ModelConfig& c) {
          "a whole number of query heads for each key head");
   expect(c.attention_scale.size() == c.n_layers, "an attention scale for each layer");
   expect(c.attention_window.size() == c.n_layers, "an attention window for each layer");
+  expect(c.norm_epsilon >= 0.0F && c.norm_epsilon < 1.0F, "a norm's epsilon from 0 to below 1");
+  expect(std::ranges::all_of(c.attention_scale, [](float scale) { return std::isfinite(scale); }), "finite attention scales");
+  expect(c.rotary_inv_freq.empty() == (c.positions != PositionKind::rotary), "rotary frequencies for rotary positions alone");
   expect(2 * c.rotary_inv_freq.size() <= c.head_dim, "rotary frequencies for no more than a head's dimensions");
-  expect(c.alibi_slopes.empty() || c.alibi_slopes.size() == c.n_heads, "an ALiBi slope for each head");
+  expect(c.alibi_slopes.size() == (c.positions == PositionKind::alibi ? c.n_heads : 0),
+         "an ALiBi slope for each head where positions are ALiBi's alone");
   std::size_t first = 0;
   for (const std::size_t cutoff : c.adaptive_cutoffs) {
     expect(cutoff > first && cutoff < c.vocab_size, "ascending cutoffs below the vocabulary's size");
@@ -57,14 +62,16 @@ class Part {
     vector(what, w.bias, out);
   }
 
-  void norm(const char* what, const NormWeights& w, std::size_t size) const {
-    vector(what, w.weight, size);
-    vector(what, w.bias, size);
+  void norm(const char* what, const NormWeights& w, NormKind kind, std::size_t size) const {
+    vector(what, w.weight, w.present ? size : 0);
+    vector(what, w.bias, w.present && kind == NormKind::layer_norm ? size : 0);
   }
 
   /// A norm of each head by itself, or of all heads together.
   void head_norm(const char* what, const NormWeights& w, std::size_t head_dim, std::size_t n_heads) const {
-    if (!w.present || w.weight.size() == head_dim || w.weight.size() == n_heads * head_dim) return;
+    vector(what, w.bias, 0);
+    if (!w.present) return vector(what, w.weight, 0);
+    if (w.weight.size() == head_dim || w.weight.size() == n_heads * head_dim) return;
     fail(ErrorCode::tensor_shape, name_, what, ": expected [", head_dim, "] or [", n_heads * head_dim, "], found [",
          w.weight.size(), "]");
   }
@@ -76,7 +83,7 @@ class Part {
 void check_layer(const Part& part, const ModelConfig& c, const LayerWeights& w) {
   for (const NormWeights* norm :
        {&w.attention_in, &w.attention_out, &w.attention_residual, &w.ffn_in, &w.ffn_out, &w.ffn_residual}) {
-    part.norm("a norm", *norm, c.d_model);
+    part.norm("a norm", *norm, c.norm, c.d_model);
   }
   part.linear("query", w.query, c.n_heads * c.head_dim, c.d_model);
   part.linear("key", w.key, c.n_kv_heads * c.head_dim, c.d_model);
@@ -139,8 +146,8 @@ void check_checkpoint_sizes(const LoadedCheckpoint& checkpoint) {
   if (c.positions == PositionKind::learned) {
     part.matrix("position embedding", w.position_embedding, c.max_positions + c.position_offset, c.d_model);
   }
-  part.norm("embedding norm", w.embedding_norm, c.d_model);
-  part.norm("final norm", w.final_norm, c.d_model);
+  part.norm("embedding norm", w.embedding_norm, c.norm, c.d_model);
+  part.norm("final norm", w.final_norm, c.norm, c.d_model);
   for (std::size_t l = 0; l < c.n_layers; ++l) check_layer(Part(concat("checkpoint: layer ", l, ": ")), c, w.layers[l]);
 }
 

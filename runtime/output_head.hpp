@@ -32,7 +32,7 @@ enum class Lens {
 };
 
 /// The k best tokens of each row, best first, equal scores by smaller id. A NaN among the logits of a softmax makes all of its
-/// probabilities NaN, and these come before all others.
+/// probabilities NaN, and these come before all others; in an adaptive softmax's tail it shows only where its band is scored.
 struct TopTokens {
   std::size_t k = 0;
   std::vector<TokenId> tokens;           // [rows, k]

@@ -15,9 +15,9 @@ struct SessionOptions {
   std::size_t context = 0;           // positions a sequence may reach; 0: the model's own limit
   std::size_t max_batch_tokens = 0;  // rows of one run; 0: context
   bool keep_cache = true;  // false: every run starts its sequences anew and one layer's cache serves all layers (corpus passes)
-  // OpenMP threads of a run; 0: as available. On a busy machine set GOMP_SPINCOUNT (README). Where the system refuses to start
-  // them, OpenMP ends the process. A fork()ed child of a process that has run something has none but its own: 1 there, or GCC's
-  // OpenMP waits for ever.
+  // OpenMP threads of a run; 0 or less: as available. On a busy machine set GOMP_SPINCOUNT (README). Where the system refuses
+  // to start them, OpenMP ends the process. A fork()ed child of a process that has run something has none but its own: 1 there,
+  // or GCC's OpenMP waits for ever.
   int n_threads = 0;
 };
 
@@ -71,7 +71,8 @@ class Session {
 
   /// Bytes that a session with these options holds. On top come, with the first run that needs them: final hidden states,
   /// [max_batch_tokens, d'], or [max_sequences, d + d'] as long as only last rows were asked for; logits, [rows, V] of the
-  /// largest such run. Allocates nothing; throws as the constructor does.
+  /// largest such run; and lists of about 48 L bytes a sequence and 16 a row. Allocates nothing; throws as the constructor
+  /// does.
   struct Memory {
     std::size_t kv_cache_bytes = 0;
     std::size_t workspace_bytes = 0;

@@ -213,6 +213,9 @@ TEST_CASE("top_triggers: sizes that do not fit are errors") {
   TriggerTable broken(1, 2, 3);
   broken.position.pop_back();
   CHECK(code_of([&] { TopTriggers(broken, {}); }) == ErrorCode::argument_invalid);
+  TriggerTable huge(1, 2, 3);
+  huge.d_memory = std::size_t{1} << 61U;  // before anything of that size is made
+  CHECK(code_of([&] { TopTriggers(huge, {}); }) == ErrorCode::argument_invalid);
   CHECK(code_of([&] { merge(TriggerTable(1, 2, 3), broken, false); }) == ErrorCode::argument_invalid);
 
   TopTriggers hook(TriggerTable(1, 2, 3), {});

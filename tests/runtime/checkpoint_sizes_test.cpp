@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,14 @@ TEST_CASE("checkpoint sizes: a configuration that contradicts itself is refused"
       {kPlain, ErrorCode::config_invalid, "an attention scale", [](auto& c, auto&) { c.attention_scale.pop_back(); }},
       {kPlain, ErrorCode::config_invalid, "an attention window", [](auto& c, auto&) { c.attention_window.pop_back(); }},
       {kPlain, ErrorCode::config_invalid, "an ALiBi slope", [](auto& c, auto&) { c.alibi_slopes = {1.0F}; }},
-      {kPlain, ErrorCode::config_invalid, "rotary frequencies", [](auto& c, auto&) { c.rotary_inv_freq.resize(4); }},
+      {kPlain, ErrorCode::config_invalid, "rotary frequencies", [](auto& c, auto&) { c.rotary_inv_freq.resize(2); }},
+      {kGated, ErrorCode::config_invalid, "rotary frequencies", [](auto& c, auto&) { c.rotary_inv_freq.clear(); }},
+      {kGated, ErrorCode::config_invalid, "a head's dimensions", [](auto& c, auto&) { c.rotary_inv_freq.resize(99); }},
+      {kGated, ErrorCode::config_invalid, "an ALiBi slope", [](auto& c, auto&) { c.alibi_slopes.resize(c.n_heads); }},
+      {"/hf/bloom", ErrorCode::config_invalid, "an ALiBi slope", [](auto& c, auto&) { c.alibi_slopes.clear(); }},
+      {kPlain, ErrorCode::config_invalid, "epsilon", [](auto& c, auto&) { c.norm_epsilon = -1.0F; }},
+      {kPlain, ErrorCode::config_invalid, "finite attention scales",
+       [](auto& c, auto&) { c.attention_scale[1] = std::numeric_limits<float>::quiet_NaN(); }},
       {kPlain, ErrorCode::config_invalid, "gated layers", [](auto&, auto& w) { w.layers[0].ups = w.layers[0].keys; }},
       {kPlain, ErrorCode::config_invalid, "embedding that is projected",
        [](auto&, auto& w) { w.embedding_projection = w.layers[0].query; }},
@@ -76,7 +84,11 @@ TEST_CASE("checkpoint sizes: weights that are not what the configuration asks fo
       {kPlain, shape, "position embedding: expected [33, 24], found [32, 24]", [](auto& c, auto&) { c.max_positions = 33; }},
       {kPlain, shape, "head: expected [64, 24], found [63, 24]", [](auto&, auto& w) { w.head.matrix.rows = 63; }},
       {kPlain, shape, "final norm: expected [24]", [](auto&, auto& w) { w.final_norm.bias.resize(1); }},
-      {kPlain, shape, "embedding norm: expected [24]", [](auto&, auto& w) { w.embedding_norm.weight.resize(1); }},
+      {kPlain, shape, "embedding norm: expected [0]", [](auto&, auto& w) { w.embedding_norm.weight.resize(1); }},
+      {kPlain, shape, "final norm: expected [0], found [24]", [](auto&, auto& w) { w.final_norm.present = false; }},
+      {kGated, shape, "final norm: expected [0], found [1]", [](auto&, auto& w) { w.final_norm.bias.resize(1); }},
+      {kGated, shape, "layer 0: query norm: expected [0], found [1]",
+       [](auto&, auto& w) { w.layers[0].query_norm.bias.resize(1); }},
       {kGated, missing, "layer 0: ups: expected", [](auto&, auto& w) { w.layers[0].ups = {}; }},
       {kGated, shape, "layer 0: query norm: expected", [](auto&, auto& w) { w.layers[0].query_norm.weight.push_back(1.0F); }},
       {kGated, shape, "layer 0: key norm: expected", [](auto&, auto& w) { w.layers[0].key_norm.weight.clear(); }},
