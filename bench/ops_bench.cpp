@@ -34,9 +34,9 @@ int run(int argc, char** argv) {
   benchmark::AddCustomContext("memory read GB/s, one core", std::to_string(tools::peak_read_bytes() / 1e9));
   benchmark::AddCustomContext("threads", std::to_string(threads));
   benchmark::AddCustomContext("compiler", __VERSION__);
-  benchmark::RunSpecifiedBenchmarks();
+  const bool has_run = benchmark::RunSpecifiedBenchmarks() > 0;
   benchmark::Shutdown();
-  return any_wrong() ? 1 : 0;
+  return has_run && !any_wrong() ? 0 : 1;
 }
 
 }  // namespace
