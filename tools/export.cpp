@@ -71,13 +71,13 @@ void run_authors(const Options& options, const TriggerStore& store) {
 
 void run_neuron_records(const Options& options, const TriggerStore& store) {
   const bool neuronpedia = options.format == "neuronpedia";
-  if (neuronpedia && (options.names.model.empty() || options.names.source_set.empty())) {
-    throw UsageError("neuronpedia: --model-id and --source-set say what the model and the memories are called there");
-  }
   if (store.info().smallest) {
     fail(ErrorCode::argument_invalid, store.path().string(), ": --format ", options.format,
          ": expected a search for the highest coefficients, which the form is about, found one for the most negative "
          "(--smallest)");
+  }
+  if (neuronpedia && (options.names.model.empty() || options.names.source_set.empty())) {
+    throw UsageError("neuronpedia: --model-id and --source-set say what the model and the memories are called there");
   }
   const ExportSelection selected = selection(options, store);
   if (neuronpedia || options.out.extension() == ".jsonl") const AtomicFile probe(options.out);  // before the work

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <new>
 #include <sstream>
 #include <string>
@@ -35,7 +36,18 @@ void complain(std::string message) {
   note(message);
 }
 
+/// "..." stands only behind what takes several at a time.
+class HelpFormatter : public CLI::Formatter {
+  std::string make_option_opts(const CLI::Option* option) const override {
+    std::string text = CLI::Formatter::make_option_opts(option);
+    const std::size_t dots = text.find(" ...");
+    if (!option->get_allow_extra_args() && dots != std::string::npos) text.erase(dots, 4);
+    return text;
+  }
+};
+
 void add_commands(CLI::App& app) {
+  app.formatter(std::make_shared<HelpFormatter>());
   app.set_version_flag("--version", "ffmem " FFMEM_VERSION);
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::simple);

@@ -88,7 +88,8 @@ ShardSet ShardSet::parse(std::string_view text) {
     shards.parts.push_back(i.value_or(0));
   }
   if (!good || shards.parts.empty()) {
-    fail(ErrorCode::argument_invalid, "shard: expected I/N with 0 <= I < N, found '", text, "'");
+    fail(ErrorCode::argument_invalid, "shard: expected I/N, or I,J/N with ascending numbers from 0 to N - 1, found '", text,
+         "'");
   }
   return shards;
 }

@@ -41,6 +41,13 @@ TEST_CASE("ffmem info: the sizes of a checkpoint, for people and for programs") 
   CHECK(json_output({"info", kDemo, "--json"})["tokenizer"]["tokens"] == 8192);
 }
 
+TEST_CASE("ffmem --help: dots stand only behind what takes several at a time") {
+  CHECK(contains(output({"values", "--help"}), "--unit LAYER:UNIT "));
+  CHECK_FALSE(contains(output({"values", "--help"}), "..."));
+  CHECK(contains(output({"triggers", "--help"}), "CORPUS"));
+  CHECK(contains(output({"triggers", "--help"}), "..."));
+}
+
 TEST_CASE("ffmem tokenize: ids and back, from an argument, a file and standard input") {
   const std::string ids = output({"tokenize", kDemo, "The game was released", "--ids"});
   CHECK(output({"tokenize", kDemo, "-", "--ids"}, {.input = "The game was released"}) == ids);

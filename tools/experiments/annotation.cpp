@@ -245,8 +245,11 @@ Result annotation(Workbench& bench) {
                 .settings = trigger_settings(bench)};
   result.settings.emplace_back("keys per layer", std::to_string(options.annotated_keys));
   result.settings.emplace_back("keys are drawn from", "those with a trigger example");
-  result.settings.emplace_back("prefixes per key",
-                               fmt::format("{} at most", std::min(options.annotated_examples, bench.triggers().top())));
+  const std::size_t n_prefixes = std::min(options.annotated_examples, bench.triggers().top());
+  result.settings.emplace_back(
+      "prefixes per key",
+      fmt::format("{} at most{}", n_prefixes,
+                  n_prefixes < kLeastPrefixes ? fmt::format(", and so none of the {} of a pattern", kLeastPrefixes) : ""));
   result.settings.emplace_back("annotators", std::to_string(annotated.annotators.size()));
   result.settings.emplace_back("Cohen's kappa over", "prefixes, by class: shallow, shallow + semantic, semantic, not covered");
   result.materials = annotation_material(annotated.keys, *bench.tokenizer(), options.triggers.smallest);
