@@ -54,6 +54,7 @@ Page make_page(const TriggerStore& store, const ValueTable& values, const Summar
                                        : "each value through the final norm, then the output embedding";
   page.facts = {
       {"Model", fmt::format("{} (fingerprint {})", info.model, info.model_fingerprint)},
+      {"Weights", info.weights},
       {"Memories", fmt::format("{} layers of {}", store.n_layers(), store.d_memory())},
       {"Corpus", fmt::format("{} (fingerprint {})", fmt::join(info.corpus, ", "), info.corpus_fingerprint)},
       {"Searched", fmt::format("{} sentences, {} tokens{}{}", info.counts.n_sentences, info.counts.n_tokens,

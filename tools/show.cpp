@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "ops/error.hpp"
 #include "tools/commands.hpp"
 #include "tools/json_text.hpp"
 #include "tools/lens.hpp"
@@ -50,17 +51,13 @@ std::string marked(std::string_view bytes, bool terminal) {
 }
 
 std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore& store) {
-  ModelArguments arguments = options.model;
-  arguments.folder = find_model_folder(arguments.folder, store);
-  if (arguments.folder.empty()) {
-    note(fmt::format("note: there is no model at {}, seen from this folder; --model FOLDER shows the value's tokens",
-                     store.info().model));
+  std::shared_ptr<const Model> model;
+  try {
+    model = load_model_of(store, options.model);
+  } catch (const Error& error) {
+    if (!options.model.folder.empty()) throw;
+    note(concat("note: ", error.what(), "; the value's tokens are left out"));
     return std::nullopt;
-  }
-  arguments.weights = parse_weight_mode(store.info().weights);
-  const auto model = load_model(arguments);
-  if (!is_model_of(store, *model, arguments.folder)) {
-    note("note: this model is not the one whose keys were searched, and its value's tokens are named by that one's vocabulary");
   }
   const ValueSign sign = store.info().smallest ? ValueSign::minus : ValueSign::plus;
   return value_top_tokens(*model, options.layer, options.unit, 1, kValueTokens, lens_from_name(options.lens), sign);
@@ -69,8 +66,11 @@ std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore
 std::string as_text(const Options& options, const TriggerStore& store, const std::vector<TriggerStore::Example>& examples,
                     const std::optional<TopTokens>& value) {
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  const bool smallest = store.info().smallest;
-  std::string text = fmt::format("layer {}, unit {}: ", options.layer, options.unit);
+  const TriggerInfo& info = store.info();
+  const bool smallest = info.smallest;
+  std::string text = fmt::format("layer {}, unit {}{}{}: ", options.layer, options.unit,
+                                 info.weights == "f32" ? "" : concat(" (", info.weights, " weights)"),
+                                 info.shards.whole() ? "" : concat(" (shards ", info.shards.text(), " of the corpus)"));
   if (examples.empty()) {
     text += smallest ? "the key was never negative\n" : "the key never fired\n";
   } else {
@@ -113,6 +113,11 @@ std::string as_json(const Options& options, const TriggerStore& store, const std
   JsonObject json;
   json.add("layer", options.layer)
       .add("unit", options.unit)
+      .add("model", store.info().model)
+      .add("model_fingerprint", store.info().model_fingerprint)
+      .add("weights", store.info().weights)
+      .add("corpus", store.info().corpus)
+      .add("shards", store.info().shards.text())
       .add("smallest", store.info().smallest)
       .add("prefix_token", store.info().prefix_token)
       .add("examples", example_list);

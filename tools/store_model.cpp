@@ -37,6 +37,12 @@ void check_values_of(const TriggerStore& store, const ValueTable& values, const 
          info.weights, " weights, as in ", store.path().string(), ", found those of model ", values.model_fingerprint, " with ",
          values.weights, " weights");
   }
+  if ((values.sign == ValueSign::minus) != info.smallest) {
+    fail(ErrorCode::store_invalid, file.string(), ": expected ",
+         info.smallest ? "negated values (ffmem values --negated)" : "values as they are", ", as the layer adds them at the ",
+         info.smallest ? "most negative" : "highest", " coefficients of ", store.path().string(), ", found ",
+         info.smallest ? "values as they are" : "negated ones");
+  }
   for (const TokenId token : values.tokens) {
     if (static_cast<std::size_t>(token) < store.vocab_size()) continue;
     fail(ErrorCode::store_invalid, file.string(), ": tokens: expected ids below ", store.vocab_size(),

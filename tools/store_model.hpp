@@ -23,7 +23,7 @@ bool is_model_of(const TriggerStore& store, const Model& model, const std::files
 std::shared_ptr<const Model> load_model_of(const TriggerStore& store, ModelArguments arguments);
 
 /// Throws store_invalid, naming `file`, where these values are not of the store's model with its weights held as in the search,
-/// or have tokens beyond its vocabulary.
+/// are not negated as its examples' coefficients ask for, or have tokens beyond its vocabulary.
 void check_values_of(const TriggerStore& store, const ValueTable& values, const std::filesystem::path& file);
 
 }  // namespace ffmem::tools

@@ -71,14 +71,15 @@ std::vector<Result> run_experiments(Workbench& bench, Timings& timings) {
   return results;
 }
 
-void write_pages(Workbench& bench) {
+void write_pages(Workbench& bench, const Facts& about) {
   const NearestValues nearest = nearest_values(bench, kNearestValues);
   const CoefficientHistogram histogram = coefficient_histogram(bench);
   write_memory_pages(bench.options().out / "memories", {.triggers = bench.triggers(),
-                                                        .values = bench.values(),
+                                                        .values = bench.values(bench.example_sign()),
                                                         .nearest = nearest,
                                                         .histogram = histogram,
-                                                        .model_name = bench.model_name()});
+                                                        .model_name = bench.model_name(),
+                                                        .about = about});
 }
 
 void run(const Options& options) {
@@ -90,12 +91,12 @@ void run(const Options& options) {
   if (rank() > 0) return bench.assist_rank_0();
   check_validation_text(bench);
   timed(timings, "trigger search", [&] { bench.triggers(); });
-  timed(timings, "value table", [&] { bench.values(); });
+  timed(timings, "value table", [&] { bench.values(bench.example_sign()); });
   // Of a former run, whose figures are drawn anew below.
   for (const char* page : {"report.html", "manifest.json"}) std::filesystem::remove(asked.out / page);
   const std::vector<Result> results = run_experiments(bench, timings);
-  timed(timings, "memory pages", [&] { write_pages(bench); });
   const Facts facts = describe(bench);
+  timed(timings, "memory pages", [&] { write_pages(bench, facts); });
   const std::string about = manifest(bench, facts, timings);
   write_file(asked.out / "manifest.json", about);
   write_file(asked.out / "report.html", suite_report(bench.model_name(), facts, results));

@@ -74,6 +74,7 @@ class Printer {
         .add("unit", m.unit)
         .add("coefficient", m.coefficient)
         .add("strength", m.strength)
+        .add("negated", m.coefficient < 0.0F)
         .add("promotes", json(m.tokens))
         .json();
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <utility>
@@ -75,6 +76,22 @@ ShardSet shards_of_rank(const ShardSet& asked) {
   return {.n = static_cast<std::size_t>(n_ranks()), .parts = {static_cast<std::size_t>(rank())}};
 }
 
+/// What the store at job.out says of itself when the job is done.
+TriggerInfo result_info(const TriggerJob& job) {
+  TriggerInfo info = job.info;
+  if (n_ranks() > 1) info.shards = {};  // it holds what all of them found
+  return info;
+}
+
+/// Null where none can be read.
+std::unique_ptr<TriggerStore> store_at(const std::filesystem::path& path) {
+  try {
+    return std::filesystem::exists(path) ? std::make_unique<TriggerStore>(path) : nullptr;
+  } catch (const Error&) {
+    return nullptr;
+  }
+}
+
 void search_with_progress(TriggerJob& job, TriggerSearch& search, bool quiet) {
   const auto most = job.info.max_sentences;
   Progress progress("triggers", most ? static_cast<double>(*most) : static_cast<double>(job.corpus_bytes) / 1e3,
@@ -124,6 +141,10 @@ TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments&
                             std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::filesystem::path> corpus,
                             const std::filesystem::path& out) {
   check_names(arguments.folder, corpus);
+  if (request.smallest && !has_negative_coefficients(model->config())) {
+    fail(ErrorCode::argument_invalid, "--smallest: no coefficient of this model is below 0: its activation is ",
+         name(model->config().activation));
+  }
   TriggerJob job{.model = std::move(model), .tokenizer = std::move(tokenizer), .corpus = std::move(corpus), .out = out};
   job.corpus_bytes = corpus_bytes(job.corpus);
   check_corpus(job.corpus);
@@ -151,16 +172,21 @@ TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments&
   return job;
 }
 
+bool has_negative_coefficients(const ModelConfig& config) noexcept {
+  constexpr std::array kNever{Activation::relu, Activation::relu2, Activation::relu6, Activation::sigmoid, Activation::laplace};
+  return config.gated || std::ranges::find(kNever, config.activation) == kNever.end();
+}
+
 std::unique_ptr<TriggerStore> finished_result(const TriggerJob& job) {
-  if (!std::filesystem::exists(job.out)) return nullptr;
-  TriggerInfo expected = job.info;
-  if (n_ranks() > 1) expected.shards = {};  // the result holds what all of them found
-  try {
-    auto found = std::make_unique<TriggerStore>(job.out);
-    return difference_in_shards_too(found->info(), expected).empty() ? std::move(found) : nullptr;
-  } catch (const Error&) {
-    return nullptr;
-  }
+  auto found = store_at(job.out);
+  return found && difference_in_shards_too(found->info(), result_info(job)).empty() ? std::move(found) : nullptr;
+}
+
+void warn_of_replacing(const TriggerJob& job) {
+  if (!std::filesystem::exists(job.out)) return;
+  const auto found = store_at(job.out);
+  const std::string differs = found ? concat(" (", difference_in_shards_too(found->info(), result_info(job)), ")") : "";
+  note(concat(job.out.string(), ": is not the finished result of this search", differs, ", and will be replaced"));
 }
 
 TriggerOutcome run_trigger_job(TriggerJob& job, bool restart, bool quiet) {

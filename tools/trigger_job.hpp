@@ -50,9 +50,13 @@ std::optional<TokenId> prefix_token(const ModelConfig& config, const Tokenizer& 
 /// Tokens of a sentence's run at most, the prefix token included. Throws argument_invalid for a context the model has not.
 std::size_t sentence_context(std::optional<std::size_t> asked, const ModelConfig& config, bool has_prefix_token);
 
+/// True if the model's activation, or its gate, can make a coefficient negative.
+bool has_negative_coefficients(const ModelConfig& config) noexcept;
+
 /// Reads the whole corpus once (an error in it shows here). Throws what sentence_context, check_corpus and fingerprint throw,
-/// and argument_invalid where the store could not hold the name of the model or of a corpus file, and for a search of all where
-/// the launcher started several processes that are no ranks of one another.
+/// and argument_invalid where the store could not hold the name of the model or of a corpus file, for the smallest coefficients
+/// of a model that has none below 0, and for a search of all where the launcher started several processes that are no ranks of
+/// one another.
 TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments& arguments, std::shared_ptr<const Model> model,
                             std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::filesystem::path> corpus,
                             const std::filesystem::path& out);
@@ -60,6 +64,10 @@ TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments&
 /// The store at job.out if it is the finished result of this very search, by what it says of itself: model and corpus by their
 /// contents, options, and of a single rank the shards. Otherwise, or where nothing can be read there, null.
 std::unique_ptr<TriggerStore> finished_result(const TriggerJob& job);
+
+/// Where there is a file at job.out that is not the finished result, says on standard error that it will be replaced, and of
+/// another search the first thing in which it differs.
+void warn_of_replacing(const TriggerJob& job);
 
 struct TriggerOutcome {
   TriggerCounts counts;

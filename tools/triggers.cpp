@@ -143,9 +143,7 @@ bool is_done(const Options& options, const TriggerJob& job) {
   if (rank() > 0) return !wait_for_call();
   const auto store = finished_result(job);
   if (!store) {
-    if (!options.quiet && std::filesystem::exists(options.out)) {
-      note(concat(options.out.string(), ": is not the finished result of this search, and will be replaced"));
-    }
+    if (!options.quiet) warn_of_replacing(job);
     call_ranks();
     return false;
   }
@@ -205,7 +203,8 @@ void add_search_options(CLI::App& command, Options& options) {
              {"icu", "lines"})
       ->capture_default_str();
   command.add_flag("--every-prefix", options.request.every_prefix, "Let several prefixes of one sentence count for a key");
-  command.add_flag("--smallest", options.request.smallest, "The most negative coefficients instead (gated layers)");
+  command.add_flag("--smallest", options.request.smallest,
+                   "The most negative coefficients instead (gated layers, GELU and the like)");
   check_count(command.add_option("--max-sentences", options.request.max_sentences, "Only the first N sentences of the corpus"),
               1, kMostSentences)
       ->type_name("N");

@@ -19,7 +19,7 @@ namespace ffmem::tools {
 namespace {
 
 constexpr const char* kFormat = "ffmem-values";
-constexpr const char* kVersion = "2";
+constexpr const char* kVersion = "3";
 
 const std::string& at(const SafetensorsFile& file, const std::string& key) {
   const auto found = file.metadata().find(key);
@@ -67,7 +67,7 @@ void add_asked(const Model& model, std::size_t layer, std::span<const std::size_
   for (std::size_t i = 0; i < units.size(); ++i) {
     for (const TokenId token : table.asked) queries.push_back({.row = i, .token = token});
   }
-  const TargetRanks found = value_ranks(model, layer, units, queries, table.lens);
+  const TargetRanks found = value_ranks(model, layer, units, queries, table.lens, table.sign);
   table.asked_ranks.insert(table.asked_ranks.end(), found.ranks.begin(), found.ranks.end());
   for (const float log_p : found.log_probabilities) table.asked_probabilities.push_back(std::exp(log_p));
 }
@@ -83,8 +83,8 @@ TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t fi
 }
 
 TargetRanks value_ranks(const Model& model, std::size_t layer, std::span<const std::size_t> units,
-                        std::span<const TargetQuery> queries, Lens lens) {
-  const AlignedBuffer hidden = hidden_of(model, layer, units, lens, ValueSign::plus);
+                        std::span<const TargetQuery> queries, Lens lens, ValueSign sign) {
+  const AlignedBuffer hidden = hidden_of(model, layer, units, lens, sign);
   TargetRanks found = model.head().ranks_of(hidden.matrix(units.size(), model.head().hidden_width()), queries);
   check_numbers(found.log_probabilities, [&](std::size_t q) { return probabilities_of(layer, units[queries[q].row]); });
   return found;
@@ -101,7 +101,7 @@ void compute_values(const Model& model, ValueTable& table, const std::function<v
   for (std::size_t layer = table.first_layer; layer < table.first_layer + table.n_layers; ++layer) {
     for (std::size_t unit = 0, n = 0; unit < table.d_memory; unit += n) {
       n = std::min(OutputHead::kRowBlock, table.d_memory - unit);
-      const TopTokens top = value_top_tokens(model, layer, unit, n, table.k, table.lens);
+      const TopTokens top = value_top_tokens(model, layer, unit, n, table.k, table.lens, table.sign);
       table.tokens.insert(table.tokens.end(), top.tokens.begin(), top.tokens.end());
       std::ranges::transform(top.log_probabilities, std::back_inserter(table.probabilities),
                              [](float log_p) { return std::exp(log_p); });
@@ -120,6 +120,7 @@ void write_value_table(const std::filesystem::path& path, const ValueTable& tabl
                                                     {"model_fingerprint", table.model_fingerprint},
                                                     {"weights", table.weights},
                                                     {"lens", std::string(lens_name(table.lens))},
+                                                    {"negated", table.sign == ValueSign::minus ? "true" : "false"},
                                                     {"first_layer", std::to_string(table.first_layer)}};
   const std::size_t n_asked = table.asked.size();
   std::vector<TensorToWrite> tensors{
@@ -151,6 +152,7 @@ ValueTable read_value_table(const std::filesystem::path& path) {
                    .d_memory = shape[1],
                    .k = shape[2],
                    .lens = Lens::raw,
+                   .sign = at(file, "negated") == "true" ? ValueSign::minus : ValueSign::plus,
                    .model = at(file, "model"),
                    .model_fingerprint = at(file, "model_fingerprint"),
                    .weights = at(file, "weights"),

@@ -36,6 +36,7 @@ struct Options {
   std::filesystem::path out;
   std::size_t top = 10;
   std::string lens = "raw";
+  bool negated = false;
   std::string layers = ":";
   std::vector<std::string> tokens;
   std::vector<std::string> units;
@@ -89,8 +90,9 @@ std::vector<Promoter> promoters(const ValueTable& table, std::size_t a) {
 std::string promoters_text(const ValueTable& table, const Tokenizer& tokenizer) {
   std::string text;
   for (std::size_t a = 0; a < table.asked.size(); ++a) {
-    text += fmt::format("{} (token {}) is likeliest by\n  layer   unit  probability    rank\n",
-                        visible_token(&tokenizer, table.asked[a]), table.asked[a]);
+    text += fmt::format("{} (token {}) is likeliest by{}\n  layer   unit  probability    rank\n",
+                        visible_token(&tokenizer, table.asked[a]), table.asked[a],
+                        table.sign == ValueSign::minus ? " the negated" : "");
     for (const Promoter& p : promoters(table, a)) {
       text += fmt::format("{:>7}{:>7}{:>13.4g}{:>8}\n", p.layer, p.unit, p.probability, p.rank);
     }
@@ -166,6 +168,7 @@ void run(const Options& options) {
                    .d_memory = model->config().d_memory,
                    .k = options.top,
                    .lens = lens_from_name(options.lens),
+                   .sign = options.negated ? ValueSign::minus : ValueSign::plus,
                    .model = model_name_of(options.model.folder),
                    .model_fingerprint = model_fingerprint(options.model.folder, weight_files(*model)),
                    .weights = std::string(name(model->weight_mode())),
@@ -189,6 +192,7 @@ void run(const Options& options) {
                   .add("values", n_values)
                   .add("top", table.k)
                   .add("lens", lens_name(table.lens))
+                  .add("negated", options.negated)
                   .add("asked", promoters_json(table, tokenizer.get()))
                   .add("seconds", progress.seconds())
                   .line());
@@ -219,6 +223,8 @@ void add_values(CLI::App& app) {
       command->add_option("--lens", options->lens, "raw (v . E, the paper's) or final-norm (the model's final norm first)"),
       {"raw", "final-norm"})
       ->capture_default_str();
+  command->add_flag("--negated", options->negated, "Of each value's negative, as a negative coefficient adds it")
+      ->excludes(unit);
   command->add_option("--layers", options->layers, "Layer A, or layers A to B - 1 (default: all)")
       ->type_name("A:B")
       ->excludes(unit);

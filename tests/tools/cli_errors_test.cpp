@@ -17,20 +17,6 @@ namespace {
 
 using Arguments = std::vector<std::string>;
 
-/// Checks that the command ends with `exit_code` and says one line that holds all of `parts`.
-void check_complaint(const Arguments& arguments, int exit_code, const std::vector<std::string>& parts,
-                     const CommandSetting& setting = {}) {
-  const CommandResult result = ffmem_command(arguments, setting);
-  CAPTURE(result.err);
-  CHECK(result.exit_code == exit_code);
-  CHECK(result.err.starts_with("ffmem: "));
-  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
-  for (const std::string& part : parts) {
-    CAPTURE(part);
-    CHECK(contains(result.err, part));
-  }
-}
-
 Arguments with(Arguments arguments, const Arguments& more) {
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;

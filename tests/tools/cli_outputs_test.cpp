@@ -233,6 +233,8 @@ TEST_CASE("ffmem triggers --unless-done: the result of the same request is left 
     CHECK(searched(text, more));
     CHECK_FALSE(searched(text, more));
   }
+  const CommandResult result = ffmem_command({"triggers", model.path(), text, "-o", out, "--unless-done", "--top", "4"});
+  CHECK(contains(result.err, "(top: '50' and '4'), and will be replaced"));
   check_refused({"triggers", model.path(), text, "-o", out, "--unless-done", "--restart"}, {"--restart"});
 }
 

@@ -102,9 +102,20 @@ TEST_CASE("ffmem values: a negated value's tokens are those that trace shows whe
   CHECK(value["promotes"].front()["id"] == value["negated_promotes"].back()["id"]);
 }
 
+TEST_CASE("ffmem values: --negated makes the table of the negated values") {
+  const TemporaryFolder folder;
+  const std::string file = folder.path() / "negated";
+  CHECK(json_output({"values", kTiny, "-o", file, "--negated", "--top", "4", "--json", "--quiet"})["negated"] == true);
+  const SafetensorsFile table(file);
+  CHECK(table.metadata().at("negated") == "true");
+  const Json value = json_output({"values", kTiny, "--unit", "1:7", "--top", "4", "--json"})["memories"][0];
+  const auto tokens = table.at("tokens").values<std::int32_t>();
+  for (std::size_t i = 0; i < 4; ++i) CHECK(value["negated_promotes"][i]["id"] == tokens[(44 + 7) * 4 + i]);
+}
+
 TEST_CASE("ffmem show: what a search for negative coefficients found goes with the negated value") {
   const TemporaryFolder folder;
-  const ModelFolder model;
+  const ModelFolder model(FFMEM_TEST_DATA "/hf/llama");
   model.add_tokenizer(64);
   const std::string text = folder.write("corpus.txt", "w5 w6 w7\nw8 w9\n");
   const std::string store = folder.path() / "store";
@@ -119,4 +130,32 @@ TEST_CASE("ffmem show: what a search for negative coefficients found goes with t
     CHECK(shown["promotes"] == value[smallest ? "negated_promotes" : "promotes"]);
     CHECK(contains(output({"show", store, "1", "7"}), smallest ? "value negated" : "value (lens raw)"));
   }
+}
+
+TEST_CASE("ffmem show: says of what search a store is, and takes no other model's values") {
+  const TemporaryFolder folder;
+  const ModelFolder model;
+  model.add_tokenizer(64);
+  const std::string text = folder.write("corpus.txt", "w5 w6 w7\nw8 w9\n");
+  const std::string store = folder.path() / "store";
+  output({"triggers", model.path(), text, "-o", store, "--quiet", "--weights", "int4", "--shard", "0/2"});
+  CHECK(contains(output({"show", store, "1", "7"}), "layer 1, unit 7 (int4 weights) (shards 0/2 of the corpus): "));
+  const Json shown = json_output({"show", store, "1", "7", "--json"});
+  CHECK(shown["weights"] == "int4");
+  CHECK(shown["model"] == model.path());
+  CHECK(shown["corpus"] == Json::array({"corpus.txt"}));
+  CHECK(shown["shards"] == "0/2");
+  check_complaint({"show", store, "1", "7", "--model", kDemo}, 1, {kDemo, "is not the model of", store});
+  model.edit_config("\"vocab_size\"", "\"no_size\"");  // the folder that the store names
+  const CommandResult without = ffmem_command({"show", store, "1", "7", "--json"});
+  CHECK(without.exit_code == 0);
+  CHECK(Json::parse(without.out)["value"].is_null());
+  CHECK(contains(without.err, "the value's tokens are left out"));
+}
+
+TEST_CASE("ffmem triggers: a search for coefficients below 0 is refused where the model has none") {
+  const TemporaryFolder folder;
+  const std::string text = folder.write("corpus.txt", "The game\n");
+  check_complaint({"triggers", kDemo, text, "-o", folder.path() / "store", "--smallest"}, 1, {"--smallest", "below 0", "relu"});
+  CHECK_FALSE(std::filesystem::exists(folder.path() / "store"));
 }

@@ -1,13 +1,15 @@
-// What commands print when they must succeed.
+// What commands print when they must succeed, and when they must not.
 #pragma once
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "loaders/mapped_file.hpp"
+#include "tests/loaders/thrown.hpp"
 #include "tests/tools/command.hpp"
 #include "tests/tools/tiny_model.hpp"
 
@@ -24,6 +26,20 @@ inline std::string output(const std::vector<std::string>& arguments, const Comma
 
 inline nlohmann::json json_output(const std::vector<std::string>& arguments) {
   return nlohmann::json::parse(output(arguments));
+}
+
+/// Checks that the command ends with `exit_code` and says one line that holds all of `parts`.
+inline void check_complaint(const std::vector<std::string>& arguments, int exit_code, const std::vector<std::string>& parts,
+                            const CommandSetting& setting = {}) {
+  const CommandResult result = ffmem_command(arguments, setting);
+  CAPTURE(result.err);
+  CHECK(result.exit_code == exit_code);
+  CHECK(result.err.starts_with("ffmem: "));
+  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+  for (const std::string& part : parts) {
+    CAPTURE(part);
+    CHECK(contains(result.err, part));
+  }
 }
 
 /// The tiny model's reference sequences, generation and interventions.

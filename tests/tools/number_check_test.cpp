@@ -83,7 +83,7 @@ TEST_CASE("experiments: a value that is not numbers is named") {
   const ExperimentModel model;
   break_tensor(model.folder(), "transformer.h.1.mlp.c_proj.weight", kUnits * kWidth, std::numeric_limits<float>::quiet_NaN());
   Workbench bench(model.options());
-  is_refused("the probabilities that value 22 of layer 1 gives", [&] { bench.values(); });
+  is_refused("the probabilities that value 22 of layer 1 gives", [&] { bench.values(ValueSign::plus); });
   is_refused("the cosines of value 0 of layer 0", [&] { nearest_values(bench, kLayers * kUnits); });
   is_refused("the cosines of value 22 of layer 1", [&] { nearest_values(bench, 1); });
 }

@@ -34,6 +34,7 @@ struct SmallStore {
   /// A search for the most negative coefficients.
   void negate() {
     info.smallest = true;
+    values.sign = tools::ValueSign::minus;
     for (float& coefficient : table.coefficient) coefficient = -coefficient;
   }
 

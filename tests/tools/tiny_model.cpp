@@ -8,7 +8,7 @@
 
 namespace ffmem {
 
-ModelFolder::ModelFolder(const std::filesystem::path& source) {
+ModelFolder::ModelFolder(const std::filesystem::path& source) : source_(source) {
   for (const char* file : {"config.json", "model.safetensors"}) write(file, read_text_file(source / file));
 }
 
@@ -20,7 +20,7 @@ void ModelFolder::edit_config(const std::string& from, const std::string& to) co
 }
 
 void ModelFolder::edit_tensors(const std::function<void(std::map<std::string, TensorToWrite>&)>& edit) const {
-  const SafetensorsFile original(kTinyModel / "model.safetensors");
+  const SafetensorsFile original(source_ / "model.safetensors");
   std::map<std::string, TensorToWrite> tensors;
   for (const auto& [name, tensor] : original.tensors()) tensors[name] = {name, tensor.dtype, tensor.shape, tensor.data};
   edit(tensors);

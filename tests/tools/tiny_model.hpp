@@ -35,6 +35,7 @@ class ModelFolder {
   void write(const std::string& name, const std::string& bytes) const { folder_.write(name, bytes); }
 
  private:
+  std::filesystem::path source_;
   TemporaryFolder folder_;
 };
 

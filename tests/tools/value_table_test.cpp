@@ -24,6 +24,7 @@ ValueTable small_table() {
           .d_memory = 2,
           .k = 2,
           .lens = Lens::final_norm,
+          .sign = ValueSign::minus,
           .model = "/models/small",
           .model_fingerprint = "0123456789abcdef",
           .weights = "bf16",
@@ -37,7 +38,9 @@ TEST_CASE("value_table: each value's tokens are those of the highest probability
   const auto model = Model::load(FFMEM_DEMO_MODEL);
   const OutputHead& head = model->head();
   for (const Lens lens : {Lens::raw, Lens::final_norm}) {
-    ValueTable table{.first_layer = 10, .n_layers = 2, .d_memory = model->config().d_memory, .k = 3, .lens = lens};
+    const ValueSign sign = lens == Lens::raw ? ValueSign::minus : ValueSign::plus;
+    ValueTable table{
+        .first_layer = 10, .n_layers = 2, .d_memory = model->config().d_memory, .k = 3, .lens = lens, .sign = sign};
     table.asked = {17, 4242};
     std::size_t n_done = 0;
     compute_values(*model, table, [&](std::size_t n) { n_done = n; });
@@ -48,6 +51,7 @@ TEST_CASE("value_table: each value's tokens are those of the highest probability
       const AlignedBuffer hidden(head.hidden_width());
       const AlignedBuffer log_p(head.vocab_size());
       model->value_row(10 + value / table.d_memory, value % table.d_memory, row.data());
+      if (sign == ValueSign::minus) std::transform(row.data(), row.data() + row.size(), row.data(), std::negate());
       head.to_hidden(row.matrix(1, row.size()), lens, hidden.matrix(1, hidden.size()));
       head.log_probabilities(hidden.matrix(1, hidden.size()), log_p.matrix(1, log_p.size()));
       for (std::size_t a = 0; a < table.asked.size(); ++a) {
@@ -132,6 +136,6 @@ TEST_CASE("value_table: files that are no value table are errors") {
     return thrown([&] { read_value_table(path); });
   };
   CHECK(error_with({}).code() == ErrorCode::store_invalid);
-  CHECK(contains(error_with({{"format", "ffmem-triggers"}, {"version", "2"}}).what(), "expected format ffmem-values"));
-  CHECK(error_with({{"format", "ffmem-values"}, {"version", "2"}}).code() == ErrorCode::tensor_missing);
+  CHECK(contains(error_with({{"format", "ffmem-triggers"}, {"version", "3"}}).what(), "expected format ffmem-values"));
+  CHECK(error_with({{"format", "ffmem-values"}, {"version", "3"}}).code() == ErrorCode::tensor_missing);
 }

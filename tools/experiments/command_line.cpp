@@ -76,7 +76,9 @@ void add_definitions(CLI::App& command, ExperimentOptions& options) {
   command.add_flag("--every-prefix", options.triggers.every_prefix,
                    "Let several prefixes of one sentence be examples of a key");
   command.add_flag("--smallest", options.triggers.smallest,
-                   "Trigger examples with the most negative coefficients (gated layers)");
+                   "Trigger examples with the most negative coefficients (gated layers, GELU and the like); values are then "
+                   "negated, as the\n"
+                   "layer adds them there");
   command.add_flag("--one-per-sentence", options.one_per_sentence, "Sample one position of a sentence (the authors' code)");
 }
 

@@ -9,11 +9,9 @@
 
 #include "tools/experiments/result.hpp"
 #include "tools/experiments/workbench.hpp"
+#include "tools/report/page.hpp"
 
 namespace ffmem::tools {
-
-/// What was run on what, for a reader: name and value.
-using Facts = std::vector<std::pair<std::string, std::string>>;
 
 /// Seconds of each part.
 using Timings = std::vector<std::pair<std::string, double>>;

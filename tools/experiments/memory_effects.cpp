@@ -71,7 +71,7 @@ Table memory_table(Workbench& bench, const EffectTable& table, const std::vector
                   "largest change of log p", "mean divergence", "largest divergence", "share prediction changed",
                   "share own prediction is the model's", "median rank of the model's prediction"},
       .rows = {}};
-  const ValueTable& values = bench.values();
+  const ValueTable& values = bench.values(ValueSign::plus);
   for (std::size_t unit = 0; unit < summaries.size(); ++unit) {
     const Summary& s = summaries[unit];
     const TokenId top = values.tokens[(table.layer * values.d_memory + unit) * values.k];

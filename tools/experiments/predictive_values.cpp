@@ -254,7 +254,7 @@ Result predictive_values(Workbench& bench) {
   for (std::size_t layer = 0; layer < bench.n_layers(); ++layer) {
     keys.push_back(key_targets(bench.triggers(), layer, target));
   }
-  const std::vector<Value> values = sorted_values(bench.values(), keys);
+  const std::vector<Value> values = sorted_values(bench.values(bench.example_sign()), keys);
   std::vector<Value> compared;  // ascending
   std::copy_if(values.rbegin(), values.rend(), std::back_inserter(compared),
                [](const Value& value) { return value.agrees.has_value(); });
@@ -271,8 +271,9 @@ Result predictive_values(Workbench& bench) {
                     "The agreement rate rises with max(p), to about 0.95 in the highest bin (about 4e-4). Of the 100 values of "
                     "highest max(p) 97 lie in layers 11 to 16 of 16, and 46 have at least one of their key's 50 trigger "
                     "examples followed by the value's top prediction.",
-                .run_found = found_text(by_width, best, n_random_agreeing, bench.n_layers(), target) + " " +
-                             without_target_text(keys, bench.options()),
+                .run_found = concat(negation_text(bench.options()),
+                                    found_text(by_width, best, n_random_agreeing, bench.n_layers(), target), " ",
+                                    without_target_text(keys, bench.options())),
                 .settings = value_settings(bench)};
   result.settings.emplace_back("bins", fmt::format("{} of equal width from 0 to the largest max(p)", kBins));
   result.settings.emplace_back("upper layers", upper_layers_text(bench.n_layers()));

@@ -33,6 +33,12 @@ std::string_view without_examples_text(const ExperimentOptions& options) {
   return options.triggers.smallest ? "were never negative" : "never fired";
 }
 
+std::string_view negation_text(const ExperimentOptions& options) {
+  return options.triggers.smallest
+             ? "Values are negated, as the layer adds them where their keys' coefficients are most negative. "
+             : "";
+}
+
 Settings trigger_settings(const Workbench& bench) {
   const TriggerRequest& request = bench.options().triggers;
   Settings settings =
@@ -48,10 +54,9 @@ Settings value_settings(const Workbench& bench) {
   Settings settings = trigger_settings(bench);
   const ExperimentOptions& options = bench.options();
   settings.emplace_back("lens", std::string(lens_name(options.value_lens)));
-  settings.emplace_back("values are scored",
-                        options.triggers.smallest
-                            ? "bare (v, not m v; m is negative in the examples, where the layer adds the opposite of v)"
-                            : "bare (v, not m v)");
+  settings.emplace_back("values are scored", options.triggers.smallest
+                                                 ? "bare and negated (-v, not m v; m is negative in the examples)"
+                                                 : "bare (v, not m v)");
   settings.emplace_back(
       "target", options.target == Target::next ? "next: the token behind the prefix" : "last-read: the prefix's last token");
   settings.emplace_back("vocabulary", std::to_string(bench.model()->config().vocab_size));

@@ -21,6 +21,9 @@ std::string file_names(const std::vector<std::filesystem::path>& paths);
 /// never negative".
 std::string_view without_examples_text(const ExperimentOptions& options);
 
+/// A sentence and a space for what a run found about values: that they are negated; empty where they are not.
+std::string_view negation_text(const ExperimentOptions& options);
+
 /// Of numbers on trigger examples: model, training text, how it was searched.
 Settings trigger_settings(const Workbench& bench);
 

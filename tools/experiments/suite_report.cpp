@@ -82,14 +82,6 @@ void append_figure(const Result& result, const Figure& figure, std::string& out)
       folder, figure.name, html_text(figure.title), figure.note.empty() ? "" : html_text(figure.note) + ". ");
 }
 
-void append_facts(const Facts& facts, std::string& out) {
-  out += "<table class=\"facts\">\n";
-  for (const auto& [name, value] : facts) {
-    fmt::format_to(std::back_inserter(out), "<tr><td>{}</td><td>{}</td></tr>\n", html_text(name), html_text(value));
-  }
-  out += "</table>\n";
-}
-
 void append_result(const Result& result, std::string& out) {
   fmt::format_to(std::back_inserter(out), "<section id=\"{}\">\n<h2>{}</h2>\n<p class=\"soft\">{}</p>\n", result.name,
                  html_text(result.title), html_text(result.paper_place));
@@ -104,7 +96,7 @@ void append_result(const Result& result, std::string& out) {
                    html_text(material.caption));
   }
   out += "<details><summary>settings</summary>\n";
-  append_facts(result.settings, out);
+  out += facts_html(result.settings);
   out += "</details></section>\n";
 }
 
@@ -132,7 +124,7 @@ std::string suite_report(const std::string& model_name, const Facts& facts, cons
       "none or all: the exact limits of Clopper and Pearson); "
       "hollow marks are what the paper reports of its own model "
       "(16 layers, its first and last laid on this model's).</p>\n";
-  append_facts(facts, out);
+  out += facts_html(facts);
   out +=
       "<p><a href=\"memories/index.html\">A page for every memory</a>, searchable by token. <a "
       "href=\"manifest.json\">Manifest</a>. "

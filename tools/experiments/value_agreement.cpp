@@ -79,7 +79,7 @@ struct Found {
 
 Found measure(Workbench& bench) {
   const TriggerStore& store = bench.triggers();
-  const ValueTable& values = bench.values();
+  const ValueTable& values = bench.values(bench.example_sign());
   const Target target = bench.options().target;
   const std::size_t vocab_size = bench.model()->config().vocab_size;
   const std::vector<double> frequencies = token_frequencies(bench);
@@ -196,7 +196,7 @@ Result value_agreement(Workbench& bench) {
                 .paper_found =
                     "The agreement rate is near 0 in layers 1 to 10 and rises to about 3.5 % in layer 16; a random token "
                     "would agree in 0.0004 % of the cases. The permutation and frequency baselines are not in the paper.",
-                .run_found = found_text(found, options),
+                .run_found = concat(negation_text(options), found_text(found, options)),
                 .settings = value_settings(bench)};
   result.settings.emplace_back("permutations", std::to_string(kPermutations));
   for (std::size_t layer = 0; layer < found.keys.size(); ++layer) {

@@ -52,6 +52,12 @@ class ScaledValues {
   MatrixView hidden_rows_;
 };
 
+std::vector<TokenId> best_tokens(const ValueTable& values) {
+  std::vector<TokenId> best;
+  for (std::size_t i = 0; i < values.tokens.size(); i += values.k) best.push_back(values.tokens[i]);
+  return best;
+}
+
 /// Where a band's score above band 0's best word lies at scale m > 0: m slope + g(m), g as the header says.
 struct Range {
   double low = 0.0;
@@ -65,11 +71,6 @@ Range score_range(double slope, double g_at_one, double log_size, double m) {
 
 }  // namespace
 
-bool has_negative_coefficients(const ModelConfig& config) noexcept {
-  constexpr std::array kNever{Activation::relu, Activation::relu2, Activation::relu6, Activation::sigmoid, Activation::laplace};
-  return config.gated || std::ranges::find(kNever, config.activation) == kNever.end();
-}
-
 bool ValuePredictions::scores_weighted(const Model& model, Lens lens) noexcept {
   const ModelWeights& weights = model.weights();
   const bool has_norm = lens == Lens::final_norm && weights.final_norm.present;
@@ -78,42 +79,14 @@ bool ValuePredictions::scores_weighted(const Model& model, Lens lens) noexcept {
 
 ValuePredictions::ValuePredictions(Workbench& bench)
     : model_(bench.model()), d_memory_(bench.d_memory()), lens_(bench.options().value_lens) {
-  const ValueTable& values = bench.values();
-  bare_.resize(bench.n_layers() * d_memory_);
-  for (std::size_t i = 0; i < bare_.size(); ++i) bare_[i] = values.tokens[i * values.k];
+  bare_ = best_tokens(bench.values(ValueSign::plus));
   signs_.push_back({.factor = 1.0F, .tokens = bare_, .scaled = {}});
   if (has_negative_coefficients(model_->config())) {
-    signs_.push_back({.factor = -1.0F, .tokens = {}, .scaled = {}});
-    score_bare(bench, signs_.back());
+    signs_.push_back({.factor = -1.0F, .tokens = best_tokens(bench.values(ValueSign::minus)), .scaled = {}});
   }
   if (model_->head().has_logits() || !scores_weighted(*model_, lens_)) return;
   for (const AdaptiveBand& band : model_->weights().bands) log_sizes_.push_back(std::log(static_cast<double>(band.table.rows)));
   for (Sign& sign : signs_) score_bands(sign);
-}
-
-/// top(-v) of every value: OUT/data/negative-values.safetensors.
-void ValuePredictions::score_bare(const Workbench& bench, Sign& sign) const {
-  const std::size_t n_layers = model_->config().n_layers;
-  const Origin origin{{"lens", std::string(lens_name(lens_))}};
-  const auto make = [&](const std::filesystem::path& file, const Origin& metadata) {
-    Progress progress("negative values", static_cast<double>(n_layers * d_memory_), "values", bench.options().quiet);
-    std::vector<TokenId> tokens;
-    ScaledValues values(*model_, lens_, OutputHead::kRowBlock);
-    for (std::size_t layer = 0; layer < n_layers; ++layer) {
-      for (std::size_t unit = 0, n = 0; unit < d_memory_; unit += n) {
-        n = std::min(OutputHead::kRowBlock, d_memory_ - unit);
-        for (std::size_t i = 0; i < n; ++i) values.set(i, layer, unit + i, sign.factor);
-        const TopTokens top = model_->head().top_tokens(values.hidden(n), 1);
-        tokens.insert(tokens.end(), top.tokens.begin(), top.tokens.end());
-        throw_if_interrupted();
-        progress.update(static_cast<double>(tokens.size()));
-      }
-    }
-    write_safetensors(file, {{"tokens", DType::i32, {n_layers, d_memory_}, tokens.data()}}, metadata);
-  };
-  sign.tokens = bench.stored("negative-values", origin, make, [&](const SafetensorsFile& file) {
-    return stored_array<TokenId>(file, "tokens", {n_layers, d_memory_}, 0, model_->head().vocab_size());
-  });
 }
 
 /// Units of the layer whose best word may depend on |m|: all but those whose best word, of band 0, beats every band's entry,

@@ -18,12 +18,9 @@
 
 namespace ffmem::tools {
 
-/// True if the model's activation, or its gate, can make a coefficient negative.
-bool has_negative_coefficients(const ModelConfig& config) noexcept;
-
 class ValuePredictions {
  public:
-  /// By options().value_lens. Takes top(v) from bench.values(); scores what else the model needs.
+  /// By options().value_lens. Takes top(v) and top(-v) from bench.values().
   explicit ValuePredictions(Workbench& bench);
 
   /// False where values are scored bare (see above).
@@ -64,7 +61,6 @@ class ValuePredictions {
   };
   enum class Verdict { no, yes, open };
 
-  void score_bare(const Workbench& bench, Sign& sign) const;
   std::vector<std::size_t> undecided(const Sign& sign, std::size_t layer) const;
   void score_bands(Sign& sign) const;
   Verdict judge(const Scaled& scaled, std::size_t index, double scale, TokenId token) const;

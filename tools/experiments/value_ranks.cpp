@@ -133,7 +133,8 @@ Result value_ranks(Workbench& bench) {
       "Among the paper's 267,744 tokens the median rank is 10,000 to 15,000 in layers 1 to 7, falls from layer 8 on, and is "
       "near 0 "
       "to 2,000 in layers 14 to 16.";
-  result.run_found = found_text(medians, vocab_size, without_target_text(keys, bench.options()));
+  result.run_found =
+      concat(negation_text(bench.options()), found_text(medians, vocab_size, without_target_text(keys, bench.options())));
   result.settings = value_settings(bench);
   result.tables.push_back(std::move(layers));
   result.figures.push_back(box_figure(boxes, vocab_size, target));

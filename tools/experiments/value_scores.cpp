@@ -15,7 +15,8 @@
 namespace ffmem::tools {
 namespace {
 
-void score_layer(const Model& model, std::size_t layer, const KeyTargets& keys, Lens lens, ValueScores& scores) {
+void score_layer(const Model& model, std::size_t layer, const KeyTargets& keys, Lens lens, ValueSign sign,
+                 ValueScores& scores) {
   std::vector<std::size_t> units;
   std::vector<TokenId> targets;
   for (std::size_t unit = 0; unit < keys.tokens.size(); ++unit) {
@@ -28,7 +29,7 @@ void score_layer(const Model& model, std::size_t layer, const KeyTargets& keys, 
     const std::size_t n = std::min(OutputHead::kRowBlock, units.size() - first);
     std::vector<TargetQuery> queries;
     for (std::size_t i = 0; i < n; ++i) queries.push_back({.row = i, .token = targets[first + i]});
-    const TargetRanks found = value_ranks(model, layer, std::span(units).subspan(first, n), queries, lens);
+    const TargetRanks found = value_ranks(model, layer, std::span(units).subspan(first, n), queries, lens, sign);
     for (std::size_t i = 0; i < n; ++i) {
       const std::size_t at = layer * scores.d_memory + units[first + i];
       scores.target[at] = targets[first + i];
@@ -49,7 +50,7 @@ ValueScores compute(Workbench& bench) {
   Progress progress("value scores", static_cast<double>(n), "values", bench.options().quiet);
   for (std::size_t layer = 0; layer < scores.n_layers; ++layer) {
     const KeyTargets keys = key_targets(store, layer, bench.options().target);
-    score_layer(*bench.model(), layer, keys, bench.options().value_lens, scores);
+    score_layer(*bench.model(), layer, keys, bench.options().value_lens, bench.example_sign(), scores);
     progress.update(static_cast<double>((layer + 1) * scores.d_memory));
   }
   return scores;

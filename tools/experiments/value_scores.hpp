@@ -1,4 +1,5 @@
-// How every value scores its key's target: the stored intermediate result "value-scores".
+// How every value (of a search for the smallest coefficients, negated) scores its key's target: the stored intermediate result
+// "value-scores".
 //
 // A safetensors file: `target` i32, `rank` i32 and `log_probability` f32, each [L, d_m]; where a key has no target -1, -1, NaN.
 #pragma once

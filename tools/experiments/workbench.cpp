@@ -143,8 +143,8 @@ std::string Workbench::model_name() const { return std::filesystem::canonical(op
 
 TriggerJob Workbench::trigger_job() const {
   require_train(options_);
-  const std::filesystem::path path = options_.out / "data" / "triggers.safetensors";
-  return make_trigger_job(options_.triggers, options_.model, model_, tokenizer_, options_.train, path);
+  return make_trigger_job(options_.triggers, options_.model, model_, tokenizer_, options_.train,
+                          stored_path(options_.triggers.smallest ? "smallest-triggers" : "triggers"));
 }
 
 const TriggerStore& Workbench::triggers() {
@@ -154,6 +154,7 @@ const TriggerStore& Workbench::triggers() {
   triggers_ = finished_result(job);
   note_use(job.out, triggers_ != nullptr);
   if (!triggers_) {
+    if (!options_.quiet) warn_of_replacing(job);
     call_ranks();
     run_trigger_job(job, false, options_.quiet);
     triggers_ = std::make_unique<TriggerStore>(job.out);
@@ -168,21 +169,25 @@ void Workbench::assist_rank_0() {
   }
 }
 
-const ValueTable& Workbench::values() {
-  if (values_) return *values_;
+const ValueTable& Workbench::values(ValueSign sign) {
+  if (const auto found = values_.find(sign); found != values_.end()) return found->second;
   const std::size_t k = std::min(kValueTokens, model_->head().vocab_size());
   const std::string weights(name(model_->weight_mode()));
-  const Origin origin{{"lens", std::string(lens_name(options_.value_lens))}, {"first_layer", "0"}};
+  const bool negated = sign == ValueSign::minus;
+  const Origin origin{
+      {"lens", std::string(lens_name(options_.value_lens))}, {"negated", negated ? "true" : "false"}, {"first_layer", "0"}};
   const auto make = [&](const std::filesystem::path& file, const Origin&) {
     ValueTable table{.first_layer = 0,
                      .n_layers = n_layers(),
                      .d_memory = d_memory(),
                      .k = k,
                      .lens = options_.value_lens,
+                     .sign = sign,
                      .model = model_name_of(options_.model.folder),
                      .model_fingerprint = model_fingerprint_,
                      .weights = weights};
-    Progress progress("values", static_cast<double>(n_layers() * d_memory()), "values", options_.quiet);
+    Progress progress(negated ? "negated values" : "values", static_cast<double>(n_layers() * d_memory()), "values",
+                      options_.quiet);
     compute_values(*model_, table, [&](std::size_t done) {
       throw_if_interrupted();
       progress.update(static_cast<double>(done));
@@ -193,8 +198,7 @@ const ValueTable& Workbench::values() {
     stored_array<TokenId>(file, "tokens", {n_layers(), d_memory(), k}, 0, model_->head().vocab_size());
     return read_value_table(file.path());
   };
-  values_ = std::make_unique<ValueTable>(stored("values", origin, make, read));
-  return *values_;
+  return values_.emplace(sign, stored(negated ? "negated-values" : "values", origin, make, read)).first->second;
 }
 
 std::filesystem::path Workbench::stored_path(std::string_view name) const {

@@ -98,15 +98,20 @@ class Workbench {
   /// Tokens of a sentence's run at most (tools/trigger_job.hpp).
   std::size_t context() const;
 
-  /// The trigger examples of `train`: OUT/data/triggers.safetensors, searched where it is not there (resumed where it is half
-  /// done). Throws what the search throws.
+  /// The trigger examples of `train`: OUT/data/triggers.safetensors (smallest-triggers.safetensors, with the weight mode's name
+  /// as below), searched where it is not there (resumed where it is half done); says so where it replaces another search's.
+  /// Throws what the search throws.
   const TriggerStore& triggers();
+
+  /// How the layer adds a value at its key's trigger examples: minus where these have the smallest coefficients.
+  ValueSign example_sign() const noexcept { return options_.triggers.smallest ? ValueSign::minus : ValueSign::plus; }
 
   /// What ranks other than 0 (tools/ranks.hpp) do: their part of that search, if rank 0 comes to need it, until rank 0 ends.
   void assist_rank_0();
 
-  /// The ten best tokens of every value of every layer by options().value_lens: OUT/data/values.safetensors.
-  const ValueTable& values();
+  /// The ten best tokens of every value v of every layer, or of -v, by options().value_lens: OUT/data/values.safetensors or
+  /// negated-values.safetensors.
+  const ValueTable& values(ValueSign sign);
 
   /// What read(file) gives of OUT/data/NAME.safetensors (NAME-int8.safetensors and so on in other weight modes than f32). If
   /// the file is there, its metadata holds all of `origin` (which always gets the model's fingerprint and weight mode), and
@@ -155,7 +160,7 @@ class Workbench {
   mutable std::string valid_fingerprint_;
   mutable std::map<std::string, bool> data_files_;  // that were used: whether the first use found the file
   std::unique_ptr<TriggerStore> triggers_;
-  std::unique_ptr<ValueTable> values_;
+  std::map<ValueSign, ValueTable> values_;
 };
 
 }  // namespace ffmem::tools

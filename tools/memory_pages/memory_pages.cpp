@@ -62,7 +62,7 @@ class PageWriter {
     for (std::size_t n = n_blocks; n < kMostBlocks; ++n) std::filesystem::remove(block_path(n));  // of a larger model's pages
     write_postings();
     write_vocabulary();
-    write_file(folder_ / "index.html", viewer_page(sources_.model_name, settings(per_block).text));
+    write_file(folder_ / "index.html", viewer_page(sources_.model_name, sources_.about, settings(per_block).text));
   }
 
  private:

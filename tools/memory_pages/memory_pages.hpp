@@ -11,6 +11,7 @@
 
 #include "tools/experiments/coefficient_histogram.hpp"
 #include "tools/experiments/nearest_values.hpp"
+#include "tools/report/page.hpp"
 #include "tools/trigger_store.hpp"
 #include "tools/value_table.hpp"
 
@@ -18,10 +19,11 @@ namespace ffmem::tools {
 
 struct MemorySources {
   const TriggerStore& triggers;
-  const ValueTable& values;               // of all layers
+  const ValueTable& values;               // of all layers; negated for a search for the smallest coefficients
   const NearestValues& nearest;           // k may be 0
   const CoefficientHistogram& histogram;  // counts may be empty
   std::string model_name;
+  Facts about;
   std::size_t n_examples = 25;  // shown of each memory at most
 };
 

@@ -1,6 +1,5 @@
 #include "tools/memory_pages/viewer.hpp"
 
-#include "tools/report/page.hpp"
 #include "tools/report/style.hpp"
 
 namespace ffmem::tools {
@@ -24,7 +23,7 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 
 constexpr std::string_view kBody = R"html(
 <p class="soft">A memory is one key and one value of a feed-forward layer. Below are its key's trigger examples, and the tokens to
-whose scores its value adds most. Layers and memories count from 0.</p>
+whose scores its value adds most. Layers and memories count from 0. <a href="../report.html">The experiments' report</a>.</p>
 <div class="find">
 <form id="go"><label>Layer <input class="number" id="layer" type="number" min="0"></label>
 <label>memory <input class="number" id="unit" type="number" min="0"></label> <button>Show</button></form>
@@ -103,8 +102,8 @@ async function showMemory(layer, unit) {
       : S.smallest ? "It was never negative." : "It never fired."), rows);
   const promoted = make("table", {}, ...tokens.map(([text, p]) =>
     make("tr", {}, make("td", {}, tokenLink(text)), make("td", {class: "n soft"}, (100 * p).toPrecision(2) + " %"))));
-  const right = make("div", {}, make("h3", {}, "What its value promotes"), promoted, make("p", {class: "soft"},
-      S.smallest ? "Where its coefficient is negative these become less likely. " : "",
+  const right = make("div", {}, make("h3", {}, S.smallest ? "What its value, negated, promotes" : "What its value promotes"), promoted, make("p", {class: "soft"},
+      S.smallest ? "Where its coefficient is negative, the layer adds the opposite of the value. " : "",
       `${agree} of ${found} examples (${percent(agree, found)}) are followed by its first token.`));
   if (counts.length) right.append(make("h3", {}, "How large its coefficient is"), histogram(counts),
     make("p", {class: "soft"}, `over ${S.histogram_tokens} tokens of validation text`));
@@ -123,13 +122,14 @@ async function showToken(word) {
   const wanted = word.trim().toLowerCase();
   const exact = vocabulary.filter(([, text]) => text.trim().toLowerCase() === wanted);
   const near = vocabulary.filter(([, text]) => { const t = text.trim().toLowerCase(); return t !== wanted && t.startsWith(wanted); });
+  const negated = S.smallest ? ", negated," : "";
   const page = [make("h2", {}, `Token "${visible(word)}"`)];
-  if (!exact.length) page.push(make("p", {}, `No value has it among its ${S.value_tokens} first tokens, and no key has a trigger example that ends in it.`));
+  if (!exact.length) page.push(make("p", {}, `No value${negated} has it among its ${S.value_tokens} first tokens, and no key has a trigger example that ends in it.`));
   for (const [id, text] of exact) {
     const file = id % S.posting_files;
     await load(`postings-${file}.js`);
     const [promote, fire] = postings[file][id];
-    page.push(make("h3", {}, `"${visible(text)}" (id ${id})`), postingList(`Values that have it among their ${S.value_tokens} first tokens, best first`, promote),
+    page.push(make("h3", {}, `"${visible(text)}" (id ${id})`), postingList(`Values that${negated} have it among their ${S.value_tokens} first tokens, best first`, promote),
       postingList("Keys with trigger examples that end in it, those with fewest others first", fire));
   }
   if (near.length && wanted) page.push(make("h3", {}, "Tokens that begin so"), make("p", {class: "links"}, ...near.slice(0, 100).map(([, text]) => tokenLink(text))));
@@ -164,13 +164,18 @@ route();
 
 }  // namespace
 
-std::string viewer_page(std::string_view model_name, std::string_view settings) {
+std::string viewer_page(std::string_view model_name, const Facts& about, std::string_view settings) {
   const std::string title = "The memories of " + html_text(std::string(model_name));
   std::string page =
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\">\n<title>";
   page.append(title).append("</title><style>").append(kStyle).append(kViewerStyle).append("</style></head><body>\n<h1>");
-  page.append(title).append("</h1>").append(kBody).append("<script>\nconst S = ").append(settings).append(";");
+  page.append(title).append("</h1>").append(kBody);
+  page.append("<details><summary>How these were made</summary>\n")
+      .append(facts_html(about))
+      .append("</details>\n<script>\nconst S = ")
+      .append(settings)
+      .append(";");
   return page.append(kScript).append("</script>\n</body></html>\n");
 }
 

@@ -4,9 +4,11 @@
 #include <string>
 #include <string_view>
 
+#include "tools/report/page.hpp"
+
 namespace ffmem::tools {
 
 /// `settings` is a JSON object: layers, memories, per_block, posting_files, value_tokens, histogram_tokens, smallest.
-std::string viewer_page(std::string_view model_name, std::string_view settings);
+std::string viewer_page(std::string_view model_name, const Facts& about, std::string_view settings);
 
 }  // namespace ffmem::tools

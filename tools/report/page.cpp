@@ -22,14 +22,6 @@ std::string bar(std::optional<double> share, double full) {
   return fmt::format("<span class=\"bar\" style=\"width:{:.2f}em\"></span>{}", width, percent(*share));
 }
 
-void append_facts(const Page& page, std::string& out) {
-  out += "<table class=\"facts\">\n";
-  for (const auto& [what, value] : page.facts) {
-    fmt::format_to(std::back_inserter(out), "<tr><td>{}</td><td>{}</td></tr>\n", html_text(what), html_text(value));
-  }
-  out += "</table>\n";
-}
-
 void append_overview(const Page& page, std::string& out) {
   double highest = 0.0;
   for (const PageLayer& layer : page.layers) highest = std::max(highest, layer.top1_agreement.value_or(0.0));
@@ -37,13 +29,13 @@ void append_overview(const Page& page, std::string& out) {
       std::back_inserter(out),
       "<h2>Layer by layer</h2>\n<p>Same trigger: the share of a key's examples that end in its most common last token, "
       "averaged over the layer's keys with at least {0} examples (a computed stand-in for shallow patterns, not a person's "
-      "judgement). Agreement: the share of memories whose value ranks first the very token that follows the key's best "
-      "example, "
-      "of those whose best example has one (the paper's Figure 4). Mean of max p: the probability of a value's first token, "
+      "judgement). Agreement: the share of memories whose value{2} ranks first the very token that follows the key's best "
+      "example, of those whose best example has one{3}. Mean of max p: the probability of a value's first token, "
       "averaged over the layer's values. Never {1}: keys without any example.</p>\n"
       "<table class=\"overview\">\n<tr><th class=\"n\">Layer</th><th>Same trigger</th><th>Agreement</th>"
       "<th class=\"n\">Mean of max p</th><th class=\"n\">Never {1}</th></tr>\n",
-      page.least_examples, page.smallest ? "negative" : "fired");
+      page.least_examples, page.smallest ? "negative" : "fired", page.smallest ? ", negated," : "",
+      page.smallest ? "" : " (the paper's Figure 4)");
   for (std::size_t l = 0; l < page.layers.size(); ++l) {
     const PageLayer& layer = page.layers[l];
     fmt::format_to(std::back_inserter(out),
@@ -87,8 +79,7 @@ void append_memory(const Page& page, const PageMemory& memory, std::string& out)
                         page.smallest ? "negative" : "fire")
           : "");
   for (const PageExample& example : memory.examples) append_example(example, out);
-  out += "</table>\n<div class=\"tokens\">its value promotes ";
-  if (page.smallest) out += "(and so makes less likely at these) ";
+  out.append("</table>\n<div class=\"tokens\">its value").append(page.smallest ? ", negated, promotes " : " promotes ");
   for (const PageToken& token : memory.value) {
     fmt::format_to(std::back_inserter(out), "<span>{} <small>{}</small></span>", token_html(token.text),
                    small_percent(static_cast<double>(token.probability)));
@@ -97,6 +88,14 @@ void append_memory(const Page& page, const PageMemory& memory, std::string& out)
 }
 
 }  // namespace
+
+std::string facts_html(const Facts& facts) {
+  std::string out = "<table class=\"facts\">\n";
+  for (const auto& [what, value] : facts) {
+    fmt::format_to(std::back_inserter(out), "<tr><td>{}</td><td>{}</td></tr>\n", html_text(what), html_text(value));
+  }
+  return out + "</table>\n";
+}
 
 std::string html_text(const std::string& text) {
   std::string out;
@@ -126,10 +125,10 @@ std::string render_page(const Page& page) {
       "foretells "
       "what follows them.{}</p>\n",
       page.top, page.smallest ? "its coefficient is most negative" : "it fires most strongly", html_text(page.lens),
-      page.smallest ? " Where a coefficient is negative, the layer adds the opposite of the value: what the value promotes "
-                      "becomes less likely."
-                    : "");
-  append_facts(page, out);
+      page.smallest
+          ? " Where a coefficient is negative, the layer adds the opposite of the value: the values are compared negated."
+          : "");
+  out += facts_html(page.facts);
   append_overview(page, out);
   for (std::size_t l = 0; l < page.layers.size(); ++l) {
     fmt::format_to(std::back_inserter(out),

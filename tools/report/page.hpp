@@ -42,19 +42,25 @@ struct PageLayer {
   std::vector<PageMemory> memories;  // the most telling ones
 };
 
+/// What was run on what, for a reader: name and value.
+using Facts = std::vector<std::pair<std::string, std::string>>;
+
 struct Page {
   std::string title;
-  std::vector<std::pair<std::string, std::string>> facts;  // what was run on what
-  std::size_t top = 0;                                     // t
-  std::size_t least_examples = 0;                          // that a memory has whose examples are said to be alike
-  bool every_prefix = false;                               // several examples may be of one sentence
-  bool smallest = false;                                   // examples have the most negative coefficients
+  Facts facts;
+  std::size_t top = 0;             // t
+  std::size_t least_examples = 0;  // that a memory has whose examples are said to be alike
+  bool every_prefix = false;       // several examples may be of one sentence
+  bool smallest = false;           // examples have the most negative coefficients, values are negated
   std::string lens;
   std::vector<PageLayer> layers;
 };
 
 /// The whole file, UTF-8.
 std::string render_page(const Page& page);
+
+/// As a table.
+std::string facts_html(const Facts& facts);
 
 /// Text made safe inside an element or attribute; what cannot be seen but a space, and invalid UTF-8, become visible.
 std::string html_text(const std::string& text);

@@ -16,6 +16,7 @@
 #include "loaders/mapped_file.hpp"
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
+#include "tests/loaders/thrown.hpp"
 #include "tests/tools/experiments/experiment_models.hpp"
 #include "tools/experiments/coefficient_histogram.hpp"
 #include "tools/experiments/effect_table.hpp"
@@ -122,6 +123,28 @@ TEST_CASE("Workbench: an option that changes has what rests on it computed again
         Names{"triggers", "token-removal", "value-scores"});
   CHECK(written_again(model, [](ExperimentOptions& o) { o.triggers.max_sentences = 2; }) ==
         Names{"triggers", "token-removal", "value-scores", "token-counts"});
+}
+
+TEST_CASE("Workbench: a search for the smallest coefficients leaves the other's result, and takes negated values") {
+  const ExperimentModel model("hf/llama");
+  using Names = std::set<std::string>;
+  CHECK(written_again(model, [](ExperimentOptions& o) { o.triggers.smallest = true; }) ==
+        Names{"smallest-triggers", "token-removal", "value-scores"});
+  ExperimentOptions options = model.options();
+  options.triggers.smallest = true;
+  Workbench bench(options);
+  CHECK(bench.triggers().info().smallest);
+  const ValueTable& negated = bench.values(bench.example_sign());
+  CHECK(negated.sign == ValueSign::minus);
+  CHECK(negated.tokens != bench.values(ValueSign::plus).tokens);
+  const ValueScores scores = value_scores(bench);
+  for (std::size_t i = 0; i < scores.rank.size(); ++i) {
+    if (scores.rank[i] == 0) CHECK(scores.target[i] == negated.tokens[i * negated.k]);
+  }
+  const ExperimentModel relu;
+  options = relu.options();
+  options.triggers.smallest = true;
+  CHECK(contains(thrown([&] { Workbench(options).triggers(); }).what(), "--smallest: no coefficient of this model is below 0"));
 }
 
 TEST_CASE("Workbench: the model's own folder takes no results") {

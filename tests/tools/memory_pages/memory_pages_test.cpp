@@ -22,9 +22,12 @@ void write_pages(const SmallStore& small) {
   const TriggerStore store(small.path("store"));
   const NearestValues nearest;
   const CoefficientHistogram histogram;
-  write_memory_pages(
-      small.path("pages"),
-      {.triggers = store, .values = small.values, .nearest = nearest, .histogram = histogram, .model_name = "small"});
+  write_memory_pages(small.path("pages"), {.triggers = store,
+                                           .values = small.values,
+                                           .nearest = nearest,
+                                           .histogram = histogram,
+                                           .model_name = "small",
+                                           .about = {{"Weights", "int4"}}});
 }
 
 /// The arguments of the call that a data file is.
@@ -62,7 +65,9 @@ TEST_CASE("memory pages: they say whether the examples are of the most negative 
   CHECK(contains(read_text_file(small.path("pages/index.html")), "\"smallest\": false"));
   small.negate();
   write_pages(small);
-  CHECK(contains(read_text_file(small.path("pages/index.html")), "\"smallest\": true"));
+  const std::string page = read_text_file(small.path("pages/index.html"));
+  CHECK(contains(page, "\"smallest\": true"));
+  CHECK(contains(page, "<tr><td>Weights</td><td>int4</td></tr>"));
 }
 
 TEST_CASE("memory pages: those of a larger model that were there go, other files stay") {
