@@ -76,8 +76,10 @@ class Memories:
     """What the pages must show, looked up in the stores of REPORT/data."""
 
     def __init__(self, report):
-        triggers = Store(report / "data" / "triggers.safetensors")
-        values = Store(report / "data" / "values.safetensors")
+        smallest = report / "data" / "smallest-triggers.safetensors"
+        negated = smallest.exists()  # a suite with --smallest, in a folder of its own
+        triggers = Store(smallest if negated else report / "data" / "triggers.safetensors")
+        values = Store(report / "data" / ("negated-values.safetensors" if negated else "values.safetensors"))
         self.n_layers, self.d_memory, self.top = triggers.shape("coefficient")
         self.k = values.shape("tokens")[2]
         self.coefficient, self.sentence, self.position = (triggers[n] for n in ("coefficient", "sentence", "position"))
