@@ -13,11 +13,11 @@ namespace {
 
 /// Of a number: NaN has none.
 std::size_t bin_of(float coefficient) noexcept {
-  if (coefficient < 0.0F) return 0;
-  if (coefficient == 0.0F) return 1;
+  if (coefficient == 0.0F) return Histogram::kZeroBin;
   // The biased exponent of a float32: 127 for [1, 2).
-  const int exponent = static_cast<int>(std::bit_cast<std::uint32_t>(coefficient) >> 23U) - 127;
-  return static_cast<std::size_t>(std::clamp(exponent + 9, 2, 14));
+  const int exponent = static_cast<int>(std::bit_cast<std::uint32_t>(std::abs(coefficient)) >> 23U) - 127;
+  const auto size = static_cast<std::size_t>(std::clamp(exponent + 8, 1, static_cast<int>(Histogram::kZeroBin)));
+  return coefficient < 0.0F ? Histogram::kZeroBin - size : Histogram::kZeroBin + size;
 }
 
 }  // namespace

@@ -13,8 +13,10 @@ namespace ffmem {
 
 class Histogram : public Hook {
  public:
-  /// 0: below 0. 1: exactly 0. 2: (0, 2^-6). 3 + k: [2^(k-6), 2^(k-5)), k = 0 .. 10. 14: from 32 on. NaN counts nowhere.
-  static constexpr std::size_t kBins = 15;
+  /// kZeroBin: exactly 0. Of magnitudes above it, kZeroBin + 1: (0, 2^-6); + 2 + k: [2^(k-6), 2^(k-5)), k = 0 .. 10; + 13: from
+  /// 32 on. As far below it, those of negative coefficients. NaN counts nowhere.
+  static constexpr std::size_t kZeroBin = 13;
+  static constexpr std::size_t kBins = 2 * kZeroBin + 1;
 
   /// All counts 0: L x d_m x kBins numbers of 4 bytes. Throws argument_invalid for more than 2^59, std::bad_alloc.
   Histogram(std::size_t n_layers, std::size_t d_memory);

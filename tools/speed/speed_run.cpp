@@ -93,7 +93,7 @@ class SpeedRun {
     double all = 0.0;
     for (std::size_t i = 0; i < histogram.counts().size(); ++i) {
       all += histogram.counts()[i];
-      if (i % Histogram::kBins > 1) active += histogram.counts()[i];
+      if (i % Histogram::kBins != Histogram::kZeroBin) active += histogram.counts()[i];
     }
     return active / all;
   }
