@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "ops/error.hpp"
@@ -15,6 +16,8 @@ void expect(bool holds, const char* what) {
   if (!holds) fail(ErrorCode::config_invalid, "checkpoint: its configuration: expected ", what);
 }
 
+bool is_softcap(float cap) { return std::isfinite(cap) && cap >= 0.0F; }
+
 void check_config(const ModelConfig& c) {
   expect(c.n_layers != 0 && c.d_model != 0 && c.d_memory != 0 && c.d_embedding != 0, "layers, widths and memories");
   expect(c.vocab_size != 0, "a vocabulary");
@@ -25,7 +28,13 @@ void check_config(const ModelConfig& c) {
   expect(c.attention_window.size() == c.n_layers, "an attention window for each layer");
   expect(c.norm_epsilon >= 0.0F && c.norm_epsilon < 1.0F, "a norm's epsilon from 0 to below 1");
   expect(std::ranges::all_of(c.attention_scale, [](float scale) { return std::isfinite(scale); }), "finite attention scales");
+  expect(std::isfinite(c.embedding_scale), "a finite embedding scale");
+  expect(is_softcap(c.attention_softcap) && is_softcap(c.final_softcap), "finite soft caps from 0 on");
+  expect(c.position_offset == 0 || c.positions == PositionKind::learned || c.positions == PositionKind::sinusoidal,
+         "a position offset where positions are looked up alone");
   expect(c.rotary_inv_freq.empty() == (c.positions != PositionKind::rotary), "rotary frequencies for rotary positions alone");
+  expect(std::ranges::all_of(c.rotary_inv_freq, [](float frequency) { return std::isfinite(frequency); }),
+         "finite rotary frequencies");
   expect(2 * c.rotary_inv_freq.size() <= c.head_dim, "rotary frequencies for no more than a head's dimensions");
   expect(c.alibi_slopes.size() == (c.positions == PositionKind::alibi ? c.n_heads : 0),
          "an ALiBi slope for each head where positions are ALiBi's alone");
@@ -52,9 +61,14 @@ class Part {
   }
 
   /// `size` numbers or none.
-  void vector(const char* what, const std::vector<float>& values, std::size_t size) const {
+  void vector(std::string_view what, const std::vector<float>& values, std::size_t size) const {
     if (values.empty() || values.size() == size) return;
     fail(ErrorCode::tensor_shape, name_, what, ": expected [", size, "], found [", values.size(), "]");
+  }
+
+  /// What nothing would read.
+  void no_vector(std::string_view what, const std::vector<float>& values, const char* why) const {
+    if (!values.empty()) fail(ErrorCode::tensor_shape, name_, what, ": expected none, ", why, ", found [", values.size(), "]");
   }
 
   void linear(const char* what, const LinearWeights& w, std::size_t out, std::size_t in) const {
@@ -62,21 +76,28 @@ class Part {
     vector(what, w.bias, out);
   }
 
-  void norm(const char* what, const NormWeights& w, NormKind kind, std::size_t size) const {
-    vector(what, w.weight, w.present ? size : 0);
-    vector(what, w.bias, w.present && kind == NormKind::layer_norm ? size : 0);
+  void norm(const std::string& what, const NormWeights& w, NormKind kind, std::size_t size) const {
+    if (!w.present) return no_norm(what, w);
+    vector(what, w.weight, size);
+    if (kind == NormKind::rms_norm) return no_vector(what + "'s bias", w.bias, "as RMS norms have none");
+    vector(what, w.bias, size);
   }
 
   /// A norm of each head by itself, or of all heads together.
-  void head_norm(const char* what, const NormWeights& w, std::size_t head_dim, std::size_t n_heads) const {
-    vector(what, w.bias, 0);
-    if (!w.present) return vector(what, w.weight, 0);
+  void head_norm(const std::string& what, const NormWeights& w, std::size_t head_dim, std::size_t n_heads) const {
+    if (!w.present) return no_norm(what, w);
+    no_vector(what + "'s bias", w.bias, "as norms of heads have none");
     if (w.weight.size() == head_dim || w.weight.size() == n_heads * head_dim) return;
     fail(ErrorCode::tensor_shape, name_, what, ": expected [", head_dim, "] or [", n_heads * head_dim, "], found [",
          w.weight.size(), "]");
   }
 
  private:
+  void no_norm(const std::string& what, const NormWeights& w) const {
+    no_vector(what + "'s weight", w.weight, "as the norm is not present");
+    no_vector(what + "'s bias", w.bias, "as the norm is not present");
+  }
+
   std::string name_;
 };
 
@@ -92,7 +113,7 @@ void check_layer(const Part& part, const ModelConfig& c, const LayerWeights& w) 
   part.head_norm("query norm", w.query_norm, c.head_dim, c.n_heads);
   part.head_norm("key norm", w.key_norm, c.head_dim, c.n_kv_heads);
   part.linear("keys", w.keys, c.d_memory, c.d_model);
-  expect(c.gated || w.ups.empty(), "gated layers where there are ups");
+  expect(c.gated || (w.ups.empty() && w.ups.bias.empty()), "gated layers where there are ups");
   if (c.gated) part.linear("ups", w.ups, c.d_memory, c.d_model);
   part.matrix("values", w.values, c.d_memory, c.d_model);
   part.vector("values' bias", w.values_bias, c.d_model);
@@ -119,9 +140,11 @@ void check_bands(const ModelConfig& c, const ModelWeights& w) {
 void check_plain_tables(const Part& part, const ModelConfig& c, const ModelWeights& w) {
   part.matrix("token embedding", w.token_embedding, c.vocab_size, c.d_embedding);
   const bool projects = c.d_embedding != c.d_model;
-  expect(projects || w.embedding_projection.empty(), "a width of its own for an embedding that is projected");
+  expect(projects || (w.embedding_projection.empty() && w.embedding_projection.bias.empty()),
+         "a width of its own for an embedding that is projected");
   if (projects) part.linear("embedding projection", w.embedding_projection, c.d_model, c.d_embedding);
   const WeightMatrix& projection = w.head_projection.matrix;
+  if (projection.empty()) part.no_vector("head projection's bias", w.head_projection.bias, "as there is no projection");
   if (!projection.empty()) part.linear("head projection", w.head_projection, projection.rows, c.d_model);
   part.linear("head", w.head, c.vocab_size, projection.empty() ? c.d_model : projection.rows);
 }
@@ -139,10 +162,13 @@ void check_checkpoint_sizes(const LoadedCheckpoint& checkpoint) {
   }
   const Part part("checkpoint: ");
   if (n_bands == 0) {
+    expect(w.band_head.empty(), "cutoffs where there is a band head");
     check_plain_tables(part, c, w);
   } else {
     check_bands(c, w);
   }
+  expect(w.position_embedding.empty() || c.positions == PositionKind::learned,
+         "a position embedding for learned positions alone");
   if (c.positions == PositionKind::learned) {
     part.matrix("position embedding", w.position_embedding, c.max_positions + c.position_offset, c.d_model);
   }

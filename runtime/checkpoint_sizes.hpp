@@ -1,12 +1,13 @@
-// Whether a checkpoint's configuration and weights fit each other, so that no operator reads beyond what there is.
+// Whether a checkpoint's configuration and weights fit each other, so that no operator reads beyond what there is, and nothing
+// that is there goes unread.
 #pragma once
 
 #include "loaders/load_checkpoint.hpp"
 
 namespace ffmem {
 
-/// Throws config_invalid where the configuration contradicts itself, tensor_missing, tensor_shape or tensor_dtype, naming the
-/// weight, where one is not what the configuration asks for.
+/// Throws config_invalid where the configuration contradicts itself or makes no numbers, tensor_missing, tensor_shape or
+/// tensor_dtype, naming the weight, where one is not what the configuration asks for.
 void check_checkpoint_sizes(const LoadedCheckpoint& checkpoint);
 
 }  // namespace ffmem

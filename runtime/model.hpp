@@ -42,8 +42,8 @@ class Model {
   static std::shared_ptr<const Model> load(const std::filesystem::path& folder, const ModelOptions& options = {});
 
   /// The same from a checkpoint already in memory, whose `weights.owned` keeps alive what its matrices view. Throws
-  /// config_invalid, tensor_missing, tensor_shape or tensor_dtype where the sizes of configuration and weights do not fit each
-  /// other, config_unsupported as OutputHead's constructor does; else as load().
+  /// config_invalid, tensor_missing, tensor_shape or tensor_dtype where configuration and weights do not fit each other, or
+  /// something is given that no pass would read, config_unsupported as OutputHead's constructor does; else as load().
   static std::shared_ptr<const Model> from_checkpoint(LoadedCheckpoint checkpoint, const ModelOptions& options = {});
   ~Model();
 

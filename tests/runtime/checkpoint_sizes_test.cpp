@@ -1,6 +1,7 @@
 // What Model::from_checkpoint refuses: each case spoils a checkpoint that is whole in one place.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <string>
@@ -49,6 +50,16 @@ TEST_CASE("checkpoint sizes: a configuration that contradicts itself is refused"
       {kGated, ErrorCode::config_invalid, "a head's dimensions", [](auto& c, auto&) { c.rotary_inv_freq.resize(99); }},
       {kGated, ErrorCode::config_invalid, "an ALiBi slope", [](auto& c, auto&) { c.alibi_slopes.resize(c.n_heads); }},
       {"/hf/bloom", ErrorCode::config_invalid, "an ALiBi slope", [](auto& c, auto&) { c.alibi_slopes.clear(); }},
+      {kGated, ErrorCode::config_invalid, "finite rotary", [](auto& c, auto&) { c.rotary_inv_freq[0] = INFINITY; }},
+      {kGated, ErrorCode::config_invalid, "position offset", [](auto& c, auto&) { c.position_offset = 2; }},
+      {kGated, ErrorCode::config_invalid, "learned positions", [](auto&, auto& w) { w.position_embedding = w.head.matrix; }},
+      {kPlain, ErrorCode::config_invalid, "soft caps", [](auto& c, auto&) { c.final_softcap = -30.0F; }},
+      {kPlain, ErrorCode::config_invalid, "soft caps", [](auto& c, auto&) { c.attention_softcap = NAN; }},
+      {kPlain, ErrorCode::config_invalid, "embedding scale", [](auto& c, auto&) { c.embedding_scale = NAN; }},
+      {kPlain, ErrorCode::config_invalid, "cutoffs", [](auto&, auto& w) { w.band_head = w.layers[0].keys.matrix; }},
+      {kPlain, ErrorCode::config_invalid, "gated layers", [](auto&, auto& w) { w.layers[0].ups.bias.resize(1); }},
+      {kPlain, ErrorCode::config_invalid, "embedding that is projected",
+       [](auto&, auto& w) { w.embedding_projection.bias.resize(1); }},
       {kPlain, ErrorCode::config_invalid, "epsilon", [](auto& c, auto&) { c.norm_epsilon = -1.0F; }},
       {kPlain, ErrorCode::config_invalid, "finite attention scales",
        [](auto& c, auto&) { c.attention_scale[1] = std::numeric_limits<float>::quiet_NaN(); }},
@@ -84,10 +95,13 @@ TEST_CASE("checkpoint sizes: weights that are not what the configuration asks fo
       {kPlain, shape, "position embedding: expected [33, 24], found [32, 24]", [](auto& c, auto&) { c.max_positions = 33; }},
       {kPlain, shape, "head: expected [64, 24], found [63, 24]", [](auto&, auto& w) { w.head.matrix.rows = 63; }},
       {kPlain, shape, "final norm: expected [24]", [](auto&, auto& w) { w.final_norm.bias.resize(1); }},
-      {kPlain, shape, "embedding norm: expected [0]", [](auto&, auto& w) { w.embedding_norm.weight.resize(1); }},
-      {kPlain, shape, "final norm: expected [0], found [24]", [](auto&, auto& w) { w.final_norm.present = false; }},
-      {kGated, shape, "final norm: expected [0], found [1]", [](auto&, auto& w) { w.final_norm.bias.resize(1); }},
-      {kGated, shape, "layer 0: query norm: expected [0], found [1]",
+      {kPlain, shape, "embedding norm's weight: expected none, as the norm is not present, found [1]",
+       [](auto&, auto& w) { w.embedding_norm.weight.resize(1); }},
+      {kPlain, shape, "final norm's weight: expected none", [](auto&, auto& w) { w.final_norm.present = false; }},
+      {kGated, shape, "final norm's bias: expected none, as RMS norms have none, found [1]",
+       [](auto&, auto& w) { w.final_norm.bias.resize(1); }},
+      {kPlain, shape, "head projection's bias: expected none", [](auto&, auto& w) { w.head_projection.bias.resize(1); }},
+      {kGated, shape, "layer 0: query norm's bias: expected none, as norms of heads have none",
        [](auto&, auto& w) { w.layers[0].query_norm.bias.resize(1); }},
       {kGated, missing, "layer 0: ups: expected", [](auto&, auto& w) { w.layers[0].ups = {}; }},
       {kGated, shape, "layer 0: query norm: expected", [](auto&, auto& w) { w.layers[0].query_norm.weight.push_back(1.0F); }},
