@@ -72,7 +72,6 @@ struct KvCacheView {
 };
 
 /// One sequence's share of a ragged batch: rows [first_row, first_row + n_rows) are its positions past .. past + n_rows - 1.
-/// Sequences of one call follow each other: each begins where the one before it ends.
 struct SequenceRows {
   std::size_t first_row = 0;
   std::size_t n_rows = 0;
@@ -163,7 +162,8 @@ class Backend {
   virtual void append_kv(const AttentionShape& shape, ConstMatrixView k, ConstMatrixView v,
                          std::span<const SequenceRows> sequences) const = 0;
 
-  /// Causal attention of every row over its own sequence's cache, which must hold the row's own key and value already.
+  /// Causal attention of every row over its own sequence's cache, which must hold the row's own key and value already. Each
+  /// sequence's rows begin where those of the one before it end.
   /// q, out [T, n_heads * head_dim]. Each query walks its keys in blocks of fixed size counted from position 0, with a
   /// running maximum and sum, so the result has the same bits for prefill and step-by-step decoding.
   virtual void attention(const AttentionShape& shape, ConstMatrixView q, std::span<const SequenceRows> sequences,

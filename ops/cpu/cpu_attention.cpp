@@ -1,6 +1,7 @@
 #include "ops/cpu/cpu_attention.hpp"
 
 #include <algorithm>
+#include <cassert>
 
 #include "ops/parallel.hpp"
 #include "ops/rounding.hpp"
@@ -39,7 +40,11 @@ void append_head(const KernelTable& kernels, std::size_t head_dim, const Sequenc
 class Tasks {
  public:
   Tasks(const AttentionShape& shape, std::span<const SequenceRows> sequences)
-      : group_(shape.n_heads / shape.n_kv_heads), n_kv_heads_(shape.n_kv_heads), sequences_(sequences) {}
+      : group_(shape.n_heads / shape.n_kv_heads), n_kv_heads_(shape.n_kv_heads), sequences_(sequences) {
+    assert(std::ranges::adjacent_find(sequences, [](const SequenceRows& a, const SequenceRows& b) {
+             return a.first_row + a.n_rows != b.first_row;
+           }) == sequences.end());
+  }
 
   std::size_t group() const { return group_; }
   std::size_t count() const { return sequences_.empty() ? 0 : end_of_head(sequences_.size() - 1) * n_kv_heads_; }
