@@ -114,7 +114,8 @@ void values_onto_vocabulary(const Model& model, std::size_t rounds) {
   for (std::size_t round = 0; round < rounds; ++round) {
     const double seconds = tools::seconds_of([&] {
       for (std::size_t unit = 0; unit < n_values; unit += OutputHead::kRowBlock) {
-        tools::value_top_tokens(model, 0, unit, std::min(OutputHead::kRowBlock, n_values - unit), 10, Lens::raw);
+        tools::value_top_tokens(model, 0, unit, std::min(OutputHead::kRowBlock, n_values - unit), 10, Lens::raw,
+                                tools::ValueSign::plus);
       }
     });
     timed.add(seconds, head_products(model, n_values));
