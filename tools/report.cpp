@@ -84,7 +84,9 @@ void add_report(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("report", "Write a page of each layer's most telling memories");
   command->add_option("--triggers", options->triggers, "What ffmem triggers wrote")->required()->type_name("FILE");
-  command->add_option("--values", options->values, "What ffmem values wrote, of all layers")->required()->type_name("FILE");
+  command->add_option("--values", options->values, "What ffmem values wrote, of all layers (--negated for triggers --smallest)")
+      ->required()
+      ->type_name("FILE");
   command->add_option("-o,--out", options->out, "The page to write (HTML, one file, opens from disk)")
       ->required()
       ->type_name("FILE");

@@ -55,7 +55,7 @@ std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore
   try {
     model = load_model_of(store, options.model);
   } catch (const Error& error) {
-    if (!options.model.folder.empty()) throw;
+    if (!options.model.folder.empty() || error.code() == ErrorCode::argument_invalid) throw;
     note(concat("note: ", error.what(), "; the value's tokens are left out"));
     return std::nullopt;
   }

@@ -11,10 +11,6 @@ std::filesystem::path find_model_folder(const std::filesystem::path& asked, cons
   return std::filesystem::exists(named / "config.json") ? named : std::filesystem::path();
 }
 
-bool is_model_of(const TriggerStore& store, const Model& model, const std::filesystem::path& folder) {
-  return model_fingerprint(folder, weight_files(model)) == store.info().model_fingerprint;
-}
-
 std::shared_ptr<const Model> load_model_of(const TriggerStore& store, ModelArguments arguments) {
   arguments.folder = find_model_folder(arguments.folder, store);
   if (arguments.folder.empty()) {
@@ -23,9 +19,9 @@ std::shared_ptr<const Model> load_model_of(const TriggerStore& store, ModelArgum
   }
   arguments.weights = parse_weight_mode(store.info().weights);
   auto model = load_model(arguments);
-  if (!is_model_of(store, *model, arguments.folder)) {
+  if (model_fingerprint(arguments.folder, weight_files(*model)) != store.info().model_fingerprint) {
     fail(ErrorCode::store_invalid, arguments.folder.string(), ": is not the model of ", store.path().string(),
-         " (expected fingerprint ", store.info().model_fingerprint, ")");
+         " (expected fingerprint ", store.info().model_fingerprint, "); --model FOLDER says where that is");
   }
   return model;
 }

@@ -15,9 +15,6 @@ namespace ffmem::tools {
 /// folder of then) if a model is there; else empty.
 std::filesystem::path find_model_folder(const std::filesystem::path& asked, const TriggerStore& store);
 
-/// Whether a loaded model is the one whose keys were searched.
-bool is_model_of(const TriggerStore& store, const Model& model, const std::filesystem::path& folder);
-
 /// The store's model, with the weights held as in the search. Throws file_not_found where there is none, store_invalid for
 /// another model, and what loading throws.
 std::shared_ptr<const Model> load_model_of(const TriggerStore& store, ModelArguments arguments);

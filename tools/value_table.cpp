@@ -27,6 +27,12 @@ const std::string& at(const SafetensorsFile& file, const std::string& key) {
   return found->second;
 }
 
+ValueSign sign_of(const SafetensorsFile& file) {
+  const std::string& negated = at(file, "negated");
+  if (negated == "true" || negated == "false") return negated == "true" ? ValueSign::minus : ValueSign::plus;
+  fail(ErrorCode::store_invalid, file.path().string(), ": metadata 'negated': expected true or false, found '", negated, "'");
+}
+
 /// Values as the head's input.
 AlignedBuffer hidden_of(const Model& model, std::size_t layer, std::span<const std::size_t> units, Lens lens, ValueSign sign) {
   const AlignedBuffer values(units.size() * model.config().d_model);
@@ -152,7 +158,7 @@ ValueTable read_value_table(const std::filesystem::path& path) {
                    .d_memory = shape[1],
                    .k = shape[2],
                    .lens = Lens::raw,
-                   .sign = at(file, "negated") == "true" ? ValueSign::minus : ValueSign::plus,
+                   .sign = sign_of(file),
                    .model = at(file, "model"),
                    .model_fingerprint = at(file, "model_fingerprint"),
                    .weights = at(file, "weights"),

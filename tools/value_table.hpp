@@ -46,7 +46,7 @@ struct ValueTable {
 /// memory as OutputHead::top_tokens. Throws layer_out_of_range, unit_out_of_range, and argument_invalid where what a value
 /// gives are no numbers.
 TopTokens value_top_tokens(const Model& model, std::size_t layer, std::size_t first_unit, std::size_t n_units, std::size_t k,
-                           Lens lens, ValueSign sign = ValueSign::plus);
+                           Lens lens, ValueSign sign);
 
 /// Ranks and log-probabilities of tokens in values `units` of a layer; a query's row is a place in `units`. Scored, ordered and
 /// thrown as above; working memory as OutputHead::ranks_of.

@@ -223,7 +223,9 @@ void add_values(CLI::App& app) {
       command->add_option("--lens", options->lens, "raw (v . E, the paper's) or final-norm (the model's final norm first)"),
       {"raw", "final-norm"})
       ->capture_default_str();
-  command->add_flag("--negated", options->negated, "Of each value's negative, as a negative coefficient adds it")
+  command
+      ->add_flag("--negated", options->negated,
+                 "Of each value's negative, as a negative coefficient adds it: what report takes for triggers --smallest")
       ->excludes(unit);
   command->add_option("--layers", options->layers, "Layer A, or layers A to B - 1 (default: all)")
       ->type_name("A:B")

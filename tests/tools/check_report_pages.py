@@ -76,10 +76,9 @@ class Memories:
     """What the pages must show, looked up in the stores of REPORT/data."""
 
     def __init__(self, report):
-        smallest = report / "data" / "smallest-triggers.safetensors"
-        negated = smallest.exists()  # a suite with --smallest, in a folder of its own
-        triggers = Store(smallest if negated else report / "data" / "triggers.safetensors")
-        values = Store(report / "data" / ("negated-values.safetensors" if negated else "values.safetensors"))
+        smallest = json.loads((report / "manifest.json").read_text())["options"]["smallest"]
+        triggers = Store(report / "data" / ("smallest-triggers.safetensors" if smallest else "triggers.safetensors"))
+        values = Store(report / "data" / ("negated-values.safetensors" if smallest else "values.safetensors"))
         self.n_layers, self.d_memory, self.top = triggers.shape("coefficient")
         self.k = values.shape("tokens")[2]
         self.coefficient, self.sentence, self.position = (triggers[n] for n in ("coefficient", "sentence", "position"))

@@ -285,7 +285,7 @@ TEST_CASE("triggers: the same command in another folder gives the same bytes, an
   CHECK(store.info().model == "models/demo");
   CHECK(store.info().corpus == std::vector<std::string>{"text"});
   CHECK(find_model_folder({}, store) == "models/demo");
-  CHECK(is_model_of(store, *demo().model, "models/demo"));
+  CHECK_NOTHROW(load_model_of(store, {}));
   std::filesystem::current_path(home);
   CHECK(find_model_folder({}, store).empty());
   CHECK(find_model_folder("elsewhere", store) == "elsewhere");

@@ -84,6 +84,7 @@ TEST_CASE("value_table: what was written is read back") {
   CHECK(read.model == "/models/small");
   CHECK(read.model_fingerprint == "0123456789abcdef");
   CHECK(read.weights == "bf16");
+  CHECK(read.sign == ValueSign::minus);
   CHECK(read.tokens == small_table().tokens);
   CHECK(read.probabilities == small_table().probabilities);
   const SafetensorsFile file(path);
@@ -108,6 +109,20 @@ TEST_CASE("value_table: tokens below 0 and probabilities that are none are error
     table.probabilities[3] = p;
     CHECK(contains(refused(table), "probabilities: expected numbers from 0 on"));
   }
+}
+
+TEST_CASE("value_table: metadata 'negated' that says neither true nor false is an error when read") {
+  const TemporaryFolder folder;
+  write_value_table(folder.path() / "values", small_table());
+  const SafetensorsFile file(folder.path() / "values");
+  auto metadata = file.metadata();
+  metadata["negated"] = "yes";
+  std::vector<TensorToWrite> tensors;
+  for (const auto& [name, tensor] : file.tensors()) tensors.push_back({name, tensor.dtype, tensor.shape, tensor.data});
+  write_safetensors(folder.path() / "other", tensors, metadata);
+  const Error error = thrown([&] { read_value_table(folder.path() / "other"); });
+  CHECK(error.code() == ErrorCode::store_invalid);
+  CHECK(contains(error.what(), "'negated': expected true or false, found 'yes'"));
 }
 
 TEST_CASE("value_table: places of asked tokens are written where there are any") {

@@ -63,17 +63,18 @@ Table memory_table(Workbench& bench, const EffectTable& table, const std::vector
   Table memories{
       .name = "memories",
       .caption = fmt::format("Every memory of layer {} over the examples, of {}, in which its coefficient is not 0: what "
-                             "its value predicts by itself, the rank of the model's prediction there, and what removing "
-                             "the memory changes: the log-probability of the model's prediction, the distribution (KL "
+                             "its value, or where the mean coefficient is negative its value negated, predicts by itself, "
+                             "the rank of the model's prediction there, and what removing the memory changes: the "
+                             "log-probability of the model's prediction, the distribution (KL "
                              "divergence, nats), and the prediction",
                              table.layer + 1, table.examples.size()),
       .columns = {"memory", "value's prediction", "examples", "mean coefficient", "mean change of log p",
                   "largest change of log p", "mean divergence", "largest divergence", "share prediction changed",
                   "share own prediction is the model's", "median rank of the model's prediction"},
       .rows = {}};
-  const ValueTable& values = bench.values(ValueSign::plus);
   for (std::size_t unit = 0; unit < summaries.size(); ++unit) {
     const Summary& s = summaries[unit];
+    const ValueTable& values = bench.values(s.coefficient < 0.0 ? ValueSign::minus : ValueSign::plus);
     const TokenId top = values.tokens[(table.layer * values.d_memory + unit) * values.k];
     const auto share = [&](std::size_t k) { return static_cast<double>(k) / static_cast<double>(s.n); };
     auto& row = memories.rows.emplace_back(std::vector<Cell>{count_cell(unit), visible_token(bench.tokenizer().get(), top)});

@@ -1,17 +1,11 @@
 #include "tools/experiments/value_predictions.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numeric>
 
-#include "loaders/safetensors.hpp"
-#include "loaders/safetensors_writer.hpp"
 #include "ops/aligned_buffer.hpp"
-#include "tools/experiments/stored_array.hpp"
 #include "tools/interrupt.hpp"
-#include "tools/lens.hpp"
-#include "tools/progress.hpp"
 
 namespace ffmem::tools {
 namespace {

@@ -8,7 +8,8 @@
 
 namespace ffmem::tools {
 
-/// `settings` is a JSON object: layers, memories, per_block, posting_files, value_tokens, histogram_tokens, smallest.
+/// `about` stands at the end of the page; `settings` is a JSON object: layers, memories, per_block, posting_files,
+/// value_tokens, histogram_tokens, smallest.
 std::string viewer_page(std::string_view model_name, const Facts& about, std::string_view settings);
 
 }  // namespace ffmem::tools
