@@ -40,8 +40,7 @@ class TopTriggers : public Hook {
  public:
   struct Options {
     bool every_prefix = false;  // false: of one sentence only the best position counts for a key
-    bool smallest =
-        false;  // keep the most negative coefficients (< 0) instead (of gates, GELU and the like); stored with their sign
+    bool smallest = false;      // keep the most negative coefficients (< 0) instead, stored with their sign
   };
   /// Goes on from `table` (an empty one, or a checkpoint's). Throws argument_invalid if its arrays have not their sizes.
   /// Examples of a run that throws stay; seen again, they count once.

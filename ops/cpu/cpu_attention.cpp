@@ -4,7 +4,6 @@
 #include <cassert>
 
 #include "ops/parallel.hpp"
-#include "ops/rounding.hpp"
 
 namespace ffmem {
 namespace {

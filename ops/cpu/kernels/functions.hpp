@@ -1,6 +1,6 @@
 // exp and the normal distribution function on vectors. Relative errors where results are normal numbers: exp 1.1e-7, the other
-// 5e-7, without fused multiply-add up to 4e-6 far below 0. xsimd's own
-// exp and erfc are right too, but take twice as long: version 8 does not fuse on AVX-512, and erfc computes two branches.
+// 5e-7, without fused multiply-add up to 4e-6 far below 0. xsimd's own exp and erfc are right too, but take twice as long:
+// version 8 does not fuse on AVX-512, and erfc computes two branches.
 //
 // Coefficients by fit_functions.py.
 #pragma once
