@@ -1,4 +1,4 @@
-#include "runtime/checkpoint_sizes.hpp"
+#include "runtime/check_checkpoint.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -151,7 +151,7 @@ void check_plain_tables(const Part& part, const ModelConfig& c, const ModelWeigh
 
 }  // namespace
 
-void check_checkpoint_sizes(const LoadedCheckpoint& checkpoint) {
+void check_checkpoint(const LoadedCheckpoint& checkpoint) {
   const ModelConfig& c = checkpoint.config;
   const ModelWeights& w = checkpoint.weights;
   check_config(c);

@@ -8,6 +8,6 @@ namespace ffmem {
 
 /// Throws config_invalid where the configuration contradicts itself or makes no numbers, tensor_missing, tensor_shape or
 /// tensor_dtype, naming the weight, where one is not what the configuration asks for.
-void check_checkpoint_sizes(const LoadedCheckpoint& checkpoint);
+void check_checkpoint(const LoadedCheckpoint& checkpoint);
 
 }  // namespace ffmem

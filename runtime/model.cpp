@@ -5,7 +5,7 @@
 #include "loaders/resident_pages.hpp"
 #include "ops/cpu/cpu_backend.hpp"
 #include "ops/error.hpp"
-#include "runtime/checkpoint_sizes.hpp"
+#include "runtime/check_checkpoint.hpp"
 #include "runtime/embedding.hpp"
 #include "runtime/output_head.hpp"
 
@@ -80,7 +80,7 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& folder, co
 
 std::shared_ptr<const Model> Model::from_checkpoint(LoadedCheckpoint checkpoint, const ModelOptions& options) {
   std::shared_ptr<Model> model(new Model);
-  check_checkpoint_sizes(checkpoint);
+  check_checkpoint(checkpoint);
   model->checkpoint_ = std::move(checkpoint);
   model->backend_ = options.backend ? options.backend : make_cpu_backend();
   const Backend& backend = *model->backend_;

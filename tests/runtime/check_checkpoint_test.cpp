@@ -37,7 +37,7 @@ constexpr const char* kProjected = "/hf/opt-postln";
 
 }  // namespace
 
-TEST_CASE("checkpoint sizes: a configuration that contradicts itself is refused") {
+TEST_CASE("check_checkpoint: a configuration that contradicts itself is refused") {
   const std::vector<Spoilt> cases{
       {kPlain, ErrorCode::config_invalid, "expected layers, widths", [](auto& c, auto&) { c.n_layers = 0; }},
       {kPlain, ErrorCode::config_invalid, "expected a vocabulary", [](auto& c, auto&) { c.vocab_size = 0; }},
@@ -73,7 +73,7 @@ TEST_CASE("checkpoint sizes: a configuration that contradicts itself is refused"
   for (const Spoilt& spoilt : cases) check_refused(spoilt);
 }
 
-TEST_CASE("checkpoint sizes: weights that are not what the configuration asks for are refused by name") {
+TEST_CASE("check_checkpoint: weights that are not what the configuration asks for are refused by name") {
   const auto missing = ErrorCode::tensor_missing;
   const auto shape = ErrorCode::tensor_shape;
   const std::vector<Spoilt> cases{
@@ -113,7 +113,7 @@ TEST_CASE("checkpoint sizes: weights that are not what the configuration asks fo
   for (const Spoilt& spoilt : cases) check_refused(spoilt);
 }
 
-TEST_CASE("checkpoint sizes: an adaptive softmax's bands fit its cutoffs and each other") {
+TEST_CASE("check_checkpoint: an adaptive softmax's bands fit its cutoffs and each other") {
   const auto missing = ErrorCode::tensor_missing;
   const auto shape = ErrorCode::tensor_shape;
   const std::vector<Spoilt> cases{
