@@ -59,8 +59,8 @@ std::optional<TopTokens> value_tokens(const Options& options, const TriggerStore
     note(concat("note: ", error.what(), "; the value's tokens are left out"));
     return std::nullopt;
   }
-  const ValueSign sign = store.info().smallest ? ValueSign::minus : ValueSign::plus;
-  return value_top_tokens(*model, options.layer, options.unit, 1, kValueTokens, lens_from_name(options.lens), sign);
+  return value_top_tokens(*model, options.layer, options.unit, 1, kValueTokens, lens_from_name(options.lens),
+                          example_sign(store.info().smallest));
 }
 
 std::string as_text(const Options& options, const TriggerStore& store, const std::vector<TriggerStore::Example>& examples,

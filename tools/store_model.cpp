@@ -33,7 +33,7 @@ void check_values_of(const TriggerStore& store, const ValueTable& values, const 
          info.weights, " weights, as in ", store.path().string(), ", found those of model ", values.model_fingerprint, " with ",
          values.weights, " weights");
   }
-  if ((values.sign == ValueSign::minus) != info.smallest) {
+  if (values.sign != example_sign(info.smallest)) {
     fail(ErrorCode::store_invalid, file.string(), ": expected ",
          info.smallest ? "negated values (ffmem values --negated)" : "values as they are", ", as the layer adds them at the ",
          info.smallest ? "most negative" : "highest", " coefficients of ", store.path().string(), ", found ",

@@ -24,6 +24,9 @@ namespace ffmem::tools {
 /// A value v as a positive coefficient adds it, or -v, as a negative one does.
 enum class ValueSign { plus, minus };
 
+/// How the layer adds a value at its key's trigger examples: minus where these have the smallest coefficients.
+constexpr ValueSign example_sign(bool smallest) noexcept { return smallest ? ValueSign::minus : ValueSign::plus; }
+
 struct ValueTable {
   std::size_t first_layer = 0;
   std::size_t n_layers = 0;  // from first_layer on

@@ -90,9 +90,9 @@ std::vector<Promoter> promoters(const ValueTable& table, std::size_t a) {
 std::string promoters_text(const ValueTable& table, const Tokenizer& tokenizer) {
   std::string text;
   for (std::size_t a = 0; a < table.asked.size(); ++a) {
-    text += fmt::format("{} (token {}) is likeliest by{}\n  layer   unit  probability    rank\n",
+    text += fmt::format("{} (token {}) is likeliest by {}values of\n  layer   unit  probability    rank\n",
                         visible_token(&tokenizer, table.asked[a]), table.asked[a],
-                        table.sign == ValueSign::minus ? " the negated" : "");
+                        table.sign == ValueSign::minus ? "negated " : "");
     for (const Promoter& p : promoters(table, a)) {
       text += fmt::format("{:>7}{:>7}{:>13.4g}{:>8}\n", p.layer, p.unit, p.probability, p.rank);
     }

@@ -103,8 +103,8 @@ class Workbench {
   /// Throws what the search throws.
   const TriggerStore& triggers();
 
-  /// How the layer adds a value at its key's trigger examples: minus where these have the smallest coefficients.
-  ValueSign example_sign() const noexcept { return options_.triggers.smallest ? ValueSign::minus : ValueSign::plus; }
+  /// How the layer adds a value at its key's trigger examples.
+  ValueSign example_sign() const noexcept { return tools::example_sign(options_.triggers.smallest); }
 
   /// What ranks other than 0 (tools/ranks.hpp) do: their part of that search, if rank 0 comes to need it, until rank 0 ends.
   void assist_rank_0();

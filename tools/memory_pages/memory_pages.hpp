@@ -23,7 +23,7 @@ struct MemorySources {
   const NearestValues& nearest;           // k may be 0
   const CoefficientHistogram& histogram;  // counts may be empty
   std::string model_name;
-  Facts about;
+  Facts about;                  // how the pages were made
   std::size_t n_examples = 25;  // shown of each memory at most
 };
 

@@ -74,20 +74,21 @@ function exampleRow([coefficient, before, trigger, next, predicted]) {
     make("td", {class: "prefix"}, make("bdi", {}, visible(before) + space, make("mark", {}, shown(trigger.slice(space.length))))),
     make("td", {class: predicted ? "next hit" : "next"}, next === null ? make("i", {}, "(end)") : make("bdi", {}, shown(next))));
 }
-function binName(fromZero) {
+// Bins mirror at 0, which has one of its own; the outermost two go on for ever.
+function binName(fromZero, outermost) {
   const size = Math.abs(fromZero), name = x => x > 0 && x < 1 ? "1/" + 1 / x : "" + x;
   const low = size < 2 ? 0 : 2 ** (size - 8), high = 2 ** (size - 7);
   if (size === 0) return "0";
-  if (size === 13) return fromZero < 0 ? "to -32" : "from 32";
+  if (size === outermost) return fromZero < 0 ? `to -${low}` : `from ${low}`;
   return fromZero < 0 ? `-${name(high)} to ${low ? "-" : ""}${name(low)}` : `${name(low)} to ${name(high)}`;
 }
 function histogram(counts) {
-  const zero = 13, total = counts.reduce((a, b) => a + b, 0), most = Math.max(1, ...counts.filter((_, bin) => bin !== zero));
+  const zero = (counts.length - 1) / 2, total = counts.reduce((a, b) => a + b, 0), most = Math.max(1, ...counts.filter((_, bin) => bin !== zero));
   const table = make("table", {class: "histogram"});
   counts.forEach((count, bin) => {
     if (!count) return;
     const bar = make("span", {class: "bar", style: `width:${(8 * Math.min(1, count / most)).toFixed(2)}em`});
-    table.append(make("tr", {}, make("td", {}, binName(bin - zero)), make("td", {}, bin === zero ? "" : bar, (100 * count / total).toFixed(2) + " %")));
+    table.append(make("tr", {}, make("td", {}, binName(bin - zero, zero)), make("td", {}, bin === zero ? "" : bar, (100 * count / total).toFixed(2) + " %")));
   });
   return table;
 }
