@@ -56,9 +56,13 @@ void read_bands(const JsonFields& fields, ModelConfig& c) {
 
 void read_positions(const JsonFields& fields, ModelConfig& c) {
   c.max_positions = fields.size("max_target_positions", fields.size("tokens_per_sample", 1024));
-  c.position_offset = kPositionOffset;
-  c.positions = fields.flag("decoder_learned_pos", false) ? PositionKind::learned : PositionKind::sinusoidal;
-  if (fields.flag("no_token_positional_embeddings", false)) c.positions = PositionKind::none;
+  const bool learned = fields.flag("decoder_learned_pos", false);
+  if (fields.flag("no_token_positional_embeddings", false)) {
+    c.positions = PositionKind::none;
+  } else {
+    c.positions = learned ? PositionKind::learned : PositionKind::sinusoidal;
+    c.position_offset = kPositionOffset;
+  }
 }
 
 ModelConfig read_config(const JsonFields& fields) {

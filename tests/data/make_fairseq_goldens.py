@@ -15,7 +15,6 @@ bare into the output softmax.
 """
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -66,6 +65,7 @@ MODELS = {
         },
         3,
     ),
+    "plain-no-positions": ({"share_decoder_input_output_embed": True, "no_token_positional_embeddings": True}, 3),
 }
 VOCABULARY = 60
 
@@ -124,7 +124,9 @@ class Reference:
         if "decoder.project_in_dim.weight" in self.weights:
             x = x @ self.weights["decoder.project_in_dim.weight"].T
         positions = np.arange(len(tokens)) + 2
-        if self.args.get("decoder_learned_pos"):
+        if self.args.get("no_token_positional_embeddings"):
+            pass
+        elif self.args.get("decoder_learned_pos"):
             x = x + self.weights["decoder.embed_positions.weight"][positions]
         else:
             half = self.width // 2
@@ -266,8 +268,7 @@ def write(folder, more, version, seed):
         oracle[f"layer{layer}.value_argmax"] = found.argmax(-1)
     oracle = {k: v if v.dtype == np.int64 else v.astype(np.float32) for k, v in oracle.items()}
 
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(stored, folder / "model.safetensors")
     save_file({k: np.ascontiguousarray(v) for k, v in oracle.items()}, folder / "oracle.safetensors")
     config = args | {"_not_fairseq_args": {"vocab_size": VOCABULARY, "layer_norm_eps": 1e-5}}
