@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,35 +13,64 @@
 namespace ffmem {
 namespace {
 
-void expect(bool holds, const char* what) {
-  if (!holds) fail(ErrorCode::config_invalid, "checkpoint: its configuration: expected ", what);
+template <class... Found>
+void expect(bool holds, std::string_view what, const Found&... found) {
+  if (!holds) fail(ErrorCode::config_invalid, "checkpoint: its configuration: expected ", what, found...);
 }
 
-bool is_softcap(float cap) { return std::isfinite(cap) && cap >= 0.0F; }
+/// `name` of at least 1.
+void expect_some(std::string_view name, std::size_t found) { expect(found != 0, name, " of at least 1, found 0"); }
+
+/// A list called `name` of `wanted` numbers.
+void expect_size(std::string_view name, std::size_t wanted, std::size_t found) {
+  expect(found == wanted, name, " of ", wanted, " numbers, found ", found);
+}
+
+void expect_finite(std::string_view name, std::span<const float> values) {
+  for (const float value : values) expect(std::isfinite(value), name, " of finite numbers, found ", value);
+}
+
+void check_attention(const ModelConfig& c) {
+  expect_some("n_heads", c.n_heads);
+  expect_some("n_kv_heads", c.n_kv_heads);
+  expect_some("head_dim", c.head_dim);
+  expect(c.n_heads % c.n_kv_heads == 0, "n_heads to be a multiple of n_kv_heads, found ", c.n_heads, " and ", c.n_kv_heads);
+  expect_size("attention_scale", c.n_layers, c.attention_scale.size());
+  expect_size("attention_window", c.n_layers, c.attention_window.size());
+  expect_finite("attention_scale", c.attention_scale);
+}
+
+void check_positions(const ModelConfig& c) {
+  const bool looked_up = c.positions == PositionKind::learned || c.positions == PositionKind::sinusoidal;
+  expect(c.position_offset == 0 || looked_up, "no position_offset but for learned and sinusoidal positions, found ",
+         c.position_offset);
+  expect(c.max_positions <= SIZE_MAX - c.position_offset, "max_positions + position_offset to fit 64 bits, found ",
+         c.max_positions, " and ", c.position_offset);
+  expect(c.rotary_inv_freq.empty() == (c.positions != PositionKind::rotary),
+         "rotary_inv_freq for rotary positions, and for no others, found ", c.rotary_inv_freq.size(), " numbers");
+  expect(2 * c.rotary_inv_freq.size() <= c.head_dim, "rotary_inv_freq of at most head_dim / 2 numbers, found ",
+         c.rotary_inv_freq.size(), " and a head_dim of ", c.head_dim);
+  expect_finite("rotary_inv_freq", c.rotary_inv_freq);
+  expect_size("alibi_slopes", c.positions == PositionKind::alibi ? c.n_heads : 0, c.alibi_slopes.size());
+}
 
 void check_config(const ModelConfig& c) {
-  expect(c.n_layers != 0 && c.d_model != 0 && c.d_memory != 0 && c.d_embedding != 0, "layers, widths and memories");
-  expect(c.vocab_size != 0, "a vocabulary");
-  expect(c.max_positions <= SIZE_MAX - c.position_offset, "positions and their offset to fit one number");
-  expect(c.n_kv_heads != 0 && c.head_dim != 0 && c.n_heads != 0 && c.n_heads % c.n_kv_heads == 0,
-         "a whole number of query heads for each key head");
-  expect(c.attention_scale.size() == c.n_layers, "an attention scale for each layer");
-  expect(c.attention_window.size() == c.n_layers, "an attention window for each layer");
-  expect(c.norm_epsilon >= 0.0F && c.norm_epsilon < 1.0F, "a norm's epsilon from 0 to below 1");
-  expect(std::ranges::all_of(c.attention_scale, [](float scale) { return std::isfinite(scale); }), "finite attention scales");
-  expect(std::isfinite(c.embedding_scale), "a finite embedding scale");
-  expect(is_softcap(c.attention_softcap) && is_softcap(c.final_softcap), "finite soft caps from 0 on");
-  expect(c.position_offset == 0 || c.positions == PositionKind::learned || c.positions == PositionKind::sinusoidal,
-         "a position offset where positions are looked up alone");
-  expect(c.rotary_inv_freq.empty() == (c.positions != PositionKind::rotary), "rotary frequencies for rotary positions alone");
-  expect(std::ranges::all_of(c.rotary_inv_freq, [](float frequency) { return std::isfinite(frequency); }),
-         "finite rotary frequencies");
-  expect(2 * c.rotary_inv_freq.size() <= c.head_dim, "rotary frequencies for no more than a head's dimensions");
-  expect(c.alibi_slopes.size() == (c.positions == PositionKind::alibi ? c.n_heads : 0),
-         "an ALiBi slope for each head where positions are ALiBi's alone");
+  expect_some("n_layers", c.n_layers);
+  expect_some("d_model", c.d_model);
+  expect_some("d_memory", c.d_memory);
+  expect_some("d_embedding", c.d_embedding);
+  expect_some("vocab_size", c.vocab_size);
+  check_attention(c);
+  check_positions(c);
+  expect(c.norm_epsilon >= 0.0F && c.norm_epsilon < 1.0F, "norm_epsilon from 0 to below 1, found ", c.norm_epsilon);
+  expect_finite("embedding_scale", {&c.embedding_scale, 1});
+  for (const float cap : {c.attention_softcap, c.final_softcap}) {
+    expect(std::isfinite(cap) && cap >= 0.0F, "attention_softcap and final_softcap of 0 or more, and finite, found ", cap);
+  }
   std::size_t first = 0;
   for (const std::size_t cutoff : c.adaptive_cutoffs) {
-    expect(cutoff > first && cutoff < c.vocab_size, "ascending cutoffs below the vocabulary's size");
+    expect(cutoff > first && cutoff < c.vocab_size, "adaptive_cutoffs that ascend from 1 to below vocab_size, ", c.vocab_size,
+           ", found ", cutoff, " behind ", first);
     first = cutoff;
   }
 }
@@ -102,10 +132,12 @@ class Part {
 };
 
 void check_layer(const Part& part, const ModelConfig& c, const LayerWeights& w) {
-  for (const NormWeights* norm :
-       {&w.attention_in, &w.attention_out, &w.attention_residual, &w.ffn_in, &w.ffn_out, &w.ffn_residual}) {
-    part.norm("a norm", *norm, c.norm, c.d_model);
-  }
+  part.norm("attention_in norm", w.attention_in, c.norm, c.d_model);
+  part.norm("attention_out norm", w.attention_out, c.norm, c.d_model);
+  part.norm("attention_residual norm", w.attention_residual, c.norm, c.d_model);
+  part.norm("ffn_in norm", w.ffn_in, c.norm, c.d_model);
+  part.norm("ffn_out norm", w.ffn_out, c.norm, c.d_model);
+  part.norm("ffn_residual norm", w.ffn_residual, c.norm, c.d_model);
   part.linear("query", w.query, c.n_heads * c.head_dim, c.d_model);
   part.linear("key", w.key, c.n_kv_heads * c.head_dim, c.d_model);
   part.linear("value", w.value, c.n_kv_heads * c.head_dim, c.d_model);
