@@ -48,6 +48,7 @@ class AlignedBuffer {
     if (size_ < n_elements) *this = AlignedBuffer(n_elements);
   }
 
+  // As of a span, const is the buffer's, not its numbers'.
   float* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
   std::size_t bytes() const noexcept { return size_ * sizeof(float); }

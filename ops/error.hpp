@@ -56,7 +56,7 @@ enum class ErrorCode {
   argument_invalid,
   corpus_empty,
   store_invalid,   // a result file lacks something or does not fit its partner
-  backend_failed,  // a library below an operator refused
+  backend_failed,  // a library below refused
   figure_failed,   // gnuplot refused a figure
   interrupted,     // the user asked to stop
 };

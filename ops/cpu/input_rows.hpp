@@ -1,5 +1,5 @@
 // Weights for inputs that may be mostly zeros, as the coefficients of a ReLU layer are: input by input, each as one piece of
-// memory with all its outputs, so that few rows read no more than the active inputs' weights (kernels/input_rows.hpp).
+// memory with all its outputs, so that few rows read no more than the active inputs' weights (kernels/sparse_matmul.hpp).
 #pragma once
 
 #include <mutex>

@@ -82,7 +82,7 @@ struct FloatTiles : RegisterTile<Lanes> {
           p, sums, [](const Sum& sum, std::uint32_t x, const Weights& w, std::size_t i) {
             return Lanes::add_product(sum, __builtin_bit_cast(float, x), Line::floats(w, i));
           });
-      // y = 0 + sum after the first run, y + sum after the others. The 0 makes -0 the same as 0: see input_rows.hpp.
+      // y = 0 + sum after the first run, y + sum after the others. The 0 makes -0 the same as 0: see sparse_matmul.hpp.
       if (Order == Chains::runs && p.first) {
         Base::for_each(sums,
                        [](std::size_t /*r*/, std::size_t /*v*/, const Sum& sum) { return Lanes::add(Lanes::zero(), sum); });

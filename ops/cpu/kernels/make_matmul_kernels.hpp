@@ -1,9 +1,9 @@
 // The table of the kernels that multiply matrices, for one set of lanes.
 #pragma once
 
-#include "ops/cpu/kernels/input_rows.hpp"
 #include "ops/cpu/kernels/matmul.hpp"
 #include "ops/cpu/kernels/pack_row.hpp"
+#include "ops/cpu/kernels/sparse_matmul.hpp"
 
 namespace ffmem::kernels {
 
@@ -20,8 +20,8 @@ constexpr MatmulKernels make_matmul_kernels() noexcept {
           .int4 = Matmul<Lanes>::template kernel<typename Tiles::Int4>(RowUnits::int8),
           .f32_by_rows = Matmul<Lanes>::template kernel<typename Tiles::F32ByRows>(RowUnits::floats),
           .f32_by_bf16_rows = Matmul<Lanes>::template kernel<typename Tiles::F32ByBf16Rows>(RowUnits::floats),
-          .sparse = InputRows<Lanes, typename FloatTiles<Lanes>::F32Row>::matmul,
-          .sparse_by_bf16 = InputRows<Lanes, typename FloatTiles<Lanes>::Bf16Row>::matmul,
+          .sparse = SparseMatmul<Lanes, typename FloatTiles<Lanes>::F32Row>::matmul,
+          .sparse_by_bf16 = SparseMatmul<Lanes, typename FloatTiles<Lanes>::Bf16Row>::matmul,
           .round_floats = PackRow<Lanes>::round_floats,
           .round_bf16 = PackRow<Lanes>::round_bf16,
           .quantise = PackRow<Lanes>::quantise,

@@ -1,4 +1,5 @@
-// layer_norm and rms_norm of one row, in float32: two passes (mean, then variance), each sum in four vectors of partial sums.
+// layer_norm and rms_norm of one row, in float32: layer_norm in two passes (mean, then variance), each sum in four vectors of
+// partial sums.
 #pragma once
 
 #include "ops/cpu/kernels/simd.hpp"

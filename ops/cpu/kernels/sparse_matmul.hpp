@@ -11,7 +11,7 @@ namespace ffmem::kernels {
 
 // Line: F32Row or Bf16Row.
 template <class Lanes, class Line>
-struct InputRows {
+struct SparseMatmul {
   using Sum = typename Lanes::Sum;
   // Outputs whose sums stay in the first cache, while an input's weights are read in pieces long enough for the memory.
   static constexpr std::size_t kChunk = 512;
