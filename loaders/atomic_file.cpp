@@ -143,7 +143,13 @@ void write_file(const std::filesystem::path& path, std::string_view text) {
 void make_folder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) fail(ErrorCode::file_unwritable, folder.string(), ": ", error.message());
+  if (error) fail(ErrorCode::file_unwritable, folder.string(), ": cannot make the folder: ", error.message());
+}
+
+void remove_file(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::remove(path, error);
+  if (error) fail(ErrorCode::file_unwritable, path.string(), ": cannot remove: ", error.message());
 }
 
 }  // namespace ffmem

@@ -25,11 +25,12 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   /// Appends, through a buffer. Throws file_unwritable (disk full, ...); from then on so does every call, and the target stays.
+  /// Throws argument_invalid behind commit().
   void write(const void* data, std::size_t n_bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
 
   /// Syncs the file, renames it and syncs the folder. Throws file_unwritable; where only the last of these failed, the target
-  /// is there already, but may not outlive a power failure. Nothing may be written afterwards.
+  /// is there already, but may not outlive a power failure. Throws argument_invalid the second time.
   void commit();
 
  private:
@@ -48,5 +49,8 @@ void write_file(const std::filesystem::path& path, std::string_view text);
 
 /// The folder and those above it, where they are not there yet. Throws file_unwritable.
 void make_folder(const std::filesystem::path& folder);
+
+/// Removes the file, where it is there. Throws file_unwritable.
+void remove_file(const std::filesystem::path& path);
 
 }  // namespace ffmem

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "loaders/file_errors.hpp"
 #include "loaders/utf8.hpp"
 #include "ops/error.hpp"
 
@@ -19,7 +20,7 @@ CorpusFile::CorpusFile(std::filesystem::path path, std::size_t buffer_bytes)
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) {
     const bool missing = errno == ENOENT || errno == ENOTDIR;
-    fail(missing ? ErrorCode::file_not_found : ErrorCode::file_unreadable, path_.string(), ": ", std::strerror(errno));
+    fail(missing ? ErrorCode::file_not_found : ErrorCode::file_unreadable, path_.string(), ": ", system_text(errno));
   }
   struct stat status {};
   const bool is_file = ::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode);
@@ -50,7 +51,7 @@ void CorpusFile::refill() {
   while (!at_end_ && end_ < buffer_.size()) {
     const auto n = ::read(descriptor_, buffer_.data() + end_, buffer_.size() - end_);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(ErrorCode::file_unreadable, path_.string(), ": ", std::strerror(errno));
+    if (n < 0) fail(ErrorCode::file_unreadable, path_.string(), ": ", system_text(errno));
     at_end_ = n == 0;
     end_ += static_cast<std::size_t>(n);
   }

@@ -62,7 +62,8 @@ void remove_leftovers(const std::filesystem::path& folder, Wanted&& wanted) {
     const std::string_view target = target_of_leftover(name);
     if (!target.empty() && wanted(target) && !has_writer(entry.path())) found.push_back(entry.path());
   }
-  for (const auto& path : found) std::filesystem::remove(path);
+  std::error_code unremoved;  // another user's, in a folder where each may remove one's own alone
+  for (const auto& path : found) std::filesystem::remove(path, unremoved);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // What killed processes left half written: temporary files (loaders/atomic_file.hpp names them TARGET.tmp.PID and locks them)
 // whose process is gone; a name that no process can have given stays. A process on another machine that shares the folder is
-// known by its lock.
+// known by its lock. What cannot be removed stays.
 #pragma once
 
 #include <filesystem>

@@ -5,14 +5,14 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 
+#include "loaders/file_errors.hpp"
 #include "ops/error.hpp"
 
 namespace ffmem::tools {
 namespace {
 
-[[noreturn]] void fail_write() { fail(ErrorCode::file_unwritable, "standard output: ", std::strerror(errno)); }
+[[noreturn]] void fail_write() { fail(ErrorCode::file_unwritable, "standard output: ", system_text(errno)); }
 
 }  // namespace
 
@@ -31,7 +31,7 @@ void reserve_standard_descriptors() {
     if (::fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;
     // open() returns the lowest free number, which is this one. Standard output is opened for reading: writes fail.
     const int mode = descriptor == STDOUT_FILENO ? O_RDONLY : O_RDWR;
-    if (::open("/dev/null", mode) != descriptor) fail(ErrorCode::file_unreadable, "/dev/null: ", std::strerror(errno));
+    if (::open("/dev/null", mode) != descriptor) fail(ErrorCode::file_unreadable, "/dev/null: ", system_text(errno));
   }
 }
 

@@ -93,7 +93,7 @@ void run(const Options& options) {
   timed(timings, "trigger search", [&] { bench.triggers(); });
   timed(timings, "value table", [&] { bench.values(bench.example_sign()); });
   // Of a former run, whose figures are drawn anew below.
-  for (const char* page : {"report.html", "manifest.json"}) std::filesystem::remove(asked.out / page);
+  for (const char* page : {"report.html", "manifest.json"}) remove_file(asked.out / page);
   const std::vector<Result> results = run_experiments(bench, timings);
   const Facts facts = describe(bench);
   timed(timings, "memory pages", [&] { write_pages(bench, facts); });

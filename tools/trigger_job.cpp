@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "loaders/atomic_file.hpp"
 #include "ops/error.hpp"
 #include "tools/fingerprint.hpp"
 #include "tools/interrupt.hpp"
@@ -31,7 +32,7 @@ void check_other_checkpoints(const TriggerJob& job, bool restart) {
       fail(ErrorCode::store_invalid, path.string(), ": is of a search by another number of ranks than ", n_ranks(),
            "; that number goes on from it, and a search without it (ffmem triggers: --restart) begins anew");
     }
-    std::filesystem::remove(path);
+    remove_file(path);
   }
 }
 
@@ -39,7 +40,7 @@ void check_other_checkpoints(const TriggerJob& job, bool restart) {
 std::optional<TriggerCheckpoint> find_start(const TriggerJob& job, bool restart, bool quiet) {
   const auto& path = job.search.checkpoint;
   if (restart) {
-    std::filesystem::remove(path);
+    remove_file(path);
     return std::nullopt;
   }
   try {
@@ -108,7 +109,7 @@ void search_with_progress(TriggerJob& job, TriggerSearch& search, bool quiet) {
 
 /// The store's metadata has the corpus files' names, one a line.
 void check_names(const std::filesystem::path& model, const std::vector<std::filesystem::path>& corpus) {
-  check_storable(model_name_of(model), model);
+  check_storable(model_path_text(model), model);
   for (const auto& file : corpus) {
     const std::string name = file.filename().string();
     check_storable(name, file);
@@ -149,7 +150,7 @@ TriggerJob make_trigger_job(const TriggerRequest& request, const ModelArguments&
   job.corpus_bytes = corpus_bytes(job.corpus);
   check_corpus(job.corpus);
   TriggerInfo& info = job.info;
-  info.model = model_name_of(arguments.folder);
+  info.model = model_path_text(arguments.folder);
   info.model_fingerprint = model_fingerprint(arguments.folder, weight_files(*job.model));
   info.weights = name(job.model->weight_mode());
   for (const auto& file : job.corpus) info.corpus.push_back(file.filename().string());
@@ -213,7 +214,7 @@ TriggerOutcome run_trigger_job(TriggerJob& job, bool restart, bool quiet) {
   outcome.tokens_per_second = outcome.seconds > 0 ? tokens / outcome.seconds : 0.0;
   if (rank() == 0) search.write(job.out, interrupted);
   wait_for_rank_0();
-  std::filesystem::remove(job.search.checkpoint);
+  remove_file(job.search.checkpoint);
   return outcome;
 }
 

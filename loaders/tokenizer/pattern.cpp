@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include <array>
+#include <new>
 
 #include "loaders/tokenizer/gpt2_scanner.hpp"
 #include "loaders/tokenizer/oniguruma.hpp"
@@ -56,6 +57,13 @@ using Code = std::unique_ptr<pcre2_code, Pcre2Deleter<pcre2_code_free>>;
 using MatchData = std::unique_ptr<pcre2_match_data, Pcre2Deleter<pcre2_match_data_free>>;
 using MatchContext = std::unique_ptr<pcre2_match_context, Pcre2Deleter<pcre2_match_context_free>>;
 
+/// What PCRE2 made; null where memory ended.
+template <class T>
+T* made(T* object) {
+  if (object == nullptr) throw std::bad_alloc();
+  return object;
+}
+
 // What one search may cost: enough for any honest pattern, whatever the text. A text takes as many searches as it has matches.
 constexpr std::uint32_t kHeapLimitKibibytes = 512 * 1024;
 constexpr std::size_t kBaseSteps = 1'000'000;
@@ -80,7 +88,7 @@ class RegexPattern final : public Pattern {
     constexpr std::uint32_t options =
         PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_CAPTURE | PCRE2_DUPNAMES;
     const std::unique_ptr<pcre2_compile_context, Pcre2Deleter<pcre2_compile_context_free>> context(
-        pcre2_compile_context_create(nullptr));
+        made(pcre2_compile_context_create(nullptr)));
     pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
     code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(), options, &error, &offset,
                               context.get()));
@@ -113,8 +121,8 @@ class RegexPattern final : public Pattern {
     Search(const RegexPattern& pattern, std::string_view text)
         : pattern_(pattern),
           text_(text),
-          data_(pcre2_match_data_create(1, nullptr)),
-          context_(pcre2_match_context_create(nullptr)) {
+          data_(made(pcre2_match_data_create(1, nullptr))),
+          context_(made(pcre2_match_context_create(nullptr))) {
       const std::size_t steps = kBaseSteps + kStepsPerByte * text.size();
       pcre2_set_match_limit(context_.get(), static_cast<std::uint32_t>(std::min<std::size_t>(steps, UINT32_MAX)));
       pcre2_set_heap_limit(context_.get(), kHeapLimitKibibytes);

@@ -20,6 +20,8 @@ class Vocabulary {
 
   /// Room for `n_tokens` tokens.
   explicit Vocabulary(std::size_t n_tokens = 0) { ids_.reserve(n_tokens); }
+  Vocabulary(Vocabulary&&) = default;
+  Vocabulary& operator=(Vocabulary&&) = default;
 
   /// `origin` ("DIR/vocab.json") starts the messages. Throws tokenizer_invalid: an id of kMaxSize or more, an id given twice,
   /// a token given twice with different ids.
@@ -45,7 +47,7 @@ class Vocabulary {
   };
 
   std::unordered_map<std::string, TokenId, Hash, std::equal_to<>> ids_;
-  std::vector<const std::string*> tokens_;  // the keys of ids_
+  std::vector<const std::string*> tokens_;  // the keys of ids_, which stay where they are when it is moved
 };
 
 }  // namespace ffmem::tokenization

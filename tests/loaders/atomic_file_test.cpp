@@ -257,4 +257,25 @@ TEST_CASE("AtomicFile: nothing can be written behind commit") {
   CHECK(thrown([&] { file.commit(); }).code() == ErrorCode::argument_invalid);
 }
 
+TEST_CASE("remove_file: a file goes, none is none, and what cannot be removed is file_unwritable") {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "out";
+  write_file(path, "x");
+  remove_file(path);
+  CHECK(n_files(folder) == 0);
+  remove_file(path);
+  make_folder(path / "inner");
+  const Error error = thrown([&] { remove_file(path); });
+  CHECK(error.code() == ErrorCode::file_unwritable);
+  CHECK_MESSAGE(contains(error.what(), "out: cannot remove: "), error.what());
+}
+
+TEST_CASE("make_folder: a folder that cannot be made is file_unwritable") {
+  const TemporaryFolder folder;
+  write_file(folder.path() / "out", "x");
+  const Error error = thrown([&] { make_folder(folder.path() / "out" / "inner"); });
+  CHECK(error.code() == ErrorCode::file_unwritable);
+  CHECK_MESSAGE(contains(error.what(), "inner: cannot make the folder: "), error.what());
+}
+
 }  // namespace ffmem

@@ -242,7 +242,7 @@ bool draw_figure(const std::filesystem::path& folder, const Figure& figure) {
   const std::string log = figure.name + ".gnuplot" + suffix;
   const int code = run_gnuplot(folder, figure.name + ".gp", suffix, log);
   const std::string message = first_line(folder / log);
-  std::filesystem::remove(folder / log);
+  remove_file(folder / log);
   const bool keep = code == 0 && !interrupted();
   for (const char* type : {".svg", ".png"}) {
     const std::filesystem::path drawn = folder / (figure.name + type);
@@ -250,7 +250,7 @@ bool draw_figure(const std::filesystem::path& folder, const Figure& figure) {
     if (keep) {
       std::filesystem::rename(aside, drawn);
     } else {
-      std::filesystem::remove(aside);
+      remove_file(aside);
     }
   }
   throw_if_interrupted();  // Ctrl-C ends gnuplot too, which then failed for no other reason

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "loaders/atomic_file.hpp"
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
 #include "ops/error.hpp"
@@ -92,7 +93,7 @@ class Checkpoint {
                       origin_);
   }
 
-  void remove() const { std::filesystem::remove(path_); }
+  void remove() const { remove_file(path_); }
 
  private:
   static constexpr const char* kTensor = "removed_coefficient";

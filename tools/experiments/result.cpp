@@ -65,7 +65,7 @@ void remove_earlier_files(const std::filesystem::path& folder, const Result& res
   for (const std::string& name : earlier_files(folder)) {
     if (own.contains(name) || std::filesystem::path(name).filename() != name) continue;
     if (std::filesystem::is_regular_file(std::filesystem::symlink_status(folder / name))) {
-      std::filesystem::remove(folder / name);
+      remove_file(folder / name);
     }
   }
 }
@@ -92,7 +92,7 @@ std::string to_json_text(const Result& result) {
 Result write_result(const std::filesystem::path& out, Result result, FormerFiles former) {
   const std::filesystem::path folder = out / result.name;
   make_folder(folder);
-  std::filesystem::remove(folder / "manifest.json");  // it tells of an earlier run
+  remove_file(folder / "manifest.json");  // it tells of an earlier run
   for (const Table& table : result.tables) write_file(folder / (table.name + ".csv"), to_csv(table));
   for (const Material& material : result.materials) write_file(folder / material.name, material.content);
   for (Figure& figure : result.figures) {

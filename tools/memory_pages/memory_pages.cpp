@@ -59,7 +59,7 @@ class PageWriter {
       throw_if_interrupted();
       write_block(n_blocks++, first, std::min(first + per_block, n_memories_));
     }
-    for (std::size_t n = n_blocks; n < kMostBlocks; ++n) std::filesystem::remove(block_path(n));  // of a larger model's pages
+    for (std::size_t n = n_blocks; n < kMostBlocks; ++n) remove_file(block_path(n));  // of a larger model's pages
     write_postings();
     write_vocabulary();
     write_file(folder_ / "index.html", viewer_page(sources_.model_name, sources_.about, settings(per_block).text));
