@@ -2,7 +2,8 @@
 // section 3.1), over any number of runs.
 //
 // Order: higher coefficient, then earlier sentence, then earlier position; it is total, so what is kept does not depend on the
-// order in which sentences are seen, and merging parts is exact and associative. Only coefficients > 0 enter; NaN never does.
+// order in which sentences are seen, and merging parts is exact and associative. Only coefficients > 0 enter (of the smallest,
+// only those < 0); NaN never does.
 #pragma once
 
 #include <cstddef>

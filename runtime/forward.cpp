@@ -1,5 +1,5 @@
-// From token ids to the residual stream behind the last layer. Notation: T rows, d model width, d_m memories, R rows of a
-// feed-forward block. A pre-norm sequential block is
+// From token ids to the residual stream behind the last layer. Notation: T rows, d model width, d_m memories. A
+// pre-norm sequential block is
 //     x = x + Attention(norm(x));  x = x + sum_i m_i v_i,  m = f(K norm(x))
 // and every other family is this with norms moved (each place asks whether there is one), parallel wiring, or a gate.
 #include "runtime/forward.hpp"

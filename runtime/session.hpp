@@ -11,10 +11,12 @@
 namespace ffmem {
 
 struct SessionOptions {
-  std::size_t max_sequences = 1;     // slots, each with a cache of `context` positions
+  std::size_t max_sequences = 1;     // slots; with keep_cache, each has a cache of `context` positions
   std::size_t context = 0;           // positions a sequence may reach; 0: the model's own limit
   std::size_t max_batch_tokens = 0;  // rows of one run; 0: context
-  bool keep_cache = true;  // false: every run starts its sequences anew and one layer's cache serves all layers (corpus passes)
+  // False: every run starts its sequences anew, and one layer's cache of max_batch_tokens positions serves all layers and
+  // slots (corpus passes).
+  bool keep_cache = true;
   // OpenMP threads of a run; 0 or less: as available. On a busy machine set GOMP_SPINCOUNT (README). Where the system refuses
   // to start them, OpenMP ends the process. A fork()ed child of a process that has run something has none but its own: 1 there,
   // or GCC's OpenMP waits for ever.
@@ -43,11 +45,11 @@ class Session {
   Session& operator=(Session&&) noexcept;
 
   /// One forward pass: sequence s of the batch goes on where slot s stands. Returns logits [rows, V] (log-probabilities for
-  /// models with an adaptive softmax), valid until the next run. `hooks` are called in order and forgotten afterwards.
-  /// Work that nothing reads is not done: without a cache to keep, a run ends behind the last point a hook asked for.
-  /// Throws token_out_of_range, context_exceeded (also for too many tokens), argument_invalid (offsets that do not fit, too
-  /// many sequences, a null hook, a call from a hook of this session's own run), backend_failed, std::bad_alloc, and whatever a
-  /// hook throws; the slots then stand where they stood before the run.
+  /// models with an adaptive softmax), none of them with LogitsRows::none, valid until the next run. `hooks` are called in
+  /// order and forgotten afterwards. Work that nothing reads is not done: without a cache to keep, a run ends behind the last
+  /// point a hook asked for. Throws token_out_of_range, context_exceeded (also for too many tokens), argument_invalid (offsets
+  /// that do not fit, too many sequences, a null hook, a call from a hook of this session's own run), backend_failed,
+  /// std::bad_alloc, and whatever a hook throws; the slots then stand where they stood before the run.
   ConstMatrixView run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks = {});
 
   /// The same for a single sequence in slot 0.

@@ -30,14 +30,14 @@ struct WorkspaceOf {
         ups(c.gated ? std::min(max_tokens, kFeedForwardRows) : 0, c.d_memory),
         ffn_out(std::min(max_tokens, kFeedForwardRows), c.d_model) {}
 
-  Buffer residual;       // [T, d]
-  Buffer ffn_in;         // [T, d], the attention's normed input before it is the feed-forward layer's
-  Buffer embedding;      // [T, d_embedding], only where projections follow the embedding tables
-  Buffer query;          // [T, n_heads * head_dim]
-  Buffer key;            // [T, n_kv_heads * head_dim]
-  Buffer value;          // [T, n_kv_heads * head_dim]
-  Buffer heads;          // [T, n_heads * head_dim], attention before its output projection
-  Buffer attention_out;  // [T, d]
+  Buffer residual;   // [T, d]
+  Buffer ffn_in;     // [T, d], the attention's normed input before it is the feed-forward layer's; first, positions' embeddings
+  Buffer embedding;  // [T, d_embedding], only where projections follow the embedding tables
+  Buffer query;      // [T, n_heads * head_dim]
+  Buffer key;        // [T, n_kv_heads * head_dim]
+  Buffer value;      // [T, n_kv_heads * head_dim]
+  Buffer heads;      // [T, n_heads * head_dim], attention before its output projection
+  Buffer attention_out;  // [T, d]; first, rows of a band's projection
   Buffer coefficients;   // [R, d_m], key scores until the activation
   Buffer ups;            // [R, d_m], gated layers
   Buffer ffn_out;        // [R, d]
