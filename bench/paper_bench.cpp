@@ -26,6 +26,7 @@
 #include "runtime/workspace.hpp"
 #include "tools/experiments/layer_pass.hpp"
 #include "tools/experiments/layer_rows.hpp"
+#include "tools/interrupt.hpp"
 #include "tools/options.hpp"
 #include "tools/speed/machine_peaks.hpp"
 #include "tools/speed/median.hpp"
@@ -191,6 +192,7 @@ int run(int argc, char** argv) {
   options.out = folder;
   options.n_examples = n_examples;
   options.quiet = true;
+  tools::catch_interrupts();
   tools::Workbench bench(options);
   values_onto_vocabulary(*bench.model(), rounds);
   layers_of_prefixes(bench, rounds);
@@ -207,6 +209,9 @@ int main(int argc, char** argv) {
   } catch (const ffmem::tools::UsageError& error) {
     std::fprintf(stderr, "paper_bench: %s\n", error.what());
     return 2;
+  } catch (const ffmem::Error& error) {
+    std::fprintf(stderr, "paper_bench: %s\n", error.what());
+    return error.code() == ffmem::ErrorCode::interrupted ? ffmem::tools::kInterruptedExit : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "paper_bench: %s\n", error.what());
     return 1;

@@ -85,6 +85,8 @@ def arguments():
     options = parser.parse_args()
     if options.cpu_time:
         options.threads = 1
+        if set(str(options.work.resolve())) & set(" :"):  # where LD_PRELOAD's list ends one name
+            parser.error("--cpu-time: --work must have no space and no colon in its path")
     return options
 
 
