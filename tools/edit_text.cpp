@@ -29,7 +29,7 @@ Form form_of(Edit::Kind kind) noexcept {
   return {};
 }
 
-/// Reads one edit; every error names the whole text.
+/// Reads one edit; every error names the option and its whole text.
 class EditParser {
  public:
   EditParser(Edit::Kind kind, std::string_view text) : text_(text), form_(form_of(kind)) { result_.edit.kind = kind; }
@@ -60,13 +60,21 @@ class EditParser {
     fields.push_back(left);
 
     Edit& edit = result_.edit;
-    edit.point = parse_point(fields[0]);
+    edit.point = point(fields[0]);
     const std::size_t n_places = is_per_layer(edit.point) ? 2 : 1;  // POINT and LAYER
     if (fields.size() < n_places || fields.size() > n_places + 1) malformed();
     if (n_places == 2) edit.layer = parse_count(fields[1], what());
     if (fields.size() > n_places) edit.unit = parse_count(fields[n_places], what());
     const bool needs_unit = edit.kind == Edit::Kind::set || edit.kind == Edit::Kind::scale;
     if ((needs_unit && !edit.unit) || (edit.kind == Edit::Kind::add && edit.unit)) malformed();
+  }
+
+  Point point(std::string_view text) const {
+    try {
+      return parse_point(text);
+    } catch (const UsageError& error) {
+      throw UsageError(concat(what(), ": ", error.what()));
+    }
   }
 
   /// VALUE[@POSITION], FILE, or FILE:TENSOR[*FACTOR][@POSITION]
@@ -97,7 +105,7 @@ class EditParser {
     if (at == std::string_view::npos) return part;
     if (result_.edit.position) malformed();
     const std::size_t position = parse_count(part.substr(at + 1), what());
-    if (position > UINT32_MAX) fail(ErrorCode::position_out_of_range, what(), ": no sequence has position ", position);
+    if (position > UINT32_MAX) throw UsageError(concat(what(), ": no sequence has position ", position));
     result_.edit.position = static_cast<std::uint32_t>(position);
     return part.substr(0, at);
   }

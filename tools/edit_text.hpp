@@ -28,7 +28,7 @@ struct EditText {
 /// "--set", "--zero", ...
 std::string_view option_name(Edit::Kind kind) noexcept;
 
-/// Throws UsageError that repeats the text and the form it should have.
+/// Throws UsageError that begins with the option and the text.
 EditText parse_edit(Edit::Kind kind, std::string_view text);
 
 /// "coefficients.3", "logits": what a capture calls the tensor of a point.

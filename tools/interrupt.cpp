@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <ctime>
 
@@ -10,21 +11,21 @@
 namespace ffmem::tools {
 namespace {
 
-// What a signal handler may write: whether one came, and when.
-volatile std::sig_atomic_t signalled = 0;
-volatile std::sig_atomic_t at_milliseconds = 0;
+// Which signal came, and when. A handler runs in any thread, and may write what is atomic without a lock.
+std::atomic<int> signalled = 0;
+std::atomic<int> at_milliseconds = 0;
+static_assert(std::atomic<int>::is_always_lock_free);
 
-std::sig_atomic_t milliseconds() {
+int milliseconds() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::sig_atomic_t>(now.tv_sec % 1'000'000 * 1000 + now.tv_nsec / 1'000'000);
+  return static_cast<int>(now.tv_sec % 1'000'000 * 1000 + now.tv_nsec / 1'000'000);
 }
 
 /// A closing terminal and `timeout` signal twice within moments: what they end is to come to its clean place all the same.
 extern "C" void on_signal(int signal) {
-  constexpr int kInterruptedExit = 130;
-  constexpr std::sig_atomic_t kSamePress = 200;
-  const std::sig_atomic_t now = milliseconds();
+  constexpr int kSamePress = 200;
+  const int now = milliseconds();
   if (signal == SIGINT && signalled == SIGINT && now - at_milliseconds > kSamePress) ::_exit(kInterruptedExit);
   if (signalled != SIGINT) at_milliseconds = now;
   if (signalled == 0 || signal == SIGINT) signalled = signal;

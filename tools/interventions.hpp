@@ -27,7 +27,7 @@ inline constexpr std::string_view kInterventionsHelp =
 
 class Interventions {
  public:
-  /// Adds the five options to `command`. Both must live until prepare().
+  /// Adds the five options to `command`, which must outlive every call below.
   void add_options(CLI::App& command);
 
   /// Reads, checks and loads what was asked for, for a run of one sequence over positions 0 to n_positions - 1. Throws

@@ -17,6 +17,7 @@
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
 #include "tools/commands.hpp"
+#include "tools/interrupt.hpp"
 #include "tools/options.hpp"
 #include "tools/output.hpp"
 #include "tools/ranks.hpp"
@@ -27,7 +28,6 @@ namespace {
 
 constexpr int kError = 1;
 constexpr int kUsage = 2;
-constexpr int kInterrupted = 130;
 
 /// One line, whatever the message holds.
 void complain(std::string message) {
@@ -153,7 +153,7 @@ RankOutcome outcome_of(Work&& work) {
   } catch (const UsageError& error) {
     return {kUsage, error.what()};
   } catch (const Error& error) {
-    return {error.code() == ErrorCode::interrupted ? kInterrupted : kError, error.what()};
+    return {error.code() == ErrorCode::interrupted ? kInterruptedExit : kError, error.what()};
   } catch (const std::bad_alloc&) {
     return {kError, "out of memory"};
   } catch (const std::exception& error) {

@@ -25,7 +25,6 @@ namespace {
 
 enum Tag : int { kReady = 1, kData, kCall, kFinished, kFailed };
 
-constexpr int kInterruptedExit = 130;
 constexpr std::size_t kMessageBytes = 4096;                // of an outcome at most
 constexpr std::size_t kChunkBytes = std::size_t{1} << 30;  // MPI counts in int
 constexpr std::chrono::milliseconds kBetweenLooks{2};

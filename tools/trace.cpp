@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <memory>
 #include <optional>
 
@@ -31,6 +30,7 @@ struct Options {
   PromptArguments prompt;
   std::optional<std::size_t> position;
   TraceOptions trace;
+  std::string lens = "final-norm";
   Interventions interventions;
   bool json = false;
 };
@@ -148,6 +148,7 @@ void run(Options& options) {
   }
   options.interventions.prepare(*model, tokens.size());
   options.trace.n_threads = options.model.threads;
+  options.trace.lens = lens_from_name(options.lens);
   const Trace result = trace(model, tokens, options.trace, options.interventions.hooks());
   if (std::isnan(result.model.front().probability)) {
     fail(ErrorCode::argument_invalid, options.model.folder.string(),
@@ -177,13 +178,12 @@ void add_trace(CLI::App& app) {
       command->add_option("--tokens-shown", options->trace.n_tokens, "Tokens shown of each memory and of the prediction"), 1)
       ->capture_default_str()
       ->type_name("K");
-  const std::map<std::string, Lens> lenses{{"final-norm", Lens::final_norm}, {"raw", Lens::raw}};
-  command
-      ->add_option("--lens", options->trace.lens,
-                   "How vectors are scored: by the output matrix alone (raw, the paper's definition), or behind the model's\n"
-                   "final norm (final-norm, default). The same where a model has no final norm")
-      ->transform(CLI::CheckedTransformer(lenses).description(""))
-      ->type_name("raw|final-norm");
+  check_word(command->add_option(
+                 "--lens", options->lens,
+                 "How vectors are scored: by the output matrix alone (raw, the paper's definition), or behind the model's\n"
+                 "final norm (final-norm). The same where a model has no final norm"),
+             {"raw", "final-norm"})
+      ->capture_default_str();
   command->add_flag("--json", options->json, "One JSON object");
   options->interventions.add_options(*command);
   command->footer(

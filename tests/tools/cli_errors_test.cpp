@@ -47,7 +47,11 @@ TEST_CASE("ffmem: a command line that makes no sense is exit code 2") {
   check_complaint({"trace", kTiny, "--tokens", "5", "--tokens-shown", "0"}, 2, {"--tokens-shown"});
   check_complaint({"tokenize", kDemo}, 2, {"nothing to tokenize"});
   check_complaint({"tokenize", kDemo, "a", "--ids", "--json"}, 2, {"--ids", "--json"});
-  check_complaint({"trace", kDemo, "a", "--lens", "fisheye"}, 2, {"--lens"});
+  for (const std::string lens : {"fisheye", "1"}) {
+    for (const Arguments& command : {Arguments{"trace", kDemo, "a"}, Arguments{"values", kDemo, "-o", "x"}}) {
+      check_complaint(with(command, {"--lens", lens}), 2, {"--lens", lens, "raw", "final-norm"});
+    }
+  }
   check_complaint({"capture", kTiny, "--tokens", "5", "--points", "coeficients", "-o", "x"}, 2,
                   {"coeficients", "coefficients"});
   check_complaint({"capture", kTiny, "--tokens", "5", "--points", "ffn_in", "--layers", "a:b", "-o", "x"}, 2,
@@ -104,7 +108,10 @@ TEST_CASE("ffmem: a malformed intervention is exit code 2 and shows the form") {
   check_complaint(with(kGenerate, {"--set", "coefficients:1:2"}), 2, {"POINT:LAYER:UNIT=VALUE"});
   check_complaint(with(kGenerate, {"--scale", "coefficients:1:2=big"}), 2, {"'big'"});
   check_complaint(with(kGenerate, {"--zero", "logits:1:2"}), 2, {"without :LAYER"});
-  check_complaint(with(kGenerate, {"--zero", "ffn_uot:1"}), 2, {"ffn_out"});
+  check_complaint(with(kGenerate, {"--zero", "ffn_uot:1"}), 2, {"--zero ffn_uot:1: ", "ffn_out"});
+  for (const std::string position : {"4294967296", "99999999999999999999"}) {
+    check_complaint(with(kGenerate, {"--zero", "ffn_out:1@" + position}), 2, {"--zero ffn_out:1@" + position + ": "});
+  }
   check_complaint(with(kGenerate, {"--add", "ffn_out:1=vectors"}), 2, {"FILE:TENSOR"});
 }
 
