@@ -131,7 +131,7 @@ void print_json(const Options& options, const Model& model, const SpeedResult& r
   const SpeedPlan& plan = options.plan;
   const auto given = [](const std::string& text) { return text.empty() ? Json{"null"} : to_json(text); };
   write_out(JsonObject()
-                .add("model", given(model_name_of(options.model.folder)))
+                .add("model", given(model_path_text(options.model.folder)))
                 .add("shape", given(options.shape))
                 .add("parameters", model.weights().n_parameters)
                 .add("weights", name(model.weight_mode()))
@@ -146,6 +146,7 @@ void print_json(const Options& options, const Model& model, const SpeedResult& r
                 .add("peak_flops", JsonObject()
                                        .add("f32", machine_rate(result, &MachineRates::f32_flops))
                                        .add("weights", machine_rate(result, &MachineRates::layer_flops))
+                                       .add("head", machine_rate(result, &MachineRates::head_flops))
                                        .json())
                 .add("read_bytes_per_second", machine_rate(result, &MachineRates::read_bytes))
                 .add("memory_bytes", JsonObject()
@@ -165,7 +166,7 @@ void print_text(const Options& options, const Model& model, const SpeedResult& r
   const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   std::string text =
       fmt::format("model    {}, {:.1f} million parameters, run as {}\n",
-                  options.shape.empty() ? model_name_of(options.model.folder) : options.shape + " (random weights)",
+                  options.shape.empty() ? model_path_text(options.model.folder) : options.shape + " (random weights)",
                   static_cast<double>(model.weights().n_parameters) / 1e6, name(model.weight_mode()));
   text += fmt::format("machine  {}, {}, {} thread{}: {:.1f} GFLOP/s in f32, {:.1f} with these weights, {:.1f} GB/s read\n",
                       processor_name().value_or("unnamed processor"), model.backend().description(), available_threads(),
@@ -238,8 +239,8 @@ void add_bench(CLI::App& app) {
       "Prints medians over the rounds, the slowest and the fastest. Tokens are random, the same every time. Arithmetic counts\n"
       "the matrix products and attention, bytes every weight and cached key and value once for each run; their shares are of\n"
       "what the same threads reach in a loop of nothing but multiply-adds or reads directly before and after each phase of\n"
-      "each round, medians too. --shape stores its weights as F32, or for other --weights as BF16, each matrix as that\n"
-      "family's files have it.\n"
+      "each round, medians too; layers, attention and output head each by the rate of what it multiplies. --shape stores its\n"
+      "weights as F32, or for other --weights as BF16, each matrix as that family's files have it.\n"
       "Examples:\n"
       "  ffmem bench models/gpt2\n"
       "  ffmem bench --shape gpt2 --weights bf16 --logits all --json\n"

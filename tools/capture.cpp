@@ -43,7 +43,7 @@ void write_capture(const Options& options, const Model& model, const Record& rec
   write_safetensors(options.output, tensors,
                     {{"format", "pt"},
                      {"producer", "ffmem " FFMEM_VERSION},
-                     {"model", model_name_of(options.model.folder)},
+                     {"model", model_path_text(options.model.folder)},
                      {"weights", std::string(name(model.weight_mode()))},
                      {"interventions", options.interventions.text()}});
 }
@@ -62,11 +62,11 @@ void run(Options& options) {
   const std::set<Point> points = parse_points(options.points);
   if (points.empty()) throw UsageError("--points: no point is named");
   check_is_no_input(options.output, input_files(options));
-  check_storable(model_name_of(options.model.folder), options.model.folder);
+  check_storable(model_path_text(options.model.folder), options.model.folder);
   check_storable(options.interventions.text(), options.interventions.text());
   const auto model = load_model(options.model);
   const ModelConfig& config = model->config();
-  const LayerRange layers = parse_layer_range(options.layers, config.n_layers);
+  const IndexRange layers = parse_layer_range(options.layers, config.n_layers);
   const auto tokenizer = options.prompt.text ? load_tokenizer(options.model, config) : nullptr;
   const std::vector<TokenId> tokens = prompt_tokens(options.prompt, options.model, config, tokenizer.get());
   if (tokens.size() > config.max_positions) {

@@ -58,7 +58,7 @@ class SentenceReader::Splitter {
 
  private:
   static void check(UErrorCode status) {
-    if (U_FAILURE(status)) fail(ErrorCode::argument_invalid, "ICU's sentence boundaries: ", u_errorName(status));
+    if (U_FAILURE(status)) fail(ErrorCode::backend_failed, "ICU's sentence boundaries: ", u_errorName(status));
   }
   std::unique_ptr<icu::BreakIterator> iterator_;
   UText text_ = UTEXT_INITIALIZER;

@@ -32,7 +32,8 @@ inline constexpr std::size_t kCorpusBufferBytes = std::size_t{1} << 20;
 
 class SentenceReader {
  public:
-  /// The files are opened one by one as they are reached. buffer_bytes >= 8.
+  /// The files are opened one by one as they are reached. buffer_bytes >= 8. Throws backend_failed where ICU refuses, as next()
+  /// does.
   SentenceReader(std::vector<std::filesystem::path> files, SentenceMode mode, std::size_t buffer_bytes = kCorpusBufferBytes);
   ~SentenceReader();
   SentenceReader(SentenceReader&&) noexcept;

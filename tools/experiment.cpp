@@ -1,4 +1,6 @@
 // ffmem experiment: one of the paper's experiments.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
@@ -54,8 +56,7 @@ void run(const Options& options) {
 std::string names_and_summaries() {
   std::string text = "Experiments (sections of Geva et al. 2021):\n";
   for (const Experiment& experiment : all_experiments()) {
-    text += "  " + std::string(experiment.name) + std::string(24 - experiment.name.size(), ' ') +
-            std::string(experiment.summary) + "\n";
+    text += fmt::format("  {:<23} {}\n", experiment.name, experiment.summary);
   }
   return text;
 }

@@ -25,10 +25,10 @@ T parse_whole(std::string_view text, std::string_view what) {
 }
 
 /// "3", "2:5", "2:", ":5" of 0 to n, not compared with n.
-LayerRange parse_range(std::string_view text, std::size_t n, std::string_view what) {
+IndexRange parse_range(std::string_view text, std::size_t n, std::string_view what) {
   const std::size_t colon = text.find(':');
   const std::string_view first = text.substr(0, colon);
-  LayerRange range{0, n};
+  IndexRange range{0, n};
   if (!first.empty() || colon == std::string_view::npos) range.begin = parse_count(first, what);
   if (colon == std::string_view::npos) {
     range.end = range.begin + 1;
@@ -103,7 +103,7 @@ void add_model_options(CLI::App& command, ModelArguments& arguments) {
       ->type_name("MODE");
 }
 
-std::string model_name_of(const std::filesystem::path& folder) {
+std::string model_path_text(const std::filesystem::path& folder) {
   const std::string text = folder.lexically_normal().generic_string();
   return text.size() > 1 && text.ends_with('/') ? text.substr(0, text.size() - 1) : text;
 }
@@ -163,15 +163,15 @@ std::vector<TokenId> parse_token_ids(std::string_view text) {
   }
 }
 
-LayerRange parse_layer_range(std::string_view text, std::size_t n_layers) {
-  const LayerRange range = parse_range(text, n_layers, "--layers");
+IndexRange parse_layer_range(std::string_view text, std::size_t n_layers) {
+  const IndexRange range = parse_range(text, n_layers, "--layers");
   if (range.begin < range.end && range.end <= n_layers) return range;
   fail(ErrorCode::layer_out_of_range, "--layers ", text, ": the model has layers 0 to ", n_layers - 1,
        " (A:B means A to B - 1)");
 }
 
-LayerRange parse_unit_range(std::string_view text, std::size_t n_units) {
-  const LayerRange range = parse_range(text, n_units, "--units");
+IndexRange parse_unit_range(std::string_view text, std::size_t n_units) {
+  const IndexRange range = parse_range(text, n_units, "--units");
   if (range.begin < range.end && range.end <= n_units) return range;
   fail(ErrorCode::unit_out_of_range, "--units ", text, ": a layer has units 0 to ", n_units - 1, " (A:B means A to B - 1)");
 }

@@ -39,7 +39,7 @@ void add_model_options(CLI::App& command, ModelArguments& arguments);
 void add_threads_option(CLI::App& command, int& threads, const std::string& what);
 
 /// The folder as results record it: as it was given, in its plainest spelling.
-std::string model_name_of(const std::filesystem::path& folder);
+std::string model_path_text(const std::filesystem::path& folder);
 
 /// The folder's model, loaded with the threads asked for.
 std::shared_ptr<const Model> load_model(const ModelArguments& arguments);
@@ -76,16 +76,18 @@ std::vector<TokenId> prompt_tokens(const PromptArguments& arguments, const Model
 /// Token ids separated by spaces, commas or line ends. Throws UsageError.
 std::vector<TokenId> parse_token_ids(std::string_view text);
 
-/// "3": layer 3; "2:5": 2, 3, 4; "2:" and ":5": from 2, before 5. Throws UsageError for another form, layer_out_of_range
-/// where it leaves the model or holds no layer.
-struct LayerRange {
+/// Layers or units [begin, end).
+struct IndexRange {
   std::size_t begin = 0;
   std::size_t end = 0;
 };
-LayerRange parse_layer_range(std::string_view text, std::size_t n_layers);
+
+/// "3": layer 3; "2:5": 2, 3, 4; "2:" and ":5": from 2, before 5. Throws UsageError for another form, layer_out_of_range
+/// where it leaves the model or holds no layer.
+IndexRange parse_layer_range(std::string_view text, std::size_t n_layers);
 
 /// The same of the units of a layer. Throws UsageError, unit_out_of_range.
-LayerRange parse_unit_range(std::string_view text, std::size_t n_units);
+IndexRange parse_unit_range(std::string_view text, std::size_t n_units);
 
 /// "f32", "bf16", "int8", "int4". Throws UsageError.
 WeightMode parse_weight_mode(std::string_view text);

@@ -27,11 +27,14 @@ struct SentenceBatch {
   std::uint64_t bytes_done = 0;  // of the corpus
 };
 
+/// The slots for batches of that many rows: sentences of fewer than 8 tokens on average would end a batch early.
+constexpr std::size_t sequences_of(std::size_t batch_tokens) noexcept { return batch_tokens < 8 ? 1 : batch_tokens / 8; }
+
 class SentenceBatches {
  public:
   struct Options {
     std::size_t max_tokens = 1024;  // rows of a batch, prefix tokens included; a longer sentence is a batch of its own
-    std::size_t max_sequences = 128;
+    std::size_t max_sequences = sequences_of(1024);
     std::int64_t first_sentence = 0;  // those before it were done earlier, and are in `counts`
     TriggerCounts counts;
     std::uint64_t enough_tokens = std::numeric_limits<std::uint64_t>::max();  // no sentence begins behind so many

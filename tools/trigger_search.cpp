@@ -38,7 +38,7 @@ void for_each_named(const std::vector<std::filesystem::path>& files, const Token
 }  // namespace
 
 SessionOptions trigger_session(const TriggerInfo& info, const TriggerSearchOptions& options) {
-  return {.max_sequences = std::max<std::size_t>(1, options.batch_tokens / 8),
+  return {.max_sequences = sequences_of(options.batch_tokens),
           .context = info.context,
           .max_batch_tokens = std::max(options.batch_tokens, info.context),
           .keep_cache = false,

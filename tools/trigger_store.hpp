@@ -81,8 +81,8 @@ class TriggerStore {
     float coefficient = 0.0F;
     std::int64_t sentence = 0;        // its number in the corpus
     std::span<const TokenId> prefix;  // the sentence's tokens up to the trigger token, which is the last of them
-    std::span<const TokenId> tokens;  // the whole sentence
-    std::optional<TokenId> next;      // the token behind the prefix; none where the prefix is the whole sentence
+    std::span<const TokenId> tokens;  // the sentence, as far as the model's context reached
+    std::optional<TokenId> next;      // the token behind the prefix; none where the prefix is all of them
   };
 
   /// The at most `max` best examples of a key, best first. Throws layer_out_of_range, unit_out_of_range, store_invalid.

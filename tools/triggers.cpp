@@ -202,7 +202,10 @@ void add_search_options(CLI::App& command, Options& options) {
                                 "How a line is cut: icu (Unicode's sentence boundaries), lines (not)"),
              {"icu", "lines"})
       ->capture_default_str();
-  command.add_flag("--every-prefix", options.request.every_prefix, "Let several prefixes of one sentence count for a key");
+  command.add_flag(
+      "--every-prefix", options.request.every_prefix,
+      "Let several prefixes of one sentence be examples of a key (the paper; without it the best one is, as in its\n"
+      "authors' code)");
   command.add_flag("--smallest", options.request.smallest,
                    "The most negative coefficients instead (gated layers, GELU and the like)");
   check_count(command.add_option("--max-sentences", options.request.max_sentences, "Only the first N sentences of the corpus"),

@@ -158,18 +158,18 @@ void run(const Options& options) {
   if (options.out.empty()) throw UsageError("nothing to do: give --out FILE for all values, or --unit LAYER:UNIT for one");
   catch_interrupts();
   check_is_no_input(options.out, model_files(options.model.folder));
-  check_storable(model_name_of(options.model.folder), options.model.folder);
+  check_storable(model_path_text(options.model.folder), options.model.folder);
   { const AtomicFile writable(options.out); }  // before the work, not after it
   remove_leftovers(options.out);
   const auto model = load_model(options.model);
-  const LayerRange layers = parse_layer_range(options.layers, model->config().n_layers);
+  const IndexRange layers = parse_layer_range(options.layers, model->config().n_layers);
   ValueTable table{.first_layer = layers.begin,
                    .n_layers = layers.end - layers.begin,
                    .d_memory = model->config().d_memory,
                    .k = options.top,
                    .lens = lens_from_name(options.lens),
                    .sign = options.negated ? ValueSign::minus : ValueSign::plus,
-                   .model = model_name_of(options.model.folder),
+                   .model = model_path_text(options.model.folder),
                    .model_fingerprint = model_fingerprint(options.model.folder, weight_files(*model)),
                    .weights = std::string(name(model->weight_mode())),
                    .tokens = {},

@@ -315,6 +315,11 @@ TEST_CASE("export: a model that is another, missing names and ranges that leave 
   run_command({"values", FFMEM_DEMO_MODEL, "-o", values, "--layers", "0", "--top", "2", "--quiet", "--weights", "bf16"});
   CHECK(contains(error({"--format", "neuronpedia", "--model-id", "demo", "--source-set", "ffmem", "--values", values}),
                  "with bf16 weights"));
+  const std::string first = searched().path("first-values");
+  run_command({"values", FFMEM_DEMO_MODEL, "-o", first, "--layers", "0", "--top", "2", "--quiet"});
+  CHECK(contains(
+      error({"--format", "neuronpedia", "--model-id", "demo", "--source-set", "ffmem", "--layers", "1", "--values", first}),
+      "expected layers"));
   CHECK(contains(error({"--format", "authors", "--layers", "12"}), "layers 0 to 11"));
   CHECK(contains(error({"--format", "authors", "--units", "5:4"}), "units 0 to"));
   CHECK(contains(error({"--format", "pickle"}), "pickle"));

@@ -31,7 +31,7 @@ TEST_CASE("parse_weight_mode: the four names and no other") {
 
 TEST_CASE("parse_layer_range: half-open, either side may be empty, a single number is one layer") {
   const auto range = [](const char* text) {
-    const LayerRange r = parse_layer_range(text, 12);
+    const IndexRange r = parse_layer_range(text, 12);
     return std::pair(r.begin, r.end);
   };
   CHECK(range(":") == std::pair<std::size_t, std::size_t>(0, 12));

@@ -66,9 +66,8 @@ Figure box_figure(std::string name, std::string title, const LayerShares& shares
                 .y_label = "share of the layer's memories",
                 .kind = Figure::Kind::boxes,
                 .series = {},
-                .data = {.columns = {"layer"}},
+                .data = {.columns = {"layer", "low", "quartile1", "median", "quartile3", "high"}},
                 .paper = {}};
-  for (const std::string& column : box_columns("share")) figure.data.columns.push_back(column);
   for (std::size_t layer = 0; layer < shares.box.size(); ++layer) {
     figure.data.rows.push_back({count_cell(layer + 1)});
     add_box(figure, shares.box[layer]);

@@ -166,7 +166,7 @@ Result agreeing_memories(Workbench& bench) {
       "Where some memory's prediction is the layer's, the predicted token is a stop word in 60 % of the cases, and the prefix "
       "is shorter than 5 tokens in 43 %.";
   result.run_found = found_text(shares.overall);
-  result.settings = stream_settings(bench, pass.examples, bench.options().value_lens);
+  result.settings = stream_settings(bench, pass.examples, "lens", bench.options().value_lens);
   result.settings.emplace_back("memories", counts_active ? "those with a coefficient other than 0" : "all values, scored bare");
   result.settings.emplace_back("stop words", stop_word_list());
   for (std::size_t i = 0; i < kNames.size(); ++i) result.estimates.emplace_back(kNames[i], shares.overall[i]);

@@ -164,7 +164,7 @@ std::string found_text(const Annotated& annotated, const Workbench& bench, Resul
   result.estimates.emplace_back("covered prefixes", covered);
   const std::size_t n_people = annotated.annotators.size();
   std::string text = fmt::format(
-      "{} annotated {} keys. {} have a pattern, and there are {:.1f} [{:.1f}, {:.1f}] a key on average; {:.1f} % of {} "
+      "{} annotated {} keys. {} have a pattern, and there are {:.1f} ({:.1f} to {:.1f}) a key on average; {:.1f} % of {} "
       "prefixes read "
       "are covered.",
       n_people == 1 ? "One person" : fmt::format("{} people", n_people), annotated.keys.size(), n_with_pattern, per_key.value,
@@ -173,7 +173,7 @@ std::string found_text(const Annotated& annotated, const Workbench& bench, Resul
   const Estimate kappa = cohens_kappa(annotated.annotators[0], annotated.annotators[1], bench.random("annotation/kappa"));
   result.estimates.emplace_back("Cohen's kappa", kappa);
   if (std::isnan(kappa.value)) return text;  // chance alone makes them agree: both found nothing, or one class everywhere
-  return text + fmt::format(" Their classes of prefixes agree with a Cohen's kappa of {:.2f} [{:.2f}, {:.2f}].", kappa.value,
+  return text + fmt::format(" Their classes of prefixes agree with a Cohen's kappa of {:.2f} ({:.2f} to {:.2f}).", kappa.value,
                             kappa.low, kappa.high);
 }
 

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "ops/error.hpp"
+#include "tools/sentence_batches.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -73,7 +74,7 @@ class Runner {
       : reads_(reads),
         options_(options),
         max_rows_(std::max(options.batch_tokens, longest)),
-        max_sequences_(std::max<std::size_t>(1, options.batch_tokens / 8)),
+        max_sequences_(sequences_of(options.batch_tokens)),
         hook_(model->config().n_layers),
         found_(reads.size(), std::numeric_limits<float>::quiet_NaN()),
         session_(std::move(model), {.max_sequences = max_sequences_,

@@ -30,8 +30,8 @@ struct CoefficientReadOptions {
   std::function<void(std::size_t n_done, std::size_t n, std::span<const float> found)> progress{};
 };
 
-/// m of each read, in their order; the same bits as in a run of that prefix alone. Throws layer_/unit_out_of_range, and what
-/// Session::run throws.
+/// m of each read, in their order; the same bits as in a run of that prefix alone. Throws layer_/unit_out_of_range,
+/// argument_invalid for an empty prefix, and what Session::run throws.
 std::vector<float> read_coefficients(const std::shared_ptr<const Model>& model, std::span<const CoefficientRead> reads,
                                      const CoefficientReadOptions& options);
 

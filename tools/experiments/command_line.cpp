@@ -73,8 +73,10 @@ void add_definitions(CLI::App& command, ExperimentOptions& options) {
                0.0)
       ->capture_default_str()
       ->type_name("X");
-  command.add_flag("--every-prefix", options.triggers.every_prefix,
-                   "Let several prefixes of one sentence be examples of a key");
+  command.add_flag(
+      "--every-prefix", options.triggers.every_prefix,
+      "Let several prefixes of one sentence be examples of a key (the paper; without it the best one is, as in its\n"
+      "authors' code)");
   command.add_flag("--smallest", options.triggers.smallest,
                    "Trigger examples with the most negative coefficients (gated layers, GELU and the like); values are then "
                    "negated, as the\n"

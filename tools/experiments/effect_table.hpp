@@ -34,7 +34,7 @@ struct EffectTable {
   std::vector<std::int32_t> rank_layer{};       // [removals]
 };
 
-/// Computed where it is not there. Throws layer_out_of_range.
+/// Of options().effect_layer, which Workbench has checked. Computed where it is not there.
 EffectTable effect_table(Workbench& bench);
 
 }  // namespace ffmem::tools

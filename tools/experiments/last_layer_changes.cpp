@@ -175,7 +175,7 @@ void add_labels(const Workbench& bench, const std::vector<Labels>& annotators, T
   const Estimate kappa = kappa_of(annotators[0], annotators[1], bench.random("last-layer-changes/kappa"));
   result.estimates.emplace_back("Cohen's kappa", kappa);
   if (std::isnan(kappa.value)) return;  // no case has two labels, or both annotators used one label alone
-  result.run_found += fmt::format(" On {} cases that both annotators labelled, Cohen's kappa is {:.2f} [{:.2f}, {:.2f}].",
+  result.run_found += fmt::format(" On {} cases that both annotators labelled, Cohen's kappa is {:.2f} ({:.2f} to {:.2f}).",
                                   kappa.n, kappa.value, kappa.low, kappa.high);
 }
 
@@ -201,7 +201,7 @@ Result last_layer_changes(Workbench& bench) {
       keep ? "changes.csv in this folder has labels of other cases, of another model, text or seed, and was left "
              "as it is; this run's cases are not written down."
            : fmt::format("{} cases are written down to be labelled.", changes.rows.size());
-  result.settings = stream_settings(bench, pass.examples, bench.options().stream_lens);
+  result.settings = stream_settings(bench, pass.examples, "stream lens", bench.options().stream_lens);
   result.settings.emplace_back("changed", "top(r) is not top(o) in the last layer");
   result.settings.emplace_back("cases to label", std::to_string(changes.rows.size()));
   result.estimates.emplace_back("changed", share);

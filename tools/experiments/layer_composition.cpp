@@ -124,7 +124,7 @@ Result layer_composition(Workbench& bench) {
       "Most often the output keeps the residual stream's prediction; rarely does the feed-forward layer's replace it. Where "
       "the prediction changes, it mostly becomes one that neither of them makes: a composition.";
   result.run_found = found_text(bench, pass, result);
-  result.settings = stream_settings(bench, pass.examples, bench.options().stream_lens);
+  result.settings = stream_settings(bench, pass.examples, "stream lens", bench.options().stream_lens);
   for (std::size_t c = 0; c < kNumCases; ++c) add_estimates(result, kCaseNames[c], shares[c]);
   result.tables.push_back(layer_table(pass, shares));
   result.figures.push_back(share_figure(shares));

@@ -126,13 +126,20 @@ class Pass {
   void count_memories(const ExampleBatch& batch) {
     const std::size_t n_rows = bench_.n_layers() * batch.n_examples;
     std::vector<std::vector<ValuePredictions::Open>> open(n_rows);
-    // Each row writes its own places: the order does not matter.
+    std::exception_ptr failed;  // an exception must not leave a parallel loop
+                                // Each row writes its own places: the order does not matter.
 #pragma omp parallel for schedule(static)
     for (std::size_t row = 0; row < n_rows; ++row) {
       const std::size_t layer = row / batch.n_examples;
       const std::size_t at = result_.at(batch.first_example + row % batch.n_examples, layer);
-      count_row(layer, rows_.coefficients().row(row), at, open[row]);
+      try {
+        count_row(layer, rows_.coefficients().row(row), at, open[row]);
+      } catch (const std::bad_alloc&) {
+#pragma omp critical
+        failed = std::current_exception();
+      }
     }
+    if (failed) std::rethrow_exception(failed);
     std::vector<ValuePredictions::Open> all;
     for (const auto& of_row : open) all.insert(all.end(), of_row.begin(), of_row.end());
     const std::vector<bool> agrees = values_.decide(all);

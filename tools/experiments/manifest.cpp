@@ -113,7 +113,7 @@ std::string manifest(const Workbench& bench, const Facts& facts, const Timings& 
       .add("backend", bench.model()->backend().description())
       .add("threads", available_threads())
       .add("ranks", n_ranks())
-      .add("model", model_name_of(bench.options().model.folder))
+      .add("model", model_path_text(bench.options().model.folder))
       .add("model_fingerprint", bench.model_fingerprint())
       .add("run", about.json())
       .add("options", options_json(bench.options()))

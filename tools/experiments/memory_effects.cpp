@@ -68,7 +68,7 @@ Table memory_table(Workbench& bench, const EffectTable& table, const std::vector
                              "log-probability of the model's prediction, the distribution (KL "
                              "divergence, nats), and the prediction",
                              table.layer + 1, table.examples.size()),
-      .columns = {"memory", "value's prediction", "examples", "mean coefficient", "mean change of log p",
+      .columns = {"layer", "unit", "value's prediction", "examples", "mean coefficient", "mean change of log p",
                   "largest change of log p", "mean divergence", "largest divergence", "share prediction changed",
                   "share own prediction is the model's", "median rank of the model's prediction"},
       .rows = {}};
@@ -77,7 +77,8 @@ Table memory_table(Workbench& bench, const EffectTable& table, const std::vector
     const ValueTable& values = bench.values(s.coefficient < 0.0 ? ValueSign::minus : ValueSign::plus);
     const TokenId top = values.tokens[(table.layer * values.d_memory + unit) * values.k];
     const auto share = [&](std::size_t k) { return static_cast<double>(k) / static_cast<double>(s.n); };
-    auto& row = memories.rows.emplace_back(std::vector<Cell>{count_cell(unit), visible_token(bench.tokenizer().get(), top)});
+    auto& row = memories.rows.emplace_back(
+        std::vector<Cell>{count_cell(table.layer + 1), count_cell(unit), visible_token(bench.tokenizer().get(), top)});
     row.push_back(count_cell(s.n));
     if (s.n == 0) {
       row.resize(memories.columns.size(), std::string());
@@ -96,17 +97,17 @@ Table strongest_table(const Workbench& bench, const EffectTable& table) {
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, std::greater<>(), [&](std::size_t i) { return table.removals[i].divergence; });
   order.resize(std::min(order.size(), kStrongest));
-  Table strongest{
-      .name = "strongest",
-      .caption = fmt::format("The {} removals that change the model's distribution most", order.size()),
-      .columns = {"memory", "prefix", "coefficient", "memory's own prediction", "model's prediction", "without the memory",
-                  "change of log p", "divergence", "rank of the model's prediction", "rank of the layer's prediction"},
-      .rows = {}};
+  Table strongest{.name = "strongest",
+                  .caption = fmt::format("The {} removals that change the model's distribution most", order.size()),
+                  .columns = {"layer", "unit", "prefix", "coefficient", "memory's own prediction", "model's prediction",
+                              "without the memory", "change of log p", "divergence", "rank of the model's prediction",
+                              "rank of the layer's prediction"},
+                  .rows = {}};
   const auto text = [&](TokenId token) { return visible_token(bench.tokenizer().get(), token); };
   for (const std::size_t i : order) {
     const Removal& removal = table.removals[i];
     strongest.rows.push_back(
-        {count_cell(removal.unit), text_of(bench, table.examples.prefix(removal.example)),
+        {count_cell(table.layer + 1), count_cell(removal.unit), text_of(bench, table.examples.prefix(removal.example)),
          static_cast<double>(removal.coefficient), text(table.own_top[i]), text(table.prediction[removal.example]),
          text(removal.top_after), static_cast<double>(removal.log_p_change), static_cast<double>(removal.divergence),
          static_cast<std::int64_t>(table.rank_prediction[i]), static_cast<std::int64_t>(table.rank_layer[i])});
@@ -240,7 +241,9 @@ std::string_view method_text(RemovalMethod method) {
 }
 
 Settings settings_of(const Workbench& bench, const EffectTable& table) {
-  Settings settings = stream_settings(bench, table.examples, bench.options().value_lens);
+  Settings settings = stream_settings(bench, table.examples, "lens", bench.options().value_lens);
+  settings.emplace_back("prediction, its log-probability, divergence",
+                        "the model's own, behind its final norm whatever the lens");
   settings.emplace_back("layer", std::to_string(table.layer + 1));
   settings.emplace_back("removed",
                         "one memory at a time, at the prefix's last position; only memories with a coefficient other than 0");

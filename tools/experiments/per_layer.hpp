@@ -1,4 +1,4 @@
-// What the experiments of sections 5.1 and 5.2 of the paper have in common: numbers of a layer pass, layer by layer, and the
+// What experiments have in common: numbers layer by layer, of a layer pass (the paper's sections 5.1 and 5.2) or not, and the
 // words to tell them.
 #pragma once
 

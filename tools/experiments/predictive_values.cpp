@@ -8,6 +8,7 @@
 
 #include "tools/experiments/intervals.hpp"
 #include "tools/experiments/key_targets.hpp"
+#include "tools/experiments/per_layer.hpp"
 #include "tools/experiments/settings.hpp"
 #include "tools/token_text.hpp"
 
@@ -126,7 +127,7 @@ Figure bin_figure(const std::vector<Bin>& bins, std::string name, std::string x_
 
 /// Against the middle of each bin, in units of a power of ten so that the axis has short numbers. Of the paper's curve its text
 /// gives the last point: about 0.95 in the bin at about 4e-4.
-Figure width_figure(const std::vector<Bin>& bins, std::size_t n_layers, Target target) {
+Figure width_figure(const std::vector<Bin>& bins, std::size_t n_layers, std::size_t vocab_size, Target target) {
   const double exponent = std::floor(std::log10(bins.back().high));
   const double unit = std::pow(10.0, exponent);
   Figure figure =
@@ -134,6 +135,7 @@ Figure width_figure(const std::vector<Bin>& bins, std::size_t n_layers, Target t
                  [&](std::size_t b) { return 0.5 * (bins[b].low + bins[b].high) / unit; });
   if (!paper_layer(1, n_layers)) return figure;
   figure.paper = Table{.columns = {figure.x_label, figure.series[0]}, .rows = {{4e-4 / unit, 0.95}}};
+  figure.paper_label = fmt::format("the paper's, of 267,744 words (here {})", vocab_size);
   figure.y_max = 1.0;
   return figure;
 }
@@ -223,12 +225,13 @@ std::string found_text(const std::vector<Bin>& bins, const Best& best, std::size
   if (lowest == bins.end()) return "No key has a trigger example to compare its value with.";
   const auto highest = std::find_if(bins.rbegin(), bins.rend(), has_values);
   return fmt::format(
-      "The agreement rate is {:.3f} ({} of the values) in the bin of lowest max(p), up to {:.3g}, and {:.3f} ({} of the "
-      "values) in the highest that has any, {:.3g} to {:.3g}. Of the {} values of highest max(p) {} lie in layers {} of {}, "
+      "The values agree with an example in {} ({} of {}) in the bin of lowest max(p), up to {:.3g}, and in {} ({} of {}) in "
+      "the highest that has any, {:.3g} to {:.3g}. Of the {} values of highest max(p) {} lie in layers {} of {}, "
       "and {} have a trigger example {}; of as many random values {} have.",
-      lowest->agreement.value, lowest->agreement.n, lowest->high, highest->agreement.value, highest->agreement.n, highest->low,
-      highest->high, best.n, best.n_upper, upper_layers_text(n_layers), n_layers, best.n_agreeing,
-      target == Target::next ? "that their prediction follows" : "that ends in their prediction", n_random_agreeing);
+      percent(lowest->agreement), lowest->n_agreeing, lowest->agreement.n, lowest->high, percent(highest->agreement),
+      highest->n_agreeing, highest->agreement.n, highest->low, highest->high, best.n, best.n_upper, upper_layers_text(n_layers),
+      n_layers, best.n_agreeing, target == Target::next ? "that their prediction follows" : "that ends in their prediction",
+      n_random_agreeing);
 }
 
 }  // namespace
@@ -290,7 +293,8 @@ Result predictive_values(Workbench& bench) {
   result.tables = {bin_table(by_width, "bins", caption + "equal width"),
                    bin_table(by_count, "bins-equal-count", caption + "equal count, each from its least to its largest max(p)"),
                    std::move(best.table)};
-  result.figures = {width_figure(by_width, bench.n_layers(), target), count_figure(by_count, target)};
+  result.figures = {width_figure(by_width, bench.n_layers(), bench.model()->config().vocab_size, target),
+                    count_figure(by_count, target)};
   return result;
 }
 

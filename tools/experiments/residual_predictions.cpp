@@ -27,8 +27,8 @@ Result residual_predictions(Workbench& bench) {
                 .y_label = "share of examples",
                 .kind = Figure::Kind::bars,
                 .series = {"share of examples"},
-                .data = {.columns = {"layer", "share", "low", "high"}},
-                .paper = paper_points(pass.n_layers, "share", {{1, 1.0 / 3.0}, {16, 0.95}}),
+                .data = {.columns = interval_columns("layer", {"share of examples"})},
+                .paper = paper_points(pass.n_layers, "share of examples", {{1, 1.0 / 3.0}, {16, 0.95}}),
                 .y_max = 1.0};
   for (std::size_t layer = 0; layer < pass.n_layers; ++layer) {
     add_interval(layers.rows.emplace_back(std::vector<Cell>{count_cell(layer + 1), count_cell(pass.examples.size())}),
@@ -50,7 +50,7 @@ Result residual_predictions(Workbench& bench) {
       "layer {}{}.",
       percent(shares.front()), percent(shares.back()), shares.size(),
       half < values.size() ? fmt::format("; in half of them first in layer {}", half + 1) : "");
-  result.settings = stream_settings(bench, pass.examples, bench.options().stream_lens);
+  result.settings = stream_settings(bench, pass.examples, "stream lens", bench.options().stream_lens);
   add_estimates(result, "residual predicts the output", shares);
   result.tables.push_back(std::move(layers));
   result.figures.push_back(std::move(figure));

@@ -53,7 +53,7 @@ Result residual_probabilities(Workbench& bench) {
       "The residual stream's mean probability of the model's prediction is {} in layer 1 and {} in layer {}; the "
       "medians are {} and {}.",
       percent(means.front()), percent(means.back()), means.size(), percent(medians.front()), percent(medians.back()));
-  result.settings = stream_settings(bench, pass.examples, bench.options().stream_lens);
+  result.settings = stream_settings(bench, pass.examples, "stream lens", bench.options().stream_lens);
   add_estimates(result, "mean probability", means);
   result.tables.push_back(std::move(layers));
   result.figures.push_back(std::move(figure));

@@ -22,7 +22,7 @@ struct Material {
 struct Result {
   std::string name{};                                           // of the experiment and its folder
   std::string title{};                                          // what it measures, for a reader
-  std::string paper_place{};                                    // "section 3.3, Figure 3"
+  std::string paper_place{};                                    // "section 3.2, Figure 3"
   std::string paper_found{};                                    // what the paper reports on its own model, in a paragraph
   std::string run_found{};                                      // what this run found: sentences made of its numbers alone
   std::vector<std::pair<std::string, std::string>> settings{};  // every choice that bears on the numbers: "lens" = "raw"

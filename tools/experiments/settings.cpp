@@ -45,7 +45,8 @@ Settings trigger_settings(const Workbench& bench) {
       common_settings(bench, fmt::format("{}, fingerprint {}", file_names(bench.options().train), bench.train_fingerprint()));
   settings.emplace_back("sentences searched", request.max_sentences ? std::to_string(*request.max_sentences) : "all");
   settings.emplace_back("trigger examples per key", std::to_string(request.top));
-  settings.emplace_back("examples of one sentence", request.every_prefix ? "every prefix" : "the best prefix of each key");
+  settings.emplace_back("examples of one sentence",
+                        request.every_prefix ? "every prefix (the paper)" : "the best prefix of each key (the authors' code)");
   settings.emplace_back("examples are", request.smallest ? "the most negative coefficients" : "the highest coefficients");
   return settings;
 }
@@ -74,12 +75,12 @@ Settings sample_settings(const Workbench& bench, const ExampleSet& examples) {
   return settings;
 }
 
-Settings stream_settings(const Workbench& bench, const ExampleSet& examples, Lens lens) {
+Settings stream_settings(const Workbench& bench, const ExampleSet& examples, const std::string& option, Lens lens) {
   const ModelConfig& config = bench.model()->config();
   const ModelWeights& weights = bench.model()->weights();
   const LayerWeights& layer = weights.layers.front();
   Settings settings = sample_settings(bench, examples);
-  settings.emplace_back("lens", weights.final_norm.present ? std::string(lens_name(lens))
+  settings.emplace_back(option, weights.final_norm.present ? std::string(lens_name(lens))
                                                            : "raw (the model has no final norm: both lenses are the same)");
   if (config.wiring == Wiring::parallel) {
     settings.emplace_back("r",

@@ -33,7 +33,7 @@ Settings value_settings(const Workbench& bench);
 /// Of numbers on sampled prefixes: model, validation text, sampling.
 Settings sample_settings(const Workbench& bench, const ExampleSet& examples);
 
-/// Those, and what r, y and o are in this model and the lens that scores them.
-Settings stream_settings(const Workbench& bench, const ExampleSet& examples, Lens lens);
+/// Those, what r, y and o are in this model, and the lens that scores them, by the name of its option: "lens", "stream lens".
+Settings stream_settings(const Workbench& bench, const ExampleSet& examples, const std::string& option, Lens lens);
 
 }  // namespace ffmem::tools

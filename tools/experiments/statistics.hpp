@@ -31,7 +31,7 @@ std::vector<std::size_t> sample(std::size_t n, std::size_t k, Random& random);
 
 /// A mean with its 95 % interval.
 struct Estimate {
-  double value = 0.0;  // NaN for n = 0, and then low and high too
+  double value = 0.0;  // NaN where it is not known, as for n = 0; low and high also where there is no interval
   double low = 0.0;
   double high = 0.0;
   std::size_t n = 0;

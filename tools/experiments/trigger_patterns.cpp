@@ -133,12 +133,15 @@ Figure share_figure(const std::vector<LayerPatterns>& layers, std::size_t n_exam
 std::string found_text(const std::vector<LayerPatterns>& layers, std::size_t n_examples, std::size_t n_keys,
                        const ExperimentOptions& options) {
   std::size_t n_never = 0;
+  std::size_t n_short = 0;
   std::vector<double> same;
   for (const LayerPatterns& layer : layers) {
     n_never += layer.n_never_fired;
+    n_short += layer.n_short;
     same.push_back(layer.shares[0].value);
   }
-  const std::string never = fmt::format("{} of {} keys {}.", n_never, n_keys, without_examples_text(options));
+  std::string never = fmt::format("{} of {} keys {}.", n_never, n_keys, without_examples_text(options));
+  if (n_short > 0) never += fmt::format(" {} have fewer than {} examples and are left out.", n_short, n_examples);
   if (std::ranges::all_of(same, [](double share) { return std::isnan(share); })) {
     return fmt::format("No key has {} trigger examples. {}", n_examples, never);
   }

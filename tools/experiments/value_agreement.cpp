@@ -155,16 +155,16 @@ std::string found_text(const Found& found, const ExperimentOptions& options) {
   const std::string left_out = without_target_text(found.keys, options);
   if (std::isnan(most.value)) return "No key has a trigger example to compare its value with. " + left_out;
   if (most.value == 0.0) return "No value's top prediction is its key's target, in any layer. " + left_out;
-  const auto percent = [](const Estimate& estimate) { return 100.0 * estimate.value; };
+  const auto in_percent = [](const Estimate& estimate) { return 100.0 * estimate.value; };
   const Estimate& permuted = found.permuted[best];
   return fmt::format(
       "The value's top prediction is the key's target for {:.2f} % of the keys of layer {} and {:.2f} % of layer {}; most "
       "often in layer {}: {:.2f} % ({:.2f} to {:.2f}; {} of {}). There a token drawn by frequency agrees in {:.2f} %, a "
       "uniform one in {:.4f} %{}. {}",
-      percent(found.agreement[layers.first - 1]), layers.first, percent(found.agreement[layers.last - 1]), layers.last,
-      layers.highest, percent(most), 100.0 * most.low, 100.0 * most.high, found.n_agreeing[best], most.n,
-      percent(found.frequency[best]), percent(found.uniform[best]),
-      std::isnan(permuted.value) ? "" : fmt::format(", another key's value in {:.2f} %", percent(permuted)), left_out);
+      in_percent(found.agreement[layers.first - 1]), layers.first, in_percent(found.agreement[layers.last - 1]), layers.last,
+      layers.highest, in_percent(most), 100.0 * most.low, 100.0 * most.high, found.n_agreeing[best], most.n,
+      in_percent(found.frequency[best]), in_percent(found.uniform[best]),
+      std::isnan(permuted.value) ? "" : fmt::format(", another key's value in {:.2f} %", in_percent(permuted)), left_out);
 }
 
 }  // namespace

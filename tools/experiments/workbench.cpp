@@ -69,7 +69,7 @@ void check_options(const ExperimentOptions& options, const ModelConfig& config) 
   if (std::error_code error; std::filesystem::equivalent(options.out, options.model.folder, error)) {
     throw UsageError(concat("-o ", options.out.string(), ": expected a folder for the results, found the model's own"));
   }
-  check_storable(model_name_of(options.model.folder), options.model.folder);
+  check_storable(model_path_text(options.model.folder), options.model.folder);
   check_texts(options);
   for (const auto& path : options.annotations) {
     if (std::filesystem::exists(path / "annotation.csv") || std::filesystem::exists(path / "changes.csv")) continue;
@@ -183,7 +183,7 @@ const ValueTable& Workbench::values(ValueSign sign) {
                      .k = k,
                      .lens = options_.value_lens,
                      .sign = sign,
-                     .model = model_name_of(options_.model.folder),
+                     .model = model_path_text(options_.model.folder),
                      .model_fingerprint = model_fingerprint_,
                      .weights = weights};
     Progress progress(negated ? "negated values" : "values", static_cast<double>(n_layers() * d_memory()), "values",

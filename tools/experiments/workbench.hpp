@@ -74,7 +74,8 @@ bool comes_from(const std::filesystem::path& path, const Origin& origin);
 class Workbench {
  public:
   /// Loads model and tokenizer, makes the folders and clears them of what killed runs left half written. Throws what loading
-  /// throws, file_unwritable; UsageError where `out` is the model's folder, or a text is a file that the run would write over.
+  /// throws, file_unwritable, layer_out_of_range (effect_layer), argument_invalid (annotations); UsageError where `out` is the
+  /// model's folder, or a text is a file that the run would write over.
   explicit Workbench(ExperimentOptions options);
 
   const ExperimentOptions& options() const noexcept { return options_; }

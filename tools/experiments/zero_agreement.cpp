@@ -10,15 +10,15 @@ namespace ffmem::tools {
 namespace {
 
 Settings settings_of(const Workbench& bench, const LayerPass& pass) {
-  Settings settings = stream_settings(bench, pass.examples, bench.options().value_lens);
+  Settings settings = stream_settings(bench, pass.examples, "lens", bench.options().value_lens);
   const bool bare = !ValuePredictions::scores_weighted(*bench.model(), bench.options().value_lens);
-  settings.emplace_back("active reading",
+  settings.emplace_back("active memories are",
                         bare ? "memories with a coefficient other than 0; scored bare, by their sign (a norm or a bias stands "
                                "between value and softmax)"
                              : "memories with a coefficient other than 0, scored times their coefficient; the others are zero "
                                "vectors, which predict nothing");
-  settings.emplace_back("all reading", "every value of the layer, scored bare");
-  settings.emplace_back("drawn", bench.options().agreeing == AgreeingMemories::active ? "active" : "all");
+  settings.emplace_back("all memories are", "every value of the layer, scored bare");
+  settings.emplace_back("figure and text are of", bench.options().agreeing == AgreeingMemories::active ? "active" : "all");
   return settings;
 }
 
@@ -56,7 +56,7 @@ Figure share_figure(const std::vector<Estimate>& shares, bool of_active) {
                 .y_label = "share of examples",
                 .kind = Figure::Kind::bars,
                 .series = {"zero agreement"},
-                .data = {.columns = {"layer", "zero agreement", "low", "high"}},
+                .data = {.columns = interval_columns("layer", {"zero agreement"})},
                 .paper = paper_points(shares.size(), "zero agreement", {{8, 0.875}}),
                 .y_max = 1.0};
   for (std::size_t layer = 0; layer < shares.size(); ++layer) {

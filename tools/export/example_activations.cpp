@@ -8,6 +8,7 @@
 #include "hooks/hook.hpp"
 #include "ops/error.hpp"
 #include "runtime/session.hpp"
+#include "tools/sentence_batches.hpp"
 
 namespace ffmem::tools {
 namespace {
@@ -107,7 +108,7 @@ class Group {
 
   void run_sentences(const std::shared_ptr<const Model>& model, const std::function<void(double)>& done) {
     const TriggerInfo& info = store_.info();
-    Session session(model, {.max_sequences = kBatchTokens / 8,
+    Session session(model, {.max_sequences = sequences_of(kBatchTokens),
                             .context = info.context,
                             .max_batch_tokens = std::max(kBatchTokens, info.context),
                             .keep_cache = false});
@@ -118,7 +119,7 @@ class Group {
       std::vector<TokenId> tokens;
       std::vector<std::size_t> offsets{0};
       std::size_t end = begin;
-      for (; end < all.size() && end - begin < kBatchTokens / 8; ++end) {
+      for (; end < all.size() && end - begin < sequences_of(kBatchTokens); ++end) {
         const auto own = store_.sentence_tokens(all[end]);
         if (end > begin && tokens.size() + own.size() + 1 > kBatchTokens) break;
         if (info.prefix_token) tokens.push_back(*info.prefix_token);

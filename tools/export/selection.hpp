@@ -8,8 +8,8 @@
 namespace ffmem::tools {
 
 struct ExportSelection {
-  LayerRange layers;
-  LayerRange units;     // of each layer
+  IndexRange layers;
+  IndexRange units;     // of each layer
   std::size_t top = 0;  // examples of a key at most, the best
 
   std::size_t n_keys() const noexcept { return (layers.end - layers.begin) * (units.end - units.begin); }

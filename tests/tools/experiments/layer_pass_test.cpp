@@ -10,6 +10,7 @@
 #include "loaders/mapped_file.hpp"
 #include "tests/loaders/thrown.hpp"
 #include "tests/tools/experiments/experiment_models.hpp"
+#include "tools/l2_norm.hpp"
 
 using namespace ffmem;
 using namespace ffmem::tools;
@@ -27,7 +28,8 @@ struct Counts {
   std::int32_t active = 0;
   std::int32_t agree_active = 0;
   std::int32_t agree_all = 0;
-  std::int32_t close = 0;  // memories whose two best tokens lie so near that rounding decides
+  std::int32_t carrying = 0;  // 90 % of the sum of |m| |v|
+  std::int32_t close = 0;     // memories whose two best tokens lie so near that rounding decides
 };
 
 /// Counts each memory of a layer by scoring it.
@@ -35,9 +37,11 @@ Counts count(const Workbench& bench, std::size_t layer, const std::vector<float>
   const Model& model = *bench.model();
   Counts counts;
   std::vector<float> value(model.config().d_model);
+  std::vector<float> masses;
   for (std::size_t unit = 0; unit < m.size(); ++unit) {
     counts.active += std::abs(m[unit]) > above ? 1 : 0;
     model.value_row(layer, unit, value.data());
+    masses.push_back(std::abs(m[unit]) * static_cast<float>(l2_norm(value)));
     const auto bare = scores(model, value, lens);
     counts.agree_all += best(bare) == token ? 1 : 0;
     counts.close += gap(bare) < 1e-4F ? 1 : 0;
@@ -49,6 +53,7 @@ Counts count(const Workbench& bench, std::size_t layer, const std::vector<float>
     counts.agree_active += best(own) == token ? 1 : 0;
     counts.close += gap(own) < 1e-4F * std::min(1.0F, std::abs(factor)) ? 1 : 0;
   }
+  counts.carrying = static_cast<std::int32_t>(n_carrying(masses, 0.9));
   return counts;
 }
 
@@ -71,6 +76,7 @@ void check_example(const Workbench& bench, const LayerPass& pass, std::size_t i)
     const Counts counts =
         count(bench, layer, run.at(Point::coefficients, layer), ffn, options.value_lens, options.active_above);
     CHECK(pass.active[at] == counts.active);
+    CHECK(pass.mass[at] == counts.carrying);
     CHECK(std::abs(pass.agree_active[at] - counts.agree_active) <= counts.close);
     CHECK(std::abs(pass.agree_all[at] - counts.agree_all) <= counts.close);
   }

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "tests/loaders/thrown.hpp"
 #include "tests/tools/experiments/experiment_models.hpp"
 
 using namespace ffmem;
@@ -43,6 +44,15 @@ TEST_CASE("memory-effects: of few prefixes, too, each interval of the figure hol
       CHECK(std::get<double>(row[3]) >= std::get<double>(row[1]) * (1 - 1e-12));
     }
   }
+}
+
+TEST_CASE("memory-effects: a layer that the model has not is refused before any work") {
+  const ExperimentModel model;
+  ExperimentOptions options = model.options();
+  options.effect_layer = 12;
+  const Error error = thrown([&] { const Workbench bench(options); });
+  CHECK(error.code() == ErrorCode::layer_out_of_range);
+  CHECK_MESSAGE(contains(error.what(), "--effect-layer 12: the model has layers 0 to "), error.what());
 }
 
 TEST_CASE("memory-effects: a memory with one example has no interval") {

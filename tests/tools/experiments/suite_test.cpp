@@ -75,6 +75,23 @@ std::map<std::string, std::string> files_of(const std::filesystem::path& folder)
   return files;
 }
 
+/// An experiment whose gnuplot is this script; checks that no half file is left.
+CommandResult drawn_by(const std::string& script) {
+  const SuiteRun run;
+  const auto gnuplot = run.folder.write("gnuplot", "#!/bin/sh\n" + script);
+  std::filesystem::permissions(gnuplot, std::filesystem::perms::owner_all);
+  const std::string path = std::getenv("PATH");
+  ::setenv("PATH", (run.folder.path().string() + ":" + path).c_str(), 1);
+  const auto out = run.folder.path() / "out";
+  CommandResult result = ffmem_command(
+      {"experiment", "trigger-patterns", run.model.path(), "--train", run.train, "-o", out, "--sentences", "lines", "--quiet"});
+  ::setenv("PATH", path.c_str(), 1);
+  for (const auto& entry : std::filesystem::directory_iterator(out / "trigger-patterns")) {
+    CHECK_FALSE(contains(entry.path().filename().string(), ".tmp."));
+  }
+  return result;
+}
+
 }  // namespace
 
 TEST_CASE("ffmem suite: every experiment leaves its folder, and the report shows each with the paper beside it") {
@@ -142,20 +159,15 @@ TEST_CASE("ffmem suite: one thread or two, and again over what is there: the sam
 }
 
 TEST_CASE("ffmem experiment: Ctrl-C while a figure is drawn is exit code 130 and leaves no half figure") {
-  const SuiteRun run;
-  const auto gnuplot = run.folder.write("gnuplot", "#!/bin/sh\n: > \"${4%.gp}.svg.tmp.$PPID\"\nkill -INT $PPID\nexit 1\n");
-  std::filesystem::permissions(gnuplot, std::filesystem::perms::owner_all);
-  const std::string path = std::getenv("PATH");
-  ::setenv("PATH", (run.folder.path().string() + ":" + path).c_str(), 1);
-  const auto out = run.folder.path() / "out";
-  const CommandResult result = ffmem_command(
-      {"experiment", "trigger-patterns", run.model.path(), "--train", run.train, "-o", out, "--sentences", "lines", "--quiet"});
-  ::setenv("PATH", path.c_str(), 1);
+  const CommandResult result = drawn_by(": > \"${4%.gp}.svg.tmp.$PPID\"\nkill -INT $PPID\nexit 1\n");
   CHECK(result.exit_code == 130);
   CHECK(contains(result.err, "interrupted"));
-  for (const auto& entry : std::filesystem::directory_iterator(out / "trigger-patterns")) {
-    CHECK_FALSE(contains(entry.path().filename().string(), ".tmp."));
-  }
+}
+
+TEST_CASE("ffmem experiment: a gnuplot that fails is an error with its words, and leaves no half figure") {
+  const CommandResult result = drawn_by(": > \"${4%.gp}.svg.tmp.$PPID\"\necho unknown terminal >&2\nexit 3\n");
+  CHECK(result.exit_code == 1);
+  CHECK_MESSAGE(contains(result.err, "trigger-patterns.gp: gnuplot ended with 3, saying: unknown terminal"), result.err);
 }
 
 TEST_CASE("ffmem suite: what is missing or wrong is one line") {
