@@ -15,13 +15,6 @@ using namespace ffmem;
 
 namespace {
 
-using Arguments = std::vector<std::string>;
-
-Arguments with(Arguments arguments, const Arguments& more) {
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
-
 const Arguments kGenerate{"generate", kTiny, "--tokens", "5,6,7", "--max-new", "2", "--json"};
 
 }  // namespace

@@ -19,35 +19,19 @@
 
 using namespace ffmem;
 
-namespace {
-
-using Arguments = std::vector<std::string>;
-
-void check_refused(const Arguments& arguments, const std::vector<std::string>& parts) {
-  const CommandResult result = ffmem_command(arguments);
-  CAPTURE(result.err);
-  CHECK(result.exit_code == 2);
-  for (const std::string& part : parts) CHECK(contains(result.err, part));
-}
-
-Arguments with(Arguments arguments, const Arguments& more) {
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("ffmem: a result that would replace what it is made from is exit code 2") {
   const TemporaryFolder folder;
   const std::string text = folder.write("corpus.txt", "A sentence.\n");
   const std::string alias = (folder.path() / "alias.txt").string();
   std::filesystem::create_hard_link(text, alias);
-  check_refused({"triggers", kDemo, text, "-o", text}, {text, "would replace"});
-  check_refused({"triggers", kDemo, text, "-o", alias}, {alias, "would replace"});
-  check_refused({"merge", text, "-o", text}, {"would replace"});
-  check_refused({"export", text, "--format", "npy", "-o", text}, {"would replace"});
-  check_refused({"report", "--triggers", "t", "--values", text, "-o", text}, {"would replace"});
-  check_refused({"capture", kTiny, "--tokens-file", text, "--points", "ffn_in", "-o", text}, {"would replace"});
+  check_complaint({"triggers", kDemo, text, "-o", text}, 2, {text, "would replace"});
+  check_complaint({"triggers", kDemo, text, "-o", alias}, 2, {alias, "would replace"});
+  check_complaint({"merge", text, "-o", text}, 2, {"would replace"});
+  check_complaint({"export", text, "--format", "npy", "-o", text}, 2, {"would replace"});
+  check_complaint({"report", "--triggers", "t", "--values", text, "-o", text}, 2, {"would replace"});
+  check_complaint({"capture", kTiny, "--tokens-file", text, "--points", "ffn_in", "-o", text}, 2, {"would replace"});
   CHECK(read_text_file(text) == "A sentence.\n");
 }
 
@@ -67,16 +51,16 @@ TEST_CASE("ffmem: a result that would replace a file of its model, or one that a
   for (const std::string name :
        {"config.json", "generation_config.json", "tokenizer.json", "model.safetensors", "shard.safetensors"}) {
     const std::string before = read_text_file(in_model + name);
-    check_refused({"triggers", model.path(), text, "-o", in_model + name}, {name, "would replace"});
-    check_refused({"values", model.path(), "-o", in_model + name}, {name, "would replace"});
-    check_refused(with(capture, {"-o", in_model + name}), {name, "would replace"});
-    check_refused({"export", store, "--format", "authors", "-o", in_model + name}, {name, "would replace"});
+    check_complaint({"triggers", model.path(), text, "-o", in_model + name}, 2, {name, "would replace"});
+    check_complaint({"values", model.path(), "-o", in_model + name}, 2, {name, "would replace"});
+    check_complaint(with(capture, {"-o", in_model + name}), 2, {name, "would replace"});
+    check_complaint({"export", store, "--format", "authors", "-o", in_model + name}, 2, {name, "would replace"});
     CHECK(read_text_file(in_model + name) == before);
   }
   output(with(capture, {"-o", in_model + "own.safetensors"}));
   const std::string patch = in_model + "own.safetensors";
   for (const Arguments& edit : {Arguments{"--patch", "coefficients:0=" + patch}, {"--add", "ffn_out:0=" + patch + ":x"}}) {
-    check_refused(with(with(capture, edit), {"-o", patch}), {"would replace"});
+    check_complaint(with(with(capture, edit), {"-o", patch}), 2, {"would replace"});
   }
 }
 
@@ -176,7 +160,7 @@ TEST_CASE("ffmem experiment: a text among the files that it writes is exit code 
     return Arguments{"experiment", "value-ranks", model.path(), "--train", text, "--quiet", "-o", folder.path()};
   };
   for (const std::string name : {"manifest.json", "report.html", "value-ranks/ranks.csv", "data/triggers.safetensors"}) {
-    check_refused(arguments(name), {"-o " + folder.path().string()});
+    check_complaint(arguments(name), 2, {"-o " + folder.path().string()});
     CHECK(read_text_file(folder.path() / name) == "w5 w6\nw7 w8 w9\n");
   }
   output(arguments("data/train.txt"));
@@ -185,8 +169,8 @@ TEST_CASE("ffmem experiment: a text among the files that it writes is exit code 
 TEST_CASE("ffmem experiment: without the text that it reads it is exit code 2, and no folder is made") {
   const TemporaryFolder folder;
   const std::string out = folder.path() / "out";
-  check_refused({"experiment", "value-ranks", kDemo, "--valid", "x", "-o", out}, {"--train FILE"});
-  check_refused({"experiment", "memory-effects", kDemo, "--train", "x", "-o", out}, {"--valid FILE"});
+  check_complaint({"experiment", "value-ranks", kDemo, "--valid", "x", "-o", out}, 2, {"--train FILE"});
+  check_complaint({"experiment", "memory-effects", kDemo, "--train", "x", "-o", out}, 2, {"--valid FILE"});
   CHECK_FALSE(std::filesystem::exists(out));
 }
 
@@ -195,7 +179,7 @@ TEST_CASE("ffmem triggers: a corpus under the name of its checkpoint is exit cod
   const std::string out = folder.path() / "out";
   for (const std::string name : {"out.partial", "out.rank-1-of-4.partial"}) {
     const std::string text = folder.write(name, "A sentence.\n");
-    check_refused({"triggers", kDemo, text, "-o", out, "--restart"}, {"checkpoint", text});
+    check_complaint({"triggers", kDemo, text, "-o", out, "--restart"}, 2, {"checkpoint", text});
     CHECK(read_text_file(text) == "A sentence.\n");
     std::filesystem::remove(text);
   }
@@ -235,7 +219,7 @@ TEST_CASE("ffmem triggers --unless-done: the result of the same request is left 
   }
   const CommandResult result = ffmem_command({"triggers", model.path(), text, "-o", out, "--unless-done", "--top", "4"});
   CHECK(contains(result.err, "(top: '50' and '4'), and will be replaced"));
-  check_refused({"triggers", model.path(), text, "-o", out, "--unless-done", "--restart"}, {"--restart"});
+  check_complaint({"triggers", model.path(), text, "-o", out, "--unless-done", "--restart"}, 2, {"--restart"});
 }
 
 TEST_CASE("ffmem triggers --unless-done --json: what is done is told as if it had just been searched, without times") {

@@ -18,6 +18,13 @@ namespace ffmem {
 inline const std::string kDemo = FFMEM_DEMO_MODEL;
 inline const std::string kTiny = kTinyModel.string();
 
+using Arguments = std::vector<std::string>;
+
+inline Arguments with(Arguments arguments, const Arguments& more) {
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
 inline std::string output(const std::vector<std::string>& arguments, const CommandSetting& setting = {}) {
   const CommandResult result = ffmem_command(arguments, setting);
   CHECK_MESSAGE(result.exit_code == 0, result.err);

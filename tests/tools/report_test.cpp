@@ -113,3 +113,38 @@ TEST_CASE(
   small.info.model = small.path("own-name") + "/.";
   CHECK(contains(report_page(small), "<h1>The memories of own-name</h1>"));
 }
+
+TEST_CASE("report: a memory with few examples fires on few sentences, or on few prefixes where each of them counts") {
+  tools::Page page;
+  page.top = 3;
+  page.layers.resize(1);
+  page.layers[0].memories.resize(1);
+  page.layers[0].memories[0].n_examples = 2;
+  CHECK(contains(tools::render_page(page), "(fewer than 3 sentences make it fire)"));
+  page.every_prefix = true;
+  CHECK(contains(tools::render_page(page), "(fewer than 3 prefixes make it fire)"));
+}
+
+TEST_CASE("report: examples of the most negative coefficients are called so") {
+  tools::Page page;
+  page.top = 3;
+  page.layers.resize(1);
+  page.layers[0].memories.resize(1);
+  CHECK(contains(tools::render_page(page), "on which it fires most strongly"));
+  page.smallest = true;
+  const std::string text = tools::render_page(page);
+  CHECK(contains(text, "on which its coefficient is most negative"));
+  CHECK(contains(text, "(fewer than 3 sentences make it negative)"));
+  CHECK(contains(text, "Never negative"));
+  CHECK_FALSE(contains(text, "most strongly"));
+}
+
+TEST_CASE("report: a token without bytes is not taken for a sentence's end") {
+  tools::Page page;
+  page.layers.resize(1);
+  page.layers[0].memories.resize(1);
+  page.layers[0].memories[0].examples = {{.before = "a", .trigger = "b", .next = ""}};
+  CHECK_FALSE(contains(tools::render_page(page), "<i>(end)</i>"));
+  page.layers[0].memories[0].examples[0].next.reset();
+  CHECK(contains(tools::render_page(page), "<i>(end)</i>"));
+}

@@ -221,19 +221,14 @@ TEST_CASE("ffmem bench: for people, with the activity of a ReLU model") {
 }
 
 TEST_CASE("ffmem bench: command lines that make no sense") {
-  const auto refused = [](const std::vector<std::string>& arguments, int exit_code, const std::string& says) {
-    const CommandResult result = ffmem_command(arguments);
-    CHECK(result.exit_code == exit_code);
-    CHECK_MESSAGE(contains(result.err, says), result.err);
-  };
-  refused({"bench"}, 2, "either a MODEL folder or --shape");
-  refused({"bench", kTiny, "--shape", "gpt2"}, 2, "either a MODEL folder or --shape");
-  refused({"bench", "--shape", "gpt5"}, 2, "gpt2-medium");
-  refused({"bench", kTiny, "--activity", "0.5"}, 2, "--activity");
-  refused({"bench", kTiny, "--prompt", "0"}, 2, "--prompt");
-  refused({"bench", kTiny, "--logits", "some"}, 2, "--logits");
-  refused({"bench", kTiny, "--prompt", "30", "--new", "3"}, 1, "the model's context is 32");
-  refused({"bench", "--shape", "gpt2", "--activity", "0.5"}, 1, "plain ReLU");
+  check_complaint({"bench"}, 2, {"either a MODEL folder or --shape"});
+  check_complaint({"bench", kTiny, "--shape", "gpt2"}, 2, {"either a MODEL folder or --shape"});
+  check_complaint({"bench", "--shape", "gpt5"}, 2, {"gpt2-medium"});
+  check_complaint({"bench", kTiny, "--activity", "0.5"}, 2, {"--activity"});
+  check_complaint({"bench", kTiny, "--prompt", "0"}, 2, {"--prompt"});
+  check_complaint({"bench", kTiny, "--logits", "some"}, 2, {"--logits"});
+  check_complaint({"bench", kTiny, "--prompt", "30", "--new", "3"}, 1, {"the model's context is 32"});
+  check_complaint({"bench", "--shape", "gpt2", "--activity", "0.5"}, 1, {"plain ReLU"});
 }
 
 TEST_CASE("ffmem triggers: --compare-forward tells what the search costs and changes no byte of its result") {

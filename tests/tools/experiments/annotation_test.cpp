@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 
@@ -80,13 +81,6 @@ class Annotator {
   std::vector<CsvRow> patterns_;
   TemporaryFolder folder_;
 };
-
-const Estimate* find_estimate(const Result& result, const std::string& name) {
-  for (const auto& [found, estimate] : result.estimates) {
-    if (found == name) return &estimate;
-  }
-  return nullptr;
-}
 
 }  // namespace
 
@@ -212,10 +206,9 @@ TEST_CASE("annotation: one annotator's files give the figure, shares that sum to
     for (std::size_t c = 1; c < row.size(); ++c) sum += std::get<double>(row[c]);
     CHECK(sum == doctest::Approx(1.0));
   }
-  REQUIRE(find_estimate(result, "layer 1 semantic") != nullptr);
-  CHECK(find_estimate(result, "layer 1 semantic")->value == doctest::Approx(3.0 / 8.0));
-  CHECK(find_estimate(result, "patterns per key")->value == doctest::Approx(1.0 / 6.0));
-  CHECK(find_estimate(result, "Cohen's kappa") == nullptr);
+  CHECK(estimate_of(result, "layer 1 semantic").value == doctest::Approx(3.0 / 8.0));
+  CHECK(estimate_of(result, "patterns per key").value == doctest::Approx(1.0 / 6.0));
+  CHECK(std::ranges::none_of(result.estimates, [](const auto& named) { return named.first == "Cohen's kappa"; }));
   REQUIRE(result.tables.size() == 2);
   for (const auto& row : result.tables[0].rows) {
     CHECK(row.size() == result.tables[0].columns.size());
@@ -226,14 +219,12 @@ TEST_CASE("annotation: one annotator's files give the figure, shares that sum to
   REQUIRE(result.tables[1].rows.size() == 1);
   CHECK(std::get<std::string>(result.tables[1].rows[0][5]) == "rain");
 
-  // Two annotators, one given by the path of the file.
   options.annotations = {model.texts().path() / "first", model.texts().path() / "second"};
   Workbench both(options);
   const Result agreed = annotation(both);
-  REQUIRE(find_estimate(agreed, "Cohen's kappa") != nullptr);
-  CHECK(find_estimate(agreed, "Cohen's kappa")->value < 1.0);
-  CHECK(find_estimate(agreed, "Cohen's kappa")->value > 0.0);
-  CHECK(find_estimate(agreed, "layer 1 semantic")->n == 16);
+  CHECK(estimate_of(agreed, "Cohen's kappa").value < 1.0);
+  CHECK(estimate_of(agreed, "Cohen's kappa").value > 0.0);
+  CHECK(estimate_of(agreed, "layer 1 semantic").n == 16);
 }
 
 TEST_CASE("annotation: two annotators who found nothing have no agreement to tell of") {

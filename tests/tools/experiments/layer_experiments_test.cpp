@@ -199,15 +199,10 @@ TEST_CASE("last_layer_changes: of two annotators every label counts, and their a
   cases.options.annotations = {cases.model.texts().path() / "first", cases.model.texts().path() / "second"};
   Workbench bench(cases.options);
   const Result result = last_layer_changes(bench);
-  const auto estimate = [&](const std::string& name) {
-    const auto found = std::ranges::find(result.estimates, name, [](const auto& named) { return named.first; });
-    REQUIRE(found != result.estimates.end());
-    return found->second;
-  };
-  CHECK(estimate("far").n == 6);
-  CHECK(estimate("far").value == doctest::Approx(3.0 / 6.0));
-  CHECK(estimate("Cohen's kappa").n == 3);
-  CHECK(estimate("Cohen's kappa").value == doctest::Approx(0.4));  // (2/3 - 4/9) / (1 - 4/9)
+  CHECK(estimate_of(result, "far").n == 6);
+  CHECK(estimate_of(result, "far").value == doctest::Approx(3.0 / 6.0));
+  CHECK(estimate_of(result, "Cohen's kappa").n == 3);
+  CHECK(estimate_of(result, "Cohen's kappa").value == doctest::Approx(0.4));  // (2/3 - 4/9) / (1 - 4/9)
   CHECK(contains(result.run_found, "On 3 cases that both annotators labelled, Cohen's kappa is 0.40"));
 }
 
@@ -225,16 +220,4 @@ TEST_CASE("extremes: layers without a number are neither the first nor the last,
 TEST_CASE("is_stop_word: white space and case do not matter, parts of words do not count") {
   for (const char* word : {"the", " The", "\tOF\n", "n't", " 's"}) CHECK(is_stop_word(word));
   for (const char* word : {"", " ", "theme", "th e", ",", "1", "t h e"}) CHECK(!is_stop_word(word));
-}
-
-TEST_CASE("estimate_ratio: a share among things in groups, resampled by group") {
-  const std::vector<double> parts{1, 0, 3, 0};
-  const std::vector<double> wholes{2, 0, 4, 2};
-  const Estimate estimate = estimate_ratio(parts, wholes, Random(1, "test"));
-  CHECK(estimate.value == doctest::Approx(0.5));
-  CHECK(estimate.n == 8);
-  CHECK(estimate.low < 0.5);
-  CHECK(estimate.high > 0.5);
-  CHECK(estimate.high <= 0.75);
-  CHECK(std::isnan(estimate_ratio({}, {}, Random(1, "test")).value));
 }

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "hooks/intervene.hpp"
-#include "tests/loaders/thrown.hpp"
 #include "tests/tools/experiments/experiment_models.hpp"
 #include "tools/experiments/effect_table.hpp"
 

@@ -247,41 +247,6 @@ TEST_CASE("report: texts are escaped, NaN is empty, and long tables say that the
   CHECK_FALSE(contains(page, "nan"));
 }
 
-TEST_CASE("report: a memory with few examples fires on few sentences, or on few prefixes where each of them counts") {
-  Page page;
-  page.top = 3;
-  page.layers.resize(1);
-  page.layers[0].memories.resize(1);
-  page.layers[0].memories[0].n_examples = 2;
-  CHECK(contains(render_page(page), "(fewer than 3 sentences make it fire)"));
-  page.every_prefix = true;
-  CHECK(contains(render_page(page), "(fewer than 3 prefixes make it fire)"));
-}
-
-TEST_CASE("report: examples of the most negative coefficients are called so") {
-  Page page;
-  page.top = 3;
-  page.layers.resize(1);
-  page.layers[0].memories.resize(1);
-  CHECK(contains(render_page(page), "on which it fires most strongly"));
-  page.smallest = true;
-  const std::string text = render_page(page);
-  CHECK(contains(text, "on which its coefficient is most negative"));
-  CHECK(contains(text, "(fewer than 3 sentences make it negative)"));
-  CHECK(contains(text, "Never negative"));
-  CHECK_FALSE(contains(text, "most strongly"));
-}
-
-TEST_CASE("report: a token without bytes is not taken for a sentence's end") {
-  Page page;
-  page.layers.resize(1);
-  page.layers[0].memories.resize(1);
-  page.layers[0].memories[0].examples = {{.before = "a", .trigger = "b", .next = ""}};
-  CHECK_FALSE(contains(render_page(page), "<i>(end)</i>"));
-  page.layers[0].memories[0].examples[0].next.reset();
-  CHECK(contains(render_page(page), "<i>(end)</i>"));
-}
-
 TEST_CASE("html_text: mark-up, controls, marks of direction and what has no width are shown, not obeyed") {
   CHECK(html_text("a <b> & \"c\"") == "a &lt;b&gt; &amp; &quot;c&quot;");
   CHECK(html_text("\n\x1B\u0085") == "\\n\\x1B\\xC2\\x85");

@@ -167,3 +167,15 @@ TEST_CASE("estimate_statistics: each statistic by itself has the interval that i
   CHECK(found[1].high == firsts.high);
   for (const Estimate& nothing : estimate_statistics(0, 2, both, {3, "test"})) CHECK(std::isnan(nothing.value));
 }
+
+TEST_CASE("estimate_ratio: a share among things in groups, resampled by group") {
+  const std::vector<double> parts{1, 0, 3, 0};
+  const std::vector<double> wholes{2, 0, 4, 2};
+  const Estimate estimate = estimate_ratio(parts, wholes, Random(1, "test"));
+  CHECK(estimate.value == doctest::Approx(0.5));
+  CHECK(estimate.n == 8);
+  CHECK(estimate.low < 0.5);
+  CHECK(estimate.high > 0.5);
+  CHECK(estimate.high <= 0.75);
+  CHECK(std::isnan(estimate_ratio({}, {}, Random(1, "test")).value));
+}
