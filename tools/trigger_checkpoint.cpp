@@ -7,7 +7,7 @@
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
 #include "ops/error.hpp"
-#include "tools/numbers.hpp"
+#include "tools/metadata_fields.hpp"
 #include "tools/trigger_store.hpp"
 
 namespace ffmem::tools {
@@ -18,14 +18,10 @@ constexpr const char* kSuffix = ".partial";
 constexpr const char* kNext = "next_sentence";
 
 std::int64_t next_sentence(const SafetensorsFile& file) {
-  const auto found = file.metadata().find(kNext);
-  const std::string text = found != file.metadata().end() ? found->second : "";
-  const std::optional<std::int64_t> next = to_number<std::int64_t>(text);
-  if (!next || *next < 0) {
-    fail(ErrorCode::store_invalid, file.path().string(), ": metadata '", kNext, "': expected a sentence's number, found '",
-         text, "'");
-  }
-  return *next;
+  const MetadataFields fields(file);
+  const auto next = fields.whole<std::int64_t>(kNext);
+  if (next < 0) fields.refuse(kNext, "a sentence's number");
+  return next;
 }
 
 /// The files in the folder of `path` whose names are wanted.

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "ops/error.hpp"
+#include "tools/metadata_fields.hpp"
 #include "tools/numbers.hpp"
 
 namespace ffmem::tools {
@@ -28,48 +29,6 @@ std::vector<std::string> split(std::string_view text, char separator) {
   }
   return parts;
 }
-
-/// Typed reading of a file's metadata.
-class Fields {
- public:
-  Fields(const std::map<std::string, std::string>& values, const std::filesystem::path& file) : values_(values), file_(file) {}
-
-  const std::string& text(const std::string& key) const {
-    const auto found = values_.find(key);
-    if (found == values_.end()) fail(ErrorCode::store_invalid, file_.string(), ": metadata has no '", key, "'");
-    return found->second;
-  }
-
-  template <class T>
-  T whole(const std::string& key) const {
-    const auto value = to_number<T>(text(key));
-    if (!value) refuse(key, "a whole number");
-    return *value;
-  }
-
-  template <class T>
-  std::optional<T> whole_or_empty(const std::string& key) const {
-    if (text(key).empty()) return std::nullopt;
-    return whole<T>(key);
-  }
-
-  bool flag(const std::string& key) const {
-    if (text(key) != "true" && text(key) != "false") refuse(key, "true or false");
-    return text(key) == "true";
-  }
-
-  void expect(const std::string& key, std::string_view value) const {
-    if (text(key) != value) refuse(key, concat("'", value, "'"));
-  }
-
-  [[noreturn]] void refuse(const std::string& key, std::string_view expected) const {
-    fail(ErrorCode::store_invalid, file_.string(), ": metadata '", key, "': expected ", expected, ", found '", text(key), "'");
-  }
-
- private:
-  const std::map<std::string, std::string>& values_;
-  const std::filesystem::path& file_;
-};
 
 }  // namespace
 
@@ -117,7 +76,7 @@ std::map<std::string, std::string> to_metadata(const TriggerInfo& info, std::str
 
 TriggerInfo trigger_info(const std::map<std::string, std::string>& metadata, std::string_view format,
                          const std::filesystem::path& file) {
-  const Fields fields(metadata, file);
+  const MetadataFields fields(metadata, file);
   fields.expect("format", format);
   fields.expect("version", kVersion);
   TriggerInfo info{.model = fields.text("model"),

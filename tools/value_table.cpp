@@ -12,26 +12,14 @@
 #include "ops/aligned_buffer.hpp"
 #include "ops/error.hpp"
 #include "tools/lens.hpp"
+#include "tools/metadata_fields.hpp"
 #include "tools/number_check.hpp"
-#include "tools/numbers.hpp"
 
 namespace ffmem::tools {
 namespace {
 
 constexpr const char* kFormat = "ffmem-values";
 constexpr const char* kVersion = "3";
-
-const std::string& at(const SafetensorsFile& file, const std::string& key) {
-  const auto found = file.metadata().find(key);
-  if (found == file.metadata().end()) fail(ErrorCode::store_invalid, file.path().string(), ": metadata has no '", key, "'");
-  return found->second;
-}
-
-ValueSign sign_of(const SafetensorsFile& file) {
-  const std::string& negated = at(file, "negated");
-  if (negated == "true" || negated == "false") return negated == "true" ? ValueSign::minus : ValueSign::plus;
-  fail(ErrorCode::store_invalid, file.path().string(), ": metadata 'negated': expected true or false, found '", negated, "'");
-}
 
 /// Values as the head's input.
 AlignedBuffer hidden_of(const Model& model, std::size_t layer, std::span<const std::size_t> units, Lens lens, ValueSign sign) {
@@ -144,35 +132,30 @@ void write_value_table(const std::filesystem::path& path, const ValueTable& tabl
 
 ValueTable read_value_table(const std::filesystem::path& path) {
   const SafetensorsFile file(path);
-  if (at(file, "format") != kFormat || at(file, "version") != kVersion) {
+  const MetadataFields fields(file);
+  if (fields.text("format") != kFormat || fields.text("version") != kVersion) {
     fail(ErrorCode::store_invalid, path.string(), ": expected format ", kFormat, ", version ", kVersion, ", found ",
-         at(file, "format"), ", version ", at(file, "version"));
+         fields.text("format"), ", version ", fields.text("version"));
   }
   const auto& shape = file.at("tokens").shape;
   if (shape.size() != 3 || shape[2] == 0 || file.at("probabilities").shape != shape) {
     fail(ErrorCode::store_invalid, path.string(), ": tokens and probabilities: expected [layers, memories, k], found ",
          shape_text(shape), " and ", shape_text(file.at("probabilities").shape));
   }
-  ValueTable table{.first_layer = 0,
+  ValueTable table{.first_layer = fields.whole<std::size_t>("first_layer"),
                    .n_layers = shape[0],
                    .d_memory = shape[1],
                    .k = shape[2],
                    .lens = Lens::raw,
-                   .sign = sign_of(file),
-                   .model = at(file, "model"),
-                   .model_fingerprint = at(file, "model_fingerprint"),
-                   .weights = at(file, "weights"),
+                   .sign = fields.flag("negated") ? ValueSign::minus : ValueSign::plus,
+                   .model = fields.text("model"),
+                   .model_fingerprint = fields.text("model_fingerprint"),
+                   .weights = fields.text("weights"),
                    .tokens = file.at("tokens").copy<TokenId>(),
                    .probabilities = file.at("probabilities").copy<float>()};
   check_elements(table, path);
-  const std::string first = at(file, "first_layer");
-  const std::optional<std::size_t> first_layer = to_number<std::size_t>(first);
-  if (!first_layer) {
-    fail(ErrorCode::store_invalid, path.string(), ": metadata 'first_layer': expected a whole number, found '", first, "'");
-  }
-  table.first_layer = *first_layer;
   try {
-    table.lens = lens_from_name(at(file, "lens"));
+    table.lens = lens_from_name(fields.text("lens"));
   } catch (const Error& error) {
     fail(ErrorCode::store_invalid, path.string(), ": metadata: ", error.what());
   }

@@ -113,7 +113,7 @@ Result active_memories(Workbench& bench) {
   result.tables.push_back(layer_table(bench, pass, active, mass));
   result.figures = {box_figure("active-memories", "Active memories", active),
                     box_figure("mass", "Memories that carry 90 % of the layer's mass, sum |m||v|", mass)};
-  result.figures.front().paper = paper_points(pass.n_layers, "share median", kPaperMedians);
+  result.figures.front().paper = paper_points(pass.n_layers, "median", kPaperMedians);
   return result;
 }
 

@@ -10,7 +10,7 @@
 #include "ops/error.hpp"
 #include "tools/experiments/stored_array.hpp"
 #include "tools/interrupt.hpp"
-#include "tools/numbers.hpp"
+#include "tools/metadata_fields.hpp"
 #include "tools/sentence_batches.hpp"
 
 namespace ffmem::tools {
@@ -149,16 +149,7 @@ Origin StoredPrefixes::metadata(Origin origin) const {
 }
 
 ExampleSet StoredPrefixes::read(const SafetensorsFile& file, std::size_t vocab_size) {
-  const auto number = [&](const char* key) {
-    const auto found = file.metadata().find(key);
-    if (found == file.metadata().end()) fail(ErrorCode::store_invalid, file.path().string(), ": metadata has no '", key, "'");
-    const std::optional<std::size_t> value = to_number<std::size_t>(found->second);
-    if (!value) {
-      fail(ErrorCode::store_invalid, file.path().string(), ": metadata '", key, "': expected a whole number, found '",
-           found->second, "'");
-    }
-    return *value;
-  };
+  const MetadataFields fields(file);
   const std::size_t n = file.at("sentence").n_elements;
   const std::size_t n_tokens = file.at("prefix_tokens").n_elements;
   const auto sentences = stored_array<std::int64_t>(file, "sentence", {n}, 0, INT64_MAX);
@@ -167,8 +158,8 @@ ExampleSet StoredPrefixes::read(const SafetensorsFile& file, std::size_t vocab_s
   const auto next = stored_array<TokenId>(file, "next", {n}, 0, vocab_size);
   check_order(file, sentences, offsets);
   ExampleSet set;
-  set.n_prefixes = number("n_prefixes");
-  set.n_sentences = number("n_sentences");
+  set.n_prefixes = fields.whole<std::size_t>("n_prefixes");
+  set.n_sentences = fields.whole<std::size_t>("n_sentences");
   for (std::size_t i = 0; i < n; ++i) {
     const auto begin = static_cast<std::size_t>(offsets[i]);
     const auto prefix = std::span(tokens).subspan(begin, static_cast<std::size_t>(offsets[i + 1]) - begin);

@@ -218,6 +218,13 @@ std::string upper_layers_text(std::size_t n_layers) {
   return fmt::format("{} to {}", first + 1, n_layers);
 }
 
+/// "0.9 % (0.5 to 1.4; 16 of 1710 values)"
+std::string rate_text(const Bin& bin) {
+  const Estimate& rate = bin.agreement;
+  return fmt::format("{} ({:.1f} to {:.1f}; {} of {} values)", percent(rate.value), 100 * rate.low, 100 * rate.high,
+                     bin.n_agreeing, rate.n);
+}
+
 std::string found_text(const std::vector<Bin>& bins, const Best& best, std::size_t n_random_agreeing, std::size_t n_layers,
                        Target target) {
   const auto has_values = [](const Bin& bin) { return bin.agreement.n > 0; };
@@ -225,13 +232,12 @@ std::string found_text(const std::vector<Bin>& bins, const Best& best, std::size
   if (lowest == bins.end()) return "No key has a trigger example to compare its value with.";
   const auto highest = std::find_if(bins.rbegin(), bins.rend(), has_values);
   return fmt::format(
-      "The values agree with an example in {} ({} of {}) in the bin of lowest max(p), up to {:.3g}, and in {} ({} of {}) in "
-      "the highest that has any, {:.3g} to {:.3g}. Of the {} values of highest max(p) {} lie in layers {} of {}, "
-      "and {} have a trigger example {}; of as many random values {} have.",
-      percent(lowest->agreement), lowest->n_agreeing, lowest->agreement.n, lowest->high, percent(highest->agreement),
-      highest->n_agreeing, highest->agreement.n, highest->low, highest->high, best.n, best.n_upper, upper_layers_text(n_layers),
-      n_layers, best.n_agreeing, target == Target::next ? "that their prediction follows" : "that ends in their prediction",
-      n_random_agreeing);
+      "The agreement rate is {} in the bin of lowest max(p), up to {:.3g}, and {} in the highest that has any, {:.3g} to "
+      "{:.3g}. Of the {} values of highest max(p) {} lie in layers {} of {}, and {} have a trigger example {}; of as many "
+      "random values {} have.",
+      rate_text(*lowest), lowest->high, rate_text(*highest), highest->low, highest->high, best.n, best.n_upper,
+      upper_layers_text(n_layers), n_layers, best.n_agreeing,
+      target == Target::next ? "that their prediction follows" : "that ends in their prediction", n_random_agreeing);
 }
 
 }  // namespace
