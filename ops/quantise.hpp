@@ -20,6 +20,7 @@ inline float f32_from_bf16(std::uint16_t x) noexcept { return std::bit_cast<floa
 /// zeros (scale 0); one that holds an infinity or NaN has scale NaN, and q without meaning. Returns scale.
 float quantise_int8(const float* x, std::size_t n, std::int8_t* q) noexcept;
 
+// So that 127 / max is finite, and the scale a normal number.
 inline constexpr float kSmallestGroup = 0x1p-100F;
 
 struct Int4Scale {

@@ -13,8 +13,8 @@ namespace ffmem {
 
 /// Some queries that read one key/value head of one sequence: any rows, any of the query heads that share it.
 struct AttentionBlock {
-  static constexpr std::size_t kMaxQueries = 36;
-  static constexpr std::size_t kKeyLanes = 16;  // keys of a block of the cache
+  static constexpr std::size_t kMaxQueries = 36;  // whole groups of both of attention_chunk.hpp
+  static constexpr std::size_t kKeyLanes = 16;    // keys of a block of the cache: kKeyBlock of backend.hpp
 
   const float* keys;    // [capacity / kKeyLanes][head_dim][kKeyLanes]
   const float* values;  // [capacity][head_dim]

@@ -22,7 +22,7 @@ namespace {
 using dnnl::memory;
 using Dim = memory::dim;
 
-/// Every number of rows has its own primitive. Beyond this many, all are dropped and made anew as needed.
+/// Every number of rows has its own primitive, of some kilobytes. Beyond this many, all are dropped and made anew as needed.
 constexpr std::size_t kMaxPrimitives = 4096;
 
 struct Key {

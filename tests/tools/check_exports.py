@@ -46,6 +46,15 @@ def check_authors(arguments, folder):
     import safetensors.numpy
 
     store = safetensors.numpy.load_file(arguments.triggers)
+    word_bytes = store["vocabulary_bytes"].tobytes()
+    begins = store["vocabulary_offsets"]
+    places = {int(sentence): i for i, sentence in enumerate(store["sentence_index"])}
+
+    def prefix_words(layer, unit, rank):
+        begin = store["sentence_offsets"][places[int(store["sentence"][layer, unit, rank])]]
+        tokens = store["sentence_tokens"][begin:begin + store["position"][layer, unit, rank] + 1]
+        return b"".join(word_bytes[begins[t]:begins[t + 1]] for t in tokens).decode(errors="replace").split()
+
     out = export(arguments, "authors", folder / "authors.jsonl", "--units", "0:20")
     n = 0
     for line in out.read_text().splitlines():
@@ -58,7 +67,9 @@ def check_authors(arguments, folder):
                 assert top["rank"] == rank and top["layer_index"] == layer
                 assert abs(top["fc1_value"] - coefficient) <= 1e-6 * abs(coefficient)
                 words = top["text"].split()
-                assert 1 <= top["token_indice"] <= len(words)
+                read = prefix_words(layer, record["dim"], rank)
+                assert top["token_indice"] == max(1, len(read)) <= len(words)
+                assert not read or words[len(read) - 1].startswith(read[-1].rstrip("\ufffd"))
                 n += 1
     return f"{n} records"
 

@@ -6,7 +6,7 @@
 FFMEM is the built command; the demo's model and texts are used. Against one thread's run: two threads; other batches; a trigger
 search in 1, 2 and 3 shards, merged; 1 and 2 MPI ranks (skipped where mpirun or MPI is missing); and for each of SIGKILL and
 SIGINT, N runs that are ended again and again, each time after a random while, until one comes through. Only manifest.json may
-differ, in its times and its threads. Files that an ended run left behind count as a difference.
+differ, in its times, its threads and ranks, and in what it used again. Files that an ended run left behind count as a difference.
 """
 import argparse
 import json

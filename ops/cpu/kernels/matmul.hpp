@@ -13,7 +13,7 @@ struct Matmul {
   using Part = typename RegisterTile<Lanes>::Part;
   using Next = typename RegisterTile<Lanes>::Next;
   static constexpr std::size_t kLoneVectors = Lanes::kLoneVectors;  // panels of a single row's tile
-  static constexpr std::size_t kBlockPanels = 16;                   // about
+  static constexpr std::size_t kBlockPanels = 16;                   // rounded up to whole tiles
   static_assert(kLoneVectors <= kPanelsTogether);
 
   using TileKernel = void (*)(const Part&) noexcept;
