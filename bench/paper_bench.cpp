@@ -59,6 +59,7 @@ double head_products(const Model& model, std::size_t n_rows) {
   const AlignedBuffer rows(OutputHead::kRowBlock * model.head().hidden_width());
   return tools::seconds_of([&] {
     for (std::size_t done = 0; done < n_rows; done += OutputHead::kRowBlock) {
+      tools::throw_if_interrupted();
       const std::size_t n = std::min(OutputHead::kRowBlock, n_rows - done);
       model.head().walk_scores(rows.matrix(n, model.head().hidden_width()), [](const ScoreBlock&, ConstMatrixView) {});
     }
@@ -73,6 +74,7 @@ double layer_products(const Model& model, std::size_t n_rows) {
   const AlignedBuffer out(kFeedForwardRows * width);
   return tools::seconds_of([&] {
     for (std::size_t done = 0; done < n_rows; done += kFeedForwardRows) {
+      tools::throw_if_interrupted();
       const std::size_t n = std::min(kFeedForwardRows, n_rows - done);
       for (std::size_t layer = 0; layer < model.config().n_layers; ++layer) {
         for (const PreparedMatrix* m : layer_matrices(model.layer(layer))) {
@@ -115,6 +117,7 @@ void values_onto_vocabulary(const Model& model, std::size_t rounds) {
   for (std::size_t round = 0; round < rounds; ++round) {
     const double seconds = tools::seconds_of([&] {
       for (std::size_t unit = 0; unit < n_values; unit += OutputHead::kRowBlock) {
+        tools::throw_if_interrupted();
         tools::value_top_tokens(model, 0, unit, std::min(OutputHead::kRowBlock, n_values - unit), 10, Lens::raw,
                                 tools::ValueSign::plus);
       }
