@@ -176,6 +176,16 @@ TEST_CASE("export authors: the records hold the store's examples, and their read
   }
 }
 
+TEST_CASE("export authors: a prefix in which no word has begun is read to the first one") {
+  SmallStore small;
+  small.tokens.front() = 0;  // the first sentence begins with what adds nothing
+  small.write();
+  run_command({"export", small.path("store"), "--format", "authors", "-o", small.path("authors"), "--quiet"});
+  const std::string lines = read_text_file(small.path("authors"));
+  const json record = json::parse(lines.substr(0, lines.find('\n')));
+  CHECK(record["top_values"][0][0]["token_indice"] == 1);
+}
+
 TEST_CASE("export authors: layers, units and examples that are not asked for are left out, layers keep their places") {
   const TriggerStore store(searched().store);
   const auto lines = searched().lines({"--format", "authors", "--layers", "2:4", "--units", "5:7", "--top", "1"}, "part.jsonl");

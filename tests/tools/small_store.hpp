@@ -15,6 +15,7 @@ struct SmallStore {
   TemporaryFolder folder{};
   tools::TriggerInfo info{};
   // Sentences: 0 "c\xC3", 1 " d\xA9", 2 "c" and the token that adds nothing.
+  std::vector<TokenId> tokens{3, 1, 4, 2, 3, 0};
   TriggerTable table{1, 2, 2};
   // The first memory's value promotes \xC3, the other's the token that adds nothing.
   tools::ValueTable values{.n_layers = 1, .d_memory = 2, .k = 1, .tokens = {1, 0}, .probabilities = {0.5F, 0.25F}};
@@ -49,7 +50,6 @@ struct SmallStore {
 
   /// The files "store" and "values".
   void write() const {
-    static const std::vector<TokenId> tokens{3, 1, 4, 2, 3, 0};
     tools::Vocabulary vocabulary;
     vocabulary.offsets = {0, 0, 1, 2, 3, 5};
     vocabulary.bytes =
@@ -58,7 +58,7 @@ struct SmallStore {
     tools::write_trigger_store(path("store"), table, info,
                                {.index = {0, 1, 2},
                                 .offsets = {0, 2, 4, 6},
-                                .walk = [](const tools::NamedSentences::Sink& append) { append(tokens); }},
+                                .walk = [this](const tools::NamedSentences::Sink& append) { append(tokens); }},
                                vocabulary);
     tools::write_value_table(path("values"), values);
   }

@@ -27,7 +27,7 @@ Json record(const TriggerStore& store, const TriggerStore::Example& example, std
   return JsonObject()
       .add("rank", rank)
       .add("layer_index", layer)
-      .add("token_indice", words_begun(store.bytes(example.prefix)))
+      .add("token_indice", std::max<std::size_t>(1, words_begun(store.bytes(example.prefix))))
       .add("fc1_value", example.coefficient)
       .add("text", sentence_text(store, example.tokens))
       .json();

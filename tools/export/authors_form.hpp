@@ -6,6 +6,7 @@
 // `text` is the whole sentence. `token_indice` counts words and the beginning-of-text token before them, so that it is the
 // number of words that the trigger prefix has begun. For a model of words that is the authors' number; for one of word pieces
 // it is the word that the last piece belongs to, so that their scripts, which cut `text` into words, find the place there too.
+// A prefix of spaces alone is read to the first word: there is none before it.
 // Their reader prints one word more than the prefix, and their agreement script takes the one before that: the last read.
 #pragma once
 
