@@ -59,7 +59,8 @@ std::string mebibytes(std::uint64_t bytes) { return fmt::format("{:9.1f} MiB", s
 
 void print_plan(const Options& options, const TriggerJob& job) {
   const bool done = finished_result(job) != nullptr;
-  const MemoryPlan plan = plan_memory(*job.model, job.tokenizer->vocab_size(), job.info, trigger_session(job.info, job.search));
+  const MemoryPlan plan =
+      plan_memory(*job.model, job.tokenizer->vocab_size(), job.info, trigger_session(job.info, job.search), n_ranks());
   const std::size_t n_keys = job.model->config().n_layers * job.model->config().d_memory;
   if (options.json) {
     JsonObject memory;
@@ -76,7 +77,9 @@ void print_plan(const Options& options, const TriggerJob& job) {
   }
   std::string text = fmt::format("work: {} keys over {} corpus file{} of {} bytes{}\nmemory:\n", n_keys, options.corpus.size(),
                                  options.corpus.size() == 1 ? "" : "s", job.corpus_bytes, done ? ", done already" : "");
-  for (const auto& part : plan.parts) text += fmt::format("  {}  {}\n", mebibytes(part.bytes), part.what);
+  for (const auto& part : plan.parts) {
+    if (part.bytes > 0) text += fmt::format("  {}  {}\n", mebibytes(part.bytes), part.what);
+  }
   write_out(text + fmt::format("  {}  peak\n", mebibytes(plan.peak_bytes())));
 }
 

@@ -56,7 +56,8 @@ TEST_CASE("ffmem triggers --plan: the parts are those of the model, its tokenize
   CHECK(plan["keys"] == 3 * 44);
   CHECK(plan["corpus_files"] == 1);
   CHECK(plan["corpus_bytes"] == 15);
-  CHECK(plan["memory_bytes"].size() == kAlways.size() + 3);
+  CHECK(plan["memory_bytes"].size() == kAlways.size() + 4);
+  CHECK(bytes(plan, "received_tables") == 0);  // of ranks alone
 
   const auto model = Model::load(search.model.path());
   CHECK(bytes(plan, "weights_mapped") == model->mapped_bytes());
