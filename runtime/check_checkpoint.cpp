@@ -30,6 +30,10 @@ void expect_finite(std::string_view name, std::span<const float> values) {
   for (const float value : values) expect(std::isfinite(value), name, " of finite numbers, found ", value);
 }
 
+void expect_softcap(std::string_view name, float found) {
+  expect(std::isfinite(found) && found >= 0.0F, name, " to be finite and at least 0, found ", found);
+}
+
 void check_attention(const ModelConfig& c) {
   expect_some("n_heads", c.n_heads);
   expect_some("n_kv_heads", c.n_kv_heads);
@@ -63,10 +67,9 @@ void check_config(const ModelConfig& c) {
   check_attention(c);
   check_positions(c);
   expect(c.norm_epsilon >= 0.0F && c.norm_epsilon < 1.0F, "norm_epsilon from 0 to below 1, found ", c.norm_epsilon);
-  expect_finite("embedding_scale", {&c.embedding_scale, 1});
-  for (const float cap : {c.attention_softcap, c.final_softcap}) {
-    expect(std::isfinite(cap) && cap >= 0.0F, "attention_softcap and final_softcap of 0 or more, and finite, found ", cap);
-  }
+  expect(std::isfinite(c.embedding_scale), "embedding_scale to be finite, found ", c.embedding_scale);
+  expect_softcap("attention_softcap", c.attention_softcap);
+  expect_softcap("final_softcap", c.final_softcap);
   std::size_t first = 0;
   for (const std::size_t cutoff : c.adaptive_cutoffs) {
     expect(cutoff > first && cutoff < c.vocab_size, "adaptive_cutoffs that ascend from 1 to below vocab_size, ", c.vocab_size,

@@ -41,6 +41,25 @@ struct WalkBuffers {
       band_sum[r] = log_add(band_sum[r], static_cast<double>(block_sum[r]));
     }
   }
+
+  /// The rows of a chunk from first_row on that band b is walked for; their entries tell what may come of it.
+  void choose_rows(const VocabularyVisitor& visitor, ConstMatrixView chunk_entries, std::size_t first_row, std::size_t b) {
+    rows.clear();
+    for (std::size_t r = 0; r < chunk_entries.rows; ++r) {
+      if (b == 0 || !visitor.wants || visitor.wants(first_row + r, b, chunk_entries.row(r)[b - 1]))
+        rows.push_back(first_row + r);
+    }
+  }
+
+  /// offsets[i]: what makes row rows[i]'s logits of band b log-probabilities.
+  void fill_offsets(ConstMatrixView chunk_entries, std::size_t first_row, std::size_t b) {
+    if (b == 0) head_sum = band_sum;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const std::size_t r = rows[i] - first_row;
+      const double entry = b == 0 ? 0.0 : static_cast<double>(chunk_entries.row(r)[b - 1]) - head_sum[r];
+      offsets[i] = static_cast<float>(entry - band_sum[i]);
+    }
+  }
 };
 
 }  // namespace
@@ -108,10 +127,7 @@ void OutputVocabulary::walk(ConstMatrixView hidden, const VocabularyVisitor& vis
     const MatrixView entries = w.entries.matrix(chunk.rows, n_entries);
     if (n_entries > 0) backend_.matmul(chunk, *matrices().clusters, nullptr, entries);
     for (std::size_t b = 0; b < bands().size(); ++b) {
-      w.rows.clear();
-      for (std::size_t r = 0; r < chunk.rows; ++r) {
-        if (b == 0 || !visitor.wants || visitor.wants(first_row + r, b, entries.row(r)[b - 1])) w.rows.push_back(first_row + r);
-      }
+      w.choose_rows(visitor, entries, first_row, b);
       if (w.rows.empty()) continue;
       const ConstMatrixView input = band_input(bands()[b], hidden, w.rows, w.wanted, w.projected);
       std::fill(w.band_sum.begin(), w.band_sum.end(), -INFINITY);
@@ -128,12 +144,7 @@ void OutputVocabulary::walk(ConstMatrixView hidden, const VocabularyVisitor& vis
                        .largest = w.largest.data()});
       }
       if (b == 0 && n_entries > 0) w.add_to_sums(backend_, entries);
-      if (b == 0) w.head_sum = w.band_sum;
-      for (std::size_t i = 0; i < w.rows.size(); ++i) {
-        const std::size_t r = w.rows[i] - first_row;
-        const double entry = b == 0 ? 0.0 : static_cast<double>(entries.row(r)[b - 1]) - w.head_sum[r];
-        w.offsets[i] = static_cast<float>(entry - w.band_sum[i]);
-      }
+      w.fill_offsets(entries, first_row, b);
       visitor.band_end(w.rows, b, std::span(w.offsets).first(w.rows.size()));
     }
   }

@@ -14,8 +14,8 @@ struct SessionOptions {
   std::size_t max_sequences = 1;     // slots; with keep_cache, each has a cache of `context` positions
   std::size_t context = 0;           // positions a sequence may reach; 0: the model's own limit
   std::size_t max_batch_tokens = 0;  // rows of one run; 0: context
-  // False: every run starts its sequences anew, and one layer's cache of max_batch_tokens positions serves all layers and
-  // slots (corpus passes).
+  // False: every run starts its sequences anew, and one layer's cache of max_batch_tokens positions, each sequence's
+  // rounded up to blocks, serves all layers and slots (corpus passes).
   bool keep_cache = true;
   // OpenMP threads of a run; 0 or less: as available. On a busy machine set GOMP_SPINCOUNT (README). Where the system refuses
   // to start them, OpenMP ends the process. A fork()ed child of a process that has run something has none but its own: 1 there,

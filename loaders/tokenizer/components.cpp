@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "loaders/tokenizer/formats.hpp"
 #include "loaders/tokenizer/text_budget.hpp"
 #include "ops/error.hpp"
 
@@ -144,8 +145,7 @@ constexpr std::size_t kMostAround = 1024;
 std::vector<TokenId> template_ids(const JsonNode& processor, const std::string& name) {
   std::vector<TokenId> ids;
   for (const JsonNode& id : processor.at("special_tokens").at(name).at("ids").elements()) {
-    if (id.size() >= Vocabulary::kMaxSize) id.invalid("the id of a token");
-    ids.push_back(static_cast<TokenId>(id.size()));
+    ids.push_back(read_token_id(id));
   }
   return ids;
 }

@@ -51,6 +51,7 @@ std::vector<AddedToken> with_tokens_beside(std::vector<AddedToken> own, const st
 
 /// What the files have in common in naming a token: its content and flags. `special` is what it is where it does not say.
 AddedToken read_added_token(const JsonNode& node, bool special);
+/// Throws tokenizer_invalid, naming the node, for what is no id.
 TokenId read_token_id(const JsonNode& node);
 
 /// read_json_file, with tokenizer_invalid for what is not JSON.
