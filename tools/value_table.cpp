@@ -5,7 +5,6 @@
 #include <functional>
 #include <map>
 #include <numeric>
-#include <optional>
 
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"

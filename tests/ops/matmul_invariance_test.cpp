@@ -1,10 +1,10 @@
 // The heart of the exactness rules: a row of a product has the same bits for any number of rows and threads.
 //
 // oneDNN keeps this in places only, which is why the product has kernels of its own beside it. Found with its f32 matmul over
-// the shapes below (every shape is tried where it is used, onednn_matmul.hpp): 2.6.3 with AVX-512 keeps it everywhere (number
-// of rows and threads; its two layouts differ from each other); 2.6.3 limited to AVX2 or SSE4.1 and 3.7.2 limited to AVX2 give
-// a row other bits depending on where it falls in a tile, on the number of rows, and on the thread split; 3.7.2 with AVX-512
-// differs between one row and more from 3,072 inputs on.
+// the shapes below (others may differ, and every shape is tried where it is used, onednn_matmul.hpp): 2.6.3 with AVX-512 keeps
+// it everywhere (number of rows and threads; its two layouts differ from each other); 2.6.3 limited to AVX2 or SSE4.1 and 3.7.2
+// limited to AVX2 give a row other bits depending on where it falls in a tile, on the number of rows, and on the thread
+// split; 3.7.2 with AVX-512 differs between one row and more from 3,072 inputs on.
 #include <latch>
 #include <thread>
 #include <utility>

@@ -19,8 +19,6 @@
 
 using namespace ffmem;
 
-namespace {}  // namespace
-
 TEST_CASE("ffmem: a result that would replace what it is made from is exit code 2") {
   const TemporaryFolder folder;
   const std::string text = folder.write("corpus.txt", "A sentence.\n");

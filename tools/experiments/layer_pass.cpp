@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <exception>
+#include <new>
 
 #include "loaders/safetensors.hpp"
 #include "loaders/safetensors_writer.hpp"
@@ -126,8 +128,8 @@ class Pass {
   void count_memories(const ExampleBatch& batch) {
     const std::size_t n_rows = bench_.n_layers() * batch.n_examples;
     std::vector<std::vector<ValuePredictions::Open>> open(n_rows);
-    std::exception_ptr failed;  // an exception must not leave a parallel loop
-                                // Each row writes its own places: the order does not matter.
+    // Each row writes its own places: the order does not matter. An exception must not leave the loop.
+    std::exception_ptr failed;
 #pragma omp parallel for schedule(static)
     for (std::size_t row = 0; row < n_rows; ++row) {
       const std::size_t layer = row / batch.n_examples;

@@ -1,7 +1,6 @@
 // What the experiments of sections 5.1 and 5.2 write down, on small models.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
