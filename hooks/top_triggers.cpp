@@ -12,6 +12,7 @@
 #include "hooks/checked_size.hpp"
 #include "ops/error.hpp"
 #include "ops/rounding.hpp"
+#include "ops/threads.hpp"
 
 namespace ffmem {
 namespace {
@@ -194,6 +195,7 @@ void TopTriggers::next_batch(std::span<const std::int64_t> sentence_ids, std::si
   }
   sentence_ids_.assign(sentence_ids.begin(), sentence_ids.end());
   n_prefix_ = n_prefix;
+  next_place_ = {};
 }
 
 Hook::Access TopTriggers::access(Point point, std::size_t /*layer*/) const {
@@ -216,11 +218,17 @@ void TopTriggers::check(const PointView& view) const {
            sentence_ids_.size(), " that next_batch() was told of");
     }
   }
+  if (std::pair(view.layer, view.first_row) < next_place_) {
+    fail(ErrorCode::argument_invalid, "TopTriggers: expected next_batch() before each run, found row ", view.first_row,
+         " of layer ", view.layer, " once more");
+  }
 }
 
 void TopTriggers::read(const PointView& view) {
   check(view);
+  next_place_ = {view.layer, view.first_row + view.values.rows};
   const std::size_t n_lines = ceil_div(table_.d_memory, kUnitsPerLine);
+  announce_threads();
 #pragma omp parallel if (view.values.rows * view.values.cols >= kParallelElements)
   {
     const auto n_threads = static_cast<std::size_t>(omp_get_num_threads());

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "hooks/hook.hpp"
@@ -47,14 +48,15 @@ class TopTriggers : public Hook {
   /// Examples of a run that throws stay; seen again, they count once.
   TopTriggers(TriggerTable table, Options options);
 
-  /// Says what the next run's sequences are: sentence s of the batch is corpus sentence ids[s], and its rows start with
-  /// n_prefix tokens (beginning-of-text) that are not its own and end no prefix. Throws argument_invalid for an id below 0.
+  /// Says what the next run's sequences are, and no other run's: sentence s of the batch is corpus sentence ids[s], and its
+  /// rows start with n_prefix tokens (beginning-of-text) that are not its own and end no prefix. Throws argument_invalid for an
+  /// id below 0.
   void next_batch(std::span<const std::int64_t> sentence_ids, std::size_t n_prefix);
 
   Access access(Point point, std::size_t layer) const override;  // reads coefficients of every layer
 
-  /// Throws argument_invalid where layer, width or sequence are not those of the table and next_batch(). Works in parallel,
-  /// each OpenMP thread on its own keys.
+  /// Throws argument_invalid where layer, width or sequence are not those of the table and next_batch(), and for rows that
+  /// came before since then. Works in parallel, each OpenMP thread on its own keys.
   void read(const PointView& view) override;
 
   /// Valid as long as this hook; later runs change it.
@@ -85,6 +87,7 @@ class TopTriggers : public Hook {
   std::vector<float> bar_;  // [L, d_m]: a coefficient above it may enter
   std::vector<std::int64_t> sentence_ids_;
   std::size_t n_prefix_ = 0;
+  std::pair<std::size_t, std::size_t> next_place_{};  // layer, row: what is before them came since next_batch()
 
   // [d_m] each, every thread its own units' part.
   std::vector<float> best_;

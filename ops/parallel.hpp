@@ -18,7 +18,9 @@ inline constexpr std::size_t kParallelWork = 100'000;
 /// f(i) for i < n in equal shares; `work` estimates one call's multiply-adds.
 template <class F>
 void parallel_for(std::size_t n, std::size_t work, F f) {
-#pragma omp parallel for schedule(static) if (n > 1 && n * work > kParallelWork)
+  const bool in_parallel = n > 1 && n * work > kParallelWork;
+  if (in_parallel) announce_threads();
+#pragma omp parallel for schedule(static) if (in_parallel)
   for (std::size_t i = 0; i < n; ++i) f(i);
 }
 
@@ -65,6 +67,7 @@ void parallel_tasks(std::size_t n, std::size_t work, F f) {
     for (std::size_t i = 0; i < n; ++i) f(i);
     return;
   }
+  announce_threads();
   const int threads = available_threads();
   TaskShares shares(n, threads);
 #pragma omp parallel num_threads(threads)

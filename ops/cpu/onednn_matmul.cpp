@@ -140,6 +140,7 @@ OneDnnMatmul::OneDnnMatmul() try : state_(std::make_unique<State>()) {
 OneDnnMatmul::~OneDnnMatmul() = default;
 
 void OneDnnMatmul::run(ConstMatrixView x, const F32Matrix& w, const float* bias, MatrixView y) const {
+  announce_threads();
   if (x.rows == 0) return;
   const Key key{.n_rows = static_cast<Dim>(x.rows),
                 .n_in = static_cast<Dim>(w.cols()),

@@ -228,6 +228,7 @@ TEST_CASE("top_triggers: sizes that do not fit are errors") {
     hook.read({Point::coefficients, layer, 0, {values.data(), 1, width}, origins, backend.get()});
   };
   read(0, 2, 0);
+  CHECK(code_of([&] { read(0, 2, 0); }) == ErrorCode::argument_invalid);  // a second run
   CHECK(code_of([&] { read(1, 2, 0); }) == ErrorCode::argument_invalid);
   CHECK(code_of([&] { read(0, 1, 0); }) == ErrorCode::argument_invalid);
   CHECK(code_of([&] { read(0, 2, 1); }) == ErrorCode::argument_invalid);

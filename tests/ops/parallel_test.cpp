@@ -1,9 +1,12 @@
 #include "ops/parallel.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <thread>
 #include <vector>
 
 #include "ops/threads.hpp"
@@ -46,4 +49,38 @@ TEST_CASE("parallel: threads beyond the most shares begin at those of others") {
   std::ranges::sort(order);
   CHECK(std::ranges::adjacent_find(order) == order.end());
   CHECK(order.size() == 2 * TaskShares::kMostShares);
+}
+
+TEST_CASE("parallel: a fork()ed child computes alone, and does not wait for threads that it has not") {
+  const ThreadScope scope(2);
+  std::atomic<int> calls = 0;
+  const auto compute = [&] { parallel_for(8, kParallelWork, [&](std::size_t /*i*/) { ++calls; }); };
+  compute();
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    ::alarm(60);
+    compute();
+    const ThreadScope more(3);
+    parallel_tasks(8, kParallelWork, [&](std::size_t /*i*/) { ++calls; });
+    ::_exit(calls == 24 && available_threads() == 1 ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  CHECK(available_threads() == 2);
+}
+
+TEST_CASE("parallel: a child of a thread that had no others may have them") {
+  int status = -1;
+  std::thread([&] {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(60);
+      const ThreadScope scope(2);
+      ::_exit(available_threads() == 2 ? 0 : 1);
+    }
+    ::waitpid(child, &status, 0);
+  }).join();
+  CHECK(status == 0);
 }
