@@ -9,6 +9,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace ffmem {
@@ -60,6 +61,9 @@ enum class ErrorCode {
   figure_failed,   // gnuplot refused a figure
   interrupted,     // the user asked to stop
 };
+
+/// "token_out_of_range": the code as it is written above.
+std::string_view name(ErrorCode code) noexcept;
 
 class Error : public std::runtime_error {
  public:

@@ -9,6 +9,7 @@
 
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
+#include "ops/version.hpp"
 #include "tools/commands.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/json_text.hpp"
@@ -138,7 +139,7 @@ void print_json(const Options& options, const Model& model, const SpeedResult& r
                 .add("batch", plan.batch)
                 .add("repeat", plan.repeat)
                 .add("logits", options.logits)
-                .add("ffmem", FFMEM_VERSION)
+                .add("ffmem", version())
                 .add("compiler", __VERSION__)
                 .add("processor", processor_name())
                 .add("backend", model.backend().description())

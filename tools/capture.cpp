@@ -10,6 +10,7 @@
 #include "loaders/safetensors_writer.hpp"
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
+#include "ops/version.hpp"
 #include "runtime/output_head.hpp"
 #include "runtime/session.hpp"
 #include "tools/commands.hpp"
@@ -42,7 +43,7 @@ void write_capture(const Options& options, const Model& model, const Record& rec
   }
   write_safetensors(options.output, tensors,
                     {{"format", "pt"},
-                     {"producer", "ffmem " FFMEM_VERSION},
+                     {"producer", concat("ffmem ", version())},
                      {"model", model_path_text(options.model.folder)},
                      {"weights", std::string(name(model.weight_mode()))},
                      {"interventions", options.interventions.text()}});

@@ -16,6 +16,7 @@
 
 #include "ops/error.hpp"
 #include "ops/threads.hpp"
+#include "ops/version.hpp"
 #include "tools/commands.hpp"
 #include "tools/interrupt.hpp"
 #include "tools/options.hpp"
@@ -48,7 +49,7 @@ class HelpFormatter : public CLI::Formatter {
 
 void add_commands(CLI::App& app) {
   app.formatter(std::make_shared<HelpFormatter>());
-  app.set_version_flag("--version", "ffmem " FFMEM_VERSION);
+  app.set_version_flag("--version", concat("ffmem ", version()));
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::simple);
   add_info(app);

@@ -2,8 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <locale>
 #include <string>
+
+#include "ops/version.hpp"
 
 using namespace ffmem;
 
@@ -46,4 +49,16 @@ TEST_CASE("an error's message that a file made long keeps its beginning and its 
     const std::string cut = message_of(before + accents);
     CHECK(cut.find("\xC3\xA9 ... \xC3\xA9") != std::string::npos);
   }
+}
+
+TEST_CASE("name: an error code's is its own, from the first to the last") {
+  CHECK(name(ErrorCode::file_not_found) == "file_not_found");
+  CHECK(name(ErrorCode::tensor_offsets_invalid) == "tensor_offsets_invalid");
+  CHECK(name(ErrorCode::interrupted) == "interrupted");
+}
+
+TEST_CASE("version: three numbers") {
+  const std::string text(version());
+  CHECK(text.find_first_not_of("0123456789.") == std::string::npos);
+  CHECK(std::count(text.begin(), text.end(), '.') == 2);
 }

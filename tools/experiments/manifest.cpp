@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "ops/threads.hpp"
+#include "ops/version.hpp"
 #include "tools/experiments/weight_errors.hpp"
 #include "tools/json_text.hpp"
 #include "tools/lens.hpp"
@@ -28,7 +29,7 @@ std::string icu_version() {
 }
 
 Json versions_json() {
-  return JsonObject().add("ffmem", FFMEM_VERSION).add("icu", icu_version()).add("compiler", __VERSION__).json();
+  return JsonObject().add("ffmem", version()).add("icu", icu_version()).add("compiler", __VERSION__).json();
 }
 
 /// Every option that bears on a number or a table, by its name on the command line.
