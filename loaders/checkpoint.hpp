@@ -23,6 +23,8 @@ class Checkpoint {
   /// missing, a name in another shard than stated or in two, a file name that leaves the folder), json_invalid, and what
   /// SafetensorsFile throws.
   explicit Checkpoint(const std::filesystem::path& folder);
+  Checkpoint(Checkpoint&&) = default;
+  Checkpoint& operator=(Checkpoint&&) = default;
 
   const StoredTensor* find(std::string_view name) const noexcept;  // nullptr if there is none of that name
   const StoredTensor& at(std::string_view name) const;             // throws tensor_missing, naming the folder's file

@@ -51,7 +51,8 @@ class Sampler {
 struct GenerationOptions {
   SamplingOptions sampling = {};
   std::size_t max_new_tokens = 64;
-  std::vector<TokenId> end_tokens = {};  // any of these ends the text (and is its last token)
+  // Any of these ends the text (and is its last token): model.config().all_eos for the model's own.
+  std::vector<TokenId> end_tokens = {};
   // The prompt is run in pieces of at most this many tokens; 0: at once. A hook at logits sees all rows of every piece but the
   // last, of which it sees one.
   std::size_t max_run_tokens = 0;

@@ -91,7 +91,7 @@ Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
-ConstMatrixView Session::run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks) {
+ConstMatrixView Session::run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks) & {
   State& s = *state_;
   const OnlyRun only(s.running);
   const ThreadScope threads(s.options.n_threads);
@@ -113,7 +113,7 @@ ConstMatrixView Session::run(const RaggedBatch& batch, LogitsRows logits, std::s
   return result;
 }
 
-ConstMatrixView Session::run(std::span<const TokenId> tokens, LogitsRows logits, std::span<Hook* const> hooks) {
+ConstMatrixView Session::run(std::span<const TokenId> tokens, LogitsRows logits, std::span<Hook* const> hooks) & {
   const std::array<std::size_t, 2> offsets{0, tokens.size()};
   return run(RaggedBatch{.tokens = tokens, .offsets = offsets}, logits, hooks);
 }

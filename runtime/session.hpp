@@ -18,8 +18,7 @@ struct SessionOptions {
   // rounded up to blocks, serves all layers and slots (corpus passes).
   bool keep_cache = true;
   // OpenMP threads of a run; 0 or less: as available. On a busy machine set GOMP_SPINCOUNT (README). Where the system refuses
-  // to start them, OpenMP ends the process. A fork()ed child of a process that has run something has none but its own: 1 there,
-  // or GCC's OpenMP waits for ever.
+  // to start them, OpenMP ends the process. In a fork()ed child the thread that has run something is alone (ops/threads.hpp).
   int n_threads = 0;
 };
 
@@ -45,15 +44,21 @@ class Session {
   Session& operator=(Session&&) noexcept;
 
   /// One forward pass: sequence s of the batch goes on where slot s stands. Returns logits [rows, V] (log-probabilities for
-  /// models with an adaptive softmax), none of them with LogitsRows::none, valid until the next run. `hooks` are called in
-  /// order and forgotten afterwards. Work that nothing reads is not done: without a cache to keep, a run ends behind the last
-  /// point a hook asked for. Throws token_out_of_range, context_exceeded (also for too many tokens), argument_invalid (offsets
-  /// that do not fit, too many sequences, a null hook, a call from a hook of this session's own run), backend_failed,
-  /// std::bad_alloc, and whatever a hook throws; the slots then stand where they stood before the run.
-  ConstMatrixView run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks = {});
+  /// models with an adaptive softmax), none of them with LogitsRows::none, valid until the next run and as long as the session.
+  /// `hooks` are called in order and forgotten afterwards. Work that nothing reads is not done: without a cache to keep, a run
+  /// ends behind the last point a hook asked for. Throws token_out_of_range, context_exceeded (also for too many tokens),
+  /// argument_invalid (offsets that do not fit, too many sequences, a null hook, a call from a hook of this session's own run),
+  /// backend_failed, std::bad_alloc, and whatever a hook throws; the slots then stand where they stood before the run.
+  ConstMatrixView run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks = {}) &;
 
   /// The same for a single sequence in slot 0.
-  ConstMatrixView run(std::span<const TokenId> tokens, LogitsRows logits, std::span<Hook* const> hooks = {});
+  ConstMatrixView run(std::span<const TokenId> tokens, LogitsRows logits, std::span<Hook* const> hooks = {}) &;
+
+  /// The same for its hooks alone: a session that ends with the expression would take the logits along.
+  void run(const RaggedBatch& batch, LogitsRows logits, std::span<Hook* const> hooks = {}) && { run(batch, logits, hooks); }
+  void run(std::span<const TokenId> tokens, LogitsRows logits, std::span<Hook* const> hooks = {}) && {
+    run(tokens, logits, hooks);
+  }
 
   /// Forgets the slot beyond `length` positions. Throws argument_invalid for a slot that the session has not, and from a hook
   /// of its run.
