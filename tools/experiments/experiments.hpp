@@ -1,5 +1,5 @@
-// The paper's experiments (Geva et al. 2021), one function each: it takes what it needs from the workbench and
-// returns what it found. Adding one: files beside these in tools/meson.build, a line in kExperiments.
+// The paper's experiments (Geva et al. 2021), one function each: it takes what it needs from the workbench and returns what it
+// found. Adding one: files beside these, listed in tools/meson.build, and a line in kExperiments.
 #pragma once
 
 #include <span>

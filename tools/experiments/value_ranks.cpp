@@ -84,8 +84,7 @@ std::string found_text(const std::vector<Estimate>& medians, std::size_t vocab_s
   if (std::isnan(lowest.value)) return "No key has a trigger example to compare its value with. " + left_out;
   return fmt::format(
       "The median rank is {:.0f} in layer {} and {:.0f} in layer {}; it is lowest in layer {}, {:.0f} ({:.0f} to {:.0f}). "
-      "Random "
-      "orders of the {} tokens would have {:.0f}. {}",
+      "Random orders of the {} tokens would have {:.0f}. {}",
       medians[found.first - 1].value, found.first, medians[found.last - 1].value, found.last, found.lowest, lowest.value,
       lowest.low, lowest.high, vocab_size, (static_cast<double>(vocab_size) - 1.0) / 2.0, left_out);
 }
